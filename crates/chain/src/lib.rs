@@ -1,0 +1,1 @@
+//! Transaction pool, block building and import, receipts and the log index.

@@ -1,0 +1,23 @@
+//! The border: the only crate that knows Python; conversions and nothing else.
+//!
+//! Why Rust: this is the door to the crates that work per transaction, opcode, leaf or tensor element.
+//!
+//! Invariant: every long call goes through [`border::enter`], the one place that releases the GIL.
+//! Each room has a file of its own that adds its functions to the flat module `interlace._core`.
+
+mod border;
+mod node;
+mod records;
+mod replay;
+mod tensor;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    tensor::register(m)?;
+    records::register(m)?;
+    replay::register(m)?;
+    node::register(m)
+}

@@ -1,0 +1,1 @@
+//! In-memory, versioned flat state with roots recomputed from it.

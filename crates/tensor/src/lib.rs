@@ -1,0 +1,1 @@
+//! The integer model graph: canonical bytes, int8 kernels and static units of work; no_std.

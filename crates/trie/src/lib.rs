@@ -1,0 +1,1 @@
+//! Merkle-Patricia roots, proofs and witnesses; no I/O, no_std.
