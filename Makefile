@@ -1,0 +1,95 @@
+# The five commands. `make demo` and `make test` set everything up themselves; nothing else is needed beforehand but
+# Python 3.11+, a Rust toolchain and, for the tests of contracts and JavaScript clients, node 20+.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint rust-test python-test bench soak fmt contracts clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := .build/tools/bin
+CARGO_DENY := 0.20.2
+STEP = @printf '\n==> %s\n' 
+
+help:
+	@printf '%s\n' \
+	  'make demo    set up, then run the main job to its end' \
+	  'make test    set up, then lint and test everything' \
+	  'make build   only set up (.venv/bin/interlace)' \
+	  'make bench   run the benchmarks' \
+	  'make soak    run the long campaigns' \
+	  'make fmt     format Rust and Python'
+
+# pip before 25.1 cannot install a dependency group, so it is brought up to date first.
+$(VENV)/.pip:
+	$(STEP) 'creating the virtual environment'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'error: $(PYTHON) is older than 3.11'; echo 'hint: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	@command -v cargo >/dev/null || { echo 'error: cargo is not on PATH'; echo 'hint: install Rust, see https://rustup.rs'; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet 'maturin==1.16.0'
+	@touch $@
+
+build: $(VENV)/.pip
+	$(STEP) 'building the engine and installing the package (three minutes the first time)'
+	$(BIN)/maturin develop --release --extras ml --group dev
+
+demo: build
+	$(STEP) 'the main job, from a data set to the last claim'
+	$(BIN)/interlace demo
+
+test: build lint rust-test python-test
+
+$(TOOLS)/cargo-deny:
+	$(STEP) 'building cargo-deny (once)'
+	cargo install cargo-deny --version $(CARGO_DENY) --locked --debug --no-default-features --quiet --root .build/tools
+
+contracts/node_modules: contracts/package-lock.json
+	cd contracts && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+tests/clients/node_modules: tests/clients/package-lock.json
+	cd tests/clients && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+lint: build $(TOOLS)/cargo-deny
+	$(STEP) 'format, lints, types, layers, licences'
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+	cargo check --release --locked -p interlace-stf -p interlace-tensor --no-default-features
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest interlace._core --mypy-config-file pyproject.toml
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_layout.py
+	$(TOOLS)/cargo-deny --log-level error check licenses bans sources
+
+rust-test: build
+	$(STEP) 'Rust tests'
+	cargo test --release --locked --workspace --exclude interlace-py --quiet
+
+python-test: build contracts/node_modules tests/clients/node_modules
+	$(STEP) 'Python tests'
+	$(BIN)/pytest -m 'not soak'
+
+soak: build contracts/node_modules tests/clients/node_modules
+	$(STEP) 'long campaigns'
+	INTERLACE_SOAK=1 cargo test --release --locked --workspace --exclude interlace-py -- --include-ignored
+	INTERLACE_SOAK=1 $(BIN)/pytest --timeout 7200
+
+bench: build
+	$(BIN)/interlace bench tensor
+
+contracts: contracts/node_modules
+	cd contracts && node build.mjs
+
+fmt:
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) target .build contracts/node_modules tests/clients/node_modules
