@@ -6,6 +6,7 @@
 //! Each room has a file of its own that adds its functions to the flat module `interlace._core`.
 
 mod border;
+mod crypto;
 mod node;
 mod records;
 mod replay;
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    crypto::register(m)?;
     tensor::register(m)?;
     records::register(m)?;
     replay::register(m)?;
