@@ -1,4 +1,4 @@
-"""Check that the house is as docs/layout.md says: which room may import which, how long a file may be, what may be committed.
+"""Check that the house is as docs/layout.md says: which room imports which, how long a file is, what is committed.
 
 Invariant: a crate depends only on crates that stand before it in `CRATES`, which is the order of docs/layout.md.
 The Python rooms' directions are held by import-linter (pyproject.toml); this script holds what it cannot see.
@@ -42,7 +42,9 @@ def crate_directions() -> list[str]:
     command = ["cargo", "metadata", "--format-version", "1", "--no-deps", "--offline", "--locked"]
     packages = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)["packages"]
     order = {f"interlace-{room}": rank for rank, room in enumerate(CRATES)}
-    errors = [f"crate {p['name']} is not in the order of scripts/check_layout.py" for p in packages if p["name"] not in order]
+    errors = [
+        f"crate {p['name']} is not in the order of scripts/check_layout.py" for p in packages if p["name"] not in order
+    ]
     for package in packages:
         for dependency in package["dependencies"]:
             rank = order.get(dependency["name"])

@@ -36,9 +36,7 @@ def raised() -> dict[str, str]:
 
 def documented() -> dict[str, str]:
     """Return each code in the tables of docs/errors with its page."""
-    return {
-        code: path.name for path in (ROOT / "docs/errors").glob("*.md") for code in ROW.findall(path.read_text())
-    }
+    return {code: path.name for path in (ROOT / "docs/errors").glob("*.md") for code in ROW.findall(path.read_text())}
 
 
 def test_every_code_is_documented() -> None:
