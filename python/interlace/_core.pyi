@@ -1,4 +1,4 @@
-# The compiled part of the package, flat: one section per room, each kept by the room that registers the functions.
+# The compiled part of the package, flat: one section per room, kept by the room that registers it.
 
 __version__: str
 
