@@ -8,6 +8,7 @@
       ProgramError       an integer program, model or tensor that is not acceptable
       RecordError        a claim, voucher or receipt that does not decode, link or verify
         VerificationError  evidence that contradicts a receipt
+      UsageError         a call of the SDK or a command that cannot be meant
       AssetError         an asset that cannot be anchored, derived or claimed
       ServiceError       a request that a service refuses, or a service that does not answer
         BudgetError      a payment that the buyer's own policy forbids
@@ -74,6 +75,10 @@ class VerificationError(RecordError):
     """Evidence that contradicts a receipt."""
 
 
+class UsageError(InterlaceError):
+    """A call of the SDK or a command that cannot be meant as it was made."""
+
+
 class AssetError(InterlaceError):
     """An asset that cannot be anchored, derived or claimed."""
 
@@ -97,9 +102,12 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "voucher": RecordError,
     "receipt": RecordError,
     "verify": VerificationError,
+    "sdk": UsageError,
+    "cli": UsageError,
     "asset": AssetError,
     "service": ServiceError,
     "budget": BudgetError,
+    "explorer": ServiceError,
 }
 
 
