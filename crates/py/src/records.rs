@@ -32,8 +32,11 @@ fn words(bytes: &[u8], kind: &'static str) -> Result<Vec<B256>, CoreError> {
 }
 
 fn domain(chain_id: u64, settlement: &[u8]) -> Result<Domain, CoreError> {
-    let settlement = Address::try_from(settlement)
-        .map_err(|_| RecordError::Length { kind: "address", size: 20, got: settlement.len() })?;
+    let settlement = Address::try_from(settlement).map_err(|_| RecordError::Length {
+        kind: "address",
+        size: 20,
+        got: settlement.len(),
+    })?;
     Ok(Domain { chain_id: U256::from(chain_id), settlement })
 }
 
@@ -77,8 +80,7 @@ fn claim_hashes<'py>(py: Python<'py>, packed: &[u8]) -> PyResult<Bound<'py, PyBy
 #[pyfunction]
 fn input_hash<'py>(py: Python<'py>, salt: &[u8], tensor: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     hashes(py, || {
-        let salt =
-            B256::try_from(salt).map_err(|_| RecordError::Length { kind: "salt", size: 32, got: salt.len() })?;
+        let salt = B256::try_from(salt).map_err(|_| RecordError::Length { kind: "salt", size: 32, got: salt.len() })?;
         Ok(vec![hash_input(salt, tensor)])
     })
 }

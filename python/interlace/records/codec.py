@@ -131,7 +131,7 @@ def to_hex(value: bytes) -> str:
 def from_hex(value: object, where: str, size: int | None = None) -> bytes:
     """Return the bytes of lower-case ``0x`` hex, of `size` bytes if given."""
     if not isinstance(value, str) or not _HEX.fullmatch(value):
-        raise RecordError("record.json", f"{where} is not lower-case 0x hex of whole bytes")
+        raise RecordError("record.bad-json", f"{where} is not lower-case 0x hex of whole bytes")
     data = bytes.fromhex(value[2:])
     if size is not None and len(data) != size:
         raise RecordError("record.length", f"{where} has {len(data)} bytes, not {size}")
@@ -141,7 +141,7 @@ def from_hex(value: object, where: str, size: int | None = None) -> bytes:
 def from_decimal(value: object, where: str) -> int:
     """Return the integer of a decimal string."""
     if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
-        raise RecordError("record.json", f"{where} is not a decimal string", hint='integers are strings: "31337"')
+        raise RecordError("record.bad-json", f"{where} is not a decimal string", hint='integers are strings: "31337"')
     return int(value)
 
 
@@ -153,20 +153,20 @@ def to_base64(value: bytes) -> str:
 def from_base64(value: object, where: str) -> bytes:
     """Return the bytes of padded standard base64; a second spelling of the same bytes is refused."""
     if not isinstance(value, str):
-        raise RecordError("record.json", f"{where} is a {type(value).__name__}, not base64")
+        raise RecordError("record.bad-json", f"{where} is a {type(value).__name__}, not base64")
     try:
         data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise RecordError("record.json", f"{where} is not padded standard base64") from None
+        raise RecordError("record.bad-json", f"{where} is not padded standard base64") from None
     if to_base64(data) != value:
-        raise RecordError("record.json", f"{where} is not canonical base64")
+        raise RecordError("record.bad-json", f"{where} is not canonical base64")
     return data
 
 
 def mapping(value: object, where: str, names: frozenset[str]) -> Mapping[str, object]:
     """Return `value` as an object that has exactly the members `names`."""
     if not isinstance(value, Mapping):
-        raise RecordError("record.json", f"{where} is a {type(value).__name__}, not an object")
+        raise RecordError("record.bad-json", f"{where} is a {type(value).__name__}, not an object")
     missing, unknown = names - value.keys(), value.keys() - names
     if missing or unknown:
         shown = [f"missing {name}" for name in sorted(missing)]
@@ -188,7 +188,7 @@ def loads(data: bytes | str, where: str, limit: int) -> object:
     Raises
     ------
     RecordError
-        ``record.too-large``, ``record.json`` or ``record.fields``.
+        ``record.too-large``, ``record.bad-json`` or ``record.fields``.
     """
     if len(data) > limit:
         raise RecordError("record.too-large", f"{where} has {len(data)} bytes, more than {limit}")
@@ -196,5 +196,5 @@ def loads(data: bytes | str, where: str, limit: int) -> object:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
         parsed: object = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise RecordError("record.json", f"{where} is not JSON: {str(error)[:120]}") from None
+        raise RecordError("record.bad-json", f"{where} is not JSON: {str(error)[:120]}") from None
     return parsed

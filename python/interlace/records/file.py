@@ -117,6 +117,6 @@ class ReceiptFile:
         Raises
         ------
         RecordError
-            ``record.too-large``, ``record.json``, ``record.fields``, or as `from_json`.
+            ``record.too-large``, ``record.bad-json``, ``record.fields``, or as `from_json`.
         """
         return cls.from_json(codec.loads(data, "receipt file", MAX_FILE_BYTES))

@@ -64,7 +64,7 @@ class Record:
         Raises
         ------
         RecordError
-            ``record.fields``, ``record.json``, ``record.range``, ``record.address`` or ``record.length``.
+            ``record.fields``, ``record.bad-json``, ``record.range``, ``record.address`` or ``record.length``.
         """
         members = codec.mapping(value, cls.__name__, frozenset(field.name for field in cls.fields))
         return cls(*(field.parse(cls.__name__, members[field.name]) for field in cls.fields))
