@@ -1,0 +1,96 @@
+"""The explorer as a running thing: a thread that serves the page until it is stopped.
+
+Invariant: after `start` the address answers; after `stop` the port is free and the thread is gone.
+What it does not do: it does not watch the node; a node that went away shows as an error on the page.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from types import TracebackType
+
+import uvicorn
+
+from interlace.errors import ServiceError
+
+from .server import LOOPBACK, Facts, build_app
+
+START_TIMEOUT_S = 10.0
+
+
+class Explorer:
+    """Serve the explorer of one node; a context manager.
+
+    Parameters
+    ----------
+    rpc_url
+        The node's JSON-RPC address.
+    economy, names
+        See `build_app`.
+    host, port
+        Where to listen; port 0 takes a free one.
+
+    Raises
+    ------
+    ServiceError
+        ``explorer.port`` when the address cannot be taken.
+    """
+
+    def __init__(self, rpc_url: str, economy: Facts, names: Facts, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._socket = _listen(host, port)
+        self.port = int(self._socket.getsockname()[1])
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        app = build_app(rpc_url, economy, names, hosts=(*LOOPBACK, host))
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="interlace-explorer", daemon=True)
+
+    def start(self) -> Explorer:
+        """Begin to serve and return when the page answers."""
+        self._thread.start()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.stop()
+                raise ServiceError("explorer.start", f"{self.url} did not begin to serve")
+            time.sleep(0.005)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving; a second call does nothing."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        self._socket.close()
+
+    def __enter__(self) -> Explorer:
+        """Start on entry."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop on exit."""
+        self.stop()
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ServiceError(
+            "explorer.port",
+            f"{host}:{port} cannot be taken: {error.strerror}",
+            hint="choose another port, or 0 for a free one",
+        ) from error
+    return listener
