@@ -1,7 +1,7 @@
 """Accounts: a key that signs, shown only by its address.
 
-Invariant: the private key never enters a repr, a pickle, a copy, a log line or an error message; the only ways
-out are `Account.key` and the encrypted keystore.
+Invariant: the private key never enters a repr, a pickle, a copy, a log line or an error message; the only
+ways out are `Account.key` and the encrypted keystore.
 Sources: BIP-32 and BIP-39 (derivation), EIP-2 (low s), EIP-55 (checksums), Web3 Secret Storage (keystore).
 What it does not do: it knows no chain, fetches no nonce and sends nothing.
 """

@@ -1,0 +1,192 @@
+//! The errors of a chain.
+//!
+//! ```text
+//! ChainError
+//!   a transaction that the pool refuses   Undecodable .. PoolFull
+//!   a genesis that builds no chain        Genesis
+//!   a block that is not valid             Block
+//!   an action that is not possible now    Unknown, Developer, Bound
+//!   the engine below                      State
+//! ```
+//! Invariant: the texts of refused transactions are geth's, because clients recognise them; each carries the offending values.
+
+use alloy_primitives::{Address, B256, U256};
+use thiserror::Error;
+
+/// What a chain refuses, and why.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ChainError {
+    /// Bytes that are no signed transaction.
+    #[error("{0}")]
+    Undecodable(String),
+    /// The signature recovers to no address.
+    #[error("invalid sender: {0}")]
+    InvalidSender(String),
+    /// Signed for another chain.
+    #[error("invalid chain id for signer: have {have} want {want}")]
+    ChainId {
+        /// Chain id in the transaction.
+        have: u64,
+        /// Chain id of this chain.
+        want: u64,
+    },
+    /// The type does not exist yet in the current fork.
+    #[error("transaction type not supported: type {0} before its fork")]
+    TypeNotSupported(u8),
+    /// The nonce was used.
+    #[error("nonce too low: next nonce {next}, tx nonce {nonce}")]
+    NonceTooLow {
+        /// Next nonce of the account.
+        next: u64,
+        /// Nonce of the transaction.
+        nonce: u64,
+    },
+    /// The nonce is further ahead than the pool keeps.
+    #[error("nonce too high: next nonce {next}, tx nonce {nonce}, at most {gap} ahead")]
+    NonceTooHigh {
+        /// Next nonce of the account.
+        next: u64,
+        /// Nonce of the transaction.
+        nonce: u64,
+        /// The bound.
+        gap: u64,
+    },
+    /// The same transaction waits already.
+    #[error("already known")]
+    AlreadyKnown(B256),
+    /// A transaction of the same nonce waits and the new one does not raise both fees by a tenth.
+    #[error("replacement transaction underpriced")]
+    ReplacementUnderpriced(B256),
+    /// The pool is full and the transaction pays no more than the cheapest one in it.
+    #[error("transaction underpriced: the pool is full and its cheapest fee cap is {cheapest}, tx has {max_fee}")]
+    Underpriced {
+        /// Fee cap of the cheapest transaction that waits.
+        cheapest: u128,
+        /// Fee cap of the new one.
+        max_fee: u128,
+    },
+    /// One account has too many waiting.
+    #[error("account limit exceeded: {address} has {limit} transactions waiting")]
+    AccountLimit {
+        /// The sender.
+        address: Address,
+        /// The bound.
+        limit: usize,
+    },
+    /// The sender cannot pay gas and value.
+    #[error("insufficient funds for gas * price + value: balance {balance}, tx cost {cost}, overshot {overshot}")]
+    InsufficientFunds {
+        /// Balance of the sender.
+        balance: U256,
+        /// Most that the transaction may cost.
+        cost: U256,
+        /// What is missing.
+        overshot: U256,
+    },
+    /// Gas below what the transaction needs before its first opcode.
+    #[error("intrinsic gas too low: gas {gas}, minimum needed {minimum}")]
+    IntrinsicGas {
+        /// Gas limit of the transaction.
+        gas: u64,
+        /// Minimum.
+        minimum: u64,
+    },
+    /// Gas below the floor of EIP-7623.
+    #[error("insufficient gas for floor data gas cost: gas {gas}, minimum needed {minimum}")]
+    FloorDataGas {
+        /// Gas limit of the transaction.
+        gas: u64,
+        /// Minimum.
+        minimum: u64,
+    },
+    /// More gas than a block has.
+    #[error("exceeds block gas limit")]
+    ExceedsBlockGas {
+        /// Gas limit of the transaction.
+        gas: u64,
+        /// Gas limit of a block.
+        limit: u64,
+    },
+    /// More gas than EIP-7825 allows one transaction.
+    #[error("transaction gas limit too high (cap: {cap}, tx: {gas})")]
+    GasCap {
+        /// The cap.
+        cap: u64,
+        /// Gas limit of the transaction.
+        gas: u64,
+    },
+    /// The tip is above the fee cap.
+    #[error(
+        "max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {tip}, maxFeePerGas: {max_fee}"
+    )]
+    TipAboveFeeCap {
+        /// Priority fee.
+        tip: u128,
+        /// Fee cap.
+        max_fee: u128,
+    },
+    /// Initcode above EIP-3860's limit.
+    #[error("max initcode size exceeded: code size {size} limit {limit}")]
+    InitcodeSize {
+        /// Bytes.
+        size: usize,
+        /// Bound.
+        limit: usize,
+    },
+    /// A transaction of more bytes than the pool takes.
+    #[error("oversized data: transaction size {size}, limit {limit}")]
+    Oversized {
+        /// Bytes.
+        size: usize,
+        /// Bound.
+        limit: usize,
+    },
+    /// The sender has code (EIP-3607).
+    #[error("sender not an eoa: address {0}")]
+    SenderHasCode(Address),
+    /// A blob transaction without valid blobs.
+    #[error("invalid blob transaction: {0}")]
+    Blob(String),
+    /// An EIP-7702 transaction without authorisations, or without destination.
+    #[error("invalid set code transaction: {0}")]
+    SetCode(&'static str),
+    /// The genesis document is not acceptable.
+    #[error("{0}")]
+    Genesis(String),
+    /// A block is invalid.
+    #[error("invalid block {number}: {reason}")]
+    Block {
+        /// Its number.
+        number: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Something asked for is not known.
+    #[error("{0}")]
+    Unknown(String),
+    /// A developer's action that this chain or this moment does not allow.
+    #[error("{0}")]
+    Developer(String),
+    /// A question beyond a documented bound.
+    #[error("{0}")]
+    Bound(String),
+    /// State could not be read.
+    #[error("state: {0}")]
+    State(String),
+}
+
+impl ChainError {
+    /// Stable code of the error as Python sees it.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Genesis(_) => "chain.bad-genesis",
+            Self::Block { .. } => "chain.bad-block",
+            Self::Unknown(_) => "chain.unknown",
+            Self::Developer(_) => "chain.developer",
+            Self::Bound(_) => "chain.bound",
+            Self::State(_) => "chain.state",
+            _ => "chain.bad-transaction",
+        }
+    }
+}
