@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from types import TracebackType
+from typing import Self
 
 import uvicorn
 
@@ -47,7 +48,7 @@ class Explorer:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="interlace-explorer", daemon=True)
 
-    def start(self) -> Explorer:
+    def start(self) -> Self:
         """Begin to serve and return when the page answers."""
         self._thread.start()
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -65,7 +66,7 @@ class Explorer:
             self._thread.join(timeout=5)
         self._socket.close()
 
-    def __enter__(self) -> Explorer:
+    def __enter__(self) -> Self:
         """Start on entry."""
         return self.start()
 
