@@ -1,1 +1,31 @@
 //! revm behind one adapter; the only crate that names revm; no_std core.
+//!
+//! Why Rust: this is the interpreter loop, run once per opcode; revm executes about a hundred million of them per second.
+//!
+//! Invariant: no type of revm appears in this crate's interface, so that its monthly breaking releases end here.
+//! Source: revm 43; fork rules as in execution-specs.
+//! What it does not do: it knows no blocks beyond their environment; rewards, withdrawals, requests and receipts are
+//! `interlace-stf`. Constantinople without Petersburg runs as Petersburg: revm dropped EIP-1283's SSTORE prices.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod changes;
+mod env;
+mod error;
+mod outcome;
+mod overlay;
+mod reader;
+mod request;
+mod vm;
+
+pub use changes::{AccountChange, Changes};
+pub use env::{BlockEnv, Checks};
+pub use error::{EvmError, TxError};
+pub use outcome::{Halt, Status, TxOutcome};
+pub use overlay::Overlay;
+pub use reader::{Account, StateReader};
+pub use request::TxRequest;
+pub use vm::{Touched, Vm, precompile_addresses};

@@ -1,0 +1,362 @@
+//! revm for one block: transactions, system calls and deployments at fixed addresses, one after the other.
+//!
+//! Invariant: a transaction that is not valid changes nothing; one that runs changes the overlay and nothing else.
+//! Source: revm's handler; EIP-4788 and EIP-7002 for system calls.
+//! What it does not do: it counts no block gas. [`precompiles`] is the seam where precompiled contracts of our own enter.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+
+use alloy_primitives::{Address, Bytes, TxKind, U256};
+use interlace_primitives::Fork;
+use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output};
+use revm::context::{Context, ContextTr, FrameStack, LocalContextTr, Transaction, TxEnv};
+use revm::handler::instructions::EthInstructions;
+use revm::handler::{EthPrecompiles, EvmTr, Handler, MainnetContext, MainnetEvm, MainnetHandler};
+use revm::interpreter::interpreter_action::FrameInit;
+use revm::interpreter::{CreateInputs, CreateScheme, FrameInput, GasTracker, SharedMemory};
+use revm::state::EvmState;
+use revm::{ExecuteEvm, context};
+
+use crate::changes::Changes;
+use crate::env::{BlockEnv, Checks, spec_id};
+use crate::error::{EvmError, TxError};
+use crate::outcome::{Halt, Status, TxOutcome};
+use crate::overlay::{Db, Overlay, ReadError, to_changes};
+use crate::reader::StateReader;
+use crate::request::TxRequest;
+
+/// Gas of a system call (EIP-4788, EIP-2935, EIP-7002, EIP-7251).
+const SYSTEM_CALL_GAS: u64 = 30_000_000;
+/// Largest init code (EIP-3860).
+const MAX_INITCODE_BYTES: usize = 2 * 24_576;
+
+/// Accounts and slots that a call looked at.
+pub type Touched = BTreeMap<Address, BTreeSet<U256>>;
+
+type Inner<R> = MainnetEvm<MainnetContext<Db<R>>>;
+type InnerError<R> = EVMError<ReadError<<R as StateReader>::Error>>;
+
+/// Precompiled contracts of `fork`.
+fn precompiles(fork: Fork) -> EthPrecompiles {
+    EthPrecompiles::new(spec_id(fork))
+}
+
+/// Addresses of the precompiled contracts of `fork`, ascending.
+#[must_use]
+pub fn precompile_addresses(fork: Fork) -> Vec<Address> {
+    let mut addresses: Vec<Address> = precompiles(fork).warm_addresses().iter().copied().collect();
+    addresses.sort_unstable();
+    addresses
+}
+
+/// The virtual machine in one block's environment.
+pub struct Vm<R: StateReader> {
+    inner: Inner<R>,
+    env: BlockEnv,
+}
+
+impl<R: StateReader> fmt::Debug for Vm<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vm").field("env", &self.env).finish_non_exhaustive()
+    }
+}
+
+impl<R: StateReader> Vm<R> {
+    /// A machine for the block `env`, reading and changing `overlay`.
+    pub fn new(env: BlockEnv, checks: Checks, overlay: Overlay<R>) -> Self {
+        let spec = spec_id(env.fork);
+        let mut ctx: MainnetContext<Db<R>> = Context::new(Db(overlay), spec);
+        ctx.cfg = env.to_cfg(checks);
+        ctx.block = env.to_revm();
+        let inner = context::Evm {
+            ctx,
+            inspector: (),
+            instruction: EthInstructions::new_mainnet_with_spec(spec),
+            precompiles: precompiles(env.fork),
+            frame_stack: FrameStack::new_prealloc(8),
+        };
+        Self { inner, env }
+    }
+
+    /// The block's environment.
+    pub const fn env(&self) -> &BlockEnv {
+        &self.env
+    }
+
+    /// The state as it is now.
+    pub fn overlay(&self) -> &Overlay<R> {
+        &self.inner.ctx.db().0
+    }
+
+    /// The state as it is now, to change it beside transactions.
+    pub fn overlay_mut(&mut self) -> &mut Overlay<R> {
+        &mut self.inner.ctx.db_mut().0
+    }
+
+    /// Ends the machine and gives the state back.
+    pub fn into_overlay(self) -> Overlay<R> {
+        self.inner.ctx.journaled_state.database.0
+    }
+
+    /// Executes `tx` and returns what it changed without keeping it.
+    ///
+    /// # Errors
+    /// [`EvmError::Transaction`] if it is not valid here, [`EvmError::State`] if the state cannot be read.
+    pub fn transact(&mut self, tx: &TxRequest) -> Result<(TxOutcome, Changes), EvmError<R::Error>> {
+        let (outcome, state) = self.run(tx)?;
+        Ok((outcome, to_changes(state, self.clears_empty())))
+    }
+
+    /// Executes `tx` and keeps what it changed.
+    ///
+    /// # Errors
+    /// As [`Vm::transact`].
+    pub fn execute(&mut self, tx: &TxRequest) -> Result<TxOutcome, EvmError<R::Error>> {
+        let (outcome, changes) = self.transact(tx)?;
+        self.overlay_mut().apply(changes);
+        Ok(outcome)
+    }
+
+    /// Executes `tx` without keeping changes and names what it looked at; what eth_createAccessList needs.
+    ///
+    /// # Errors
+    /// As [`Vm::transact`].
+    pub fn touch(&mut self, tx: &TxRequest) -> Result<(TxOutcome, Touched), EvmError<R::Error>> {
+        let (outcome, state) = self.run(tx)?;
+        let slots = |account: revm::state::Account| account.storage.keys().copied().collect();
+        Ok((outcome, state.into_iter().map(|(address, account)| (address, slots(account))).collect()))
+    }
+
+    /// Calls `target` as the system does: 30 million gas, no fee, nothing counted. Keeps what it changed.
+    ///
+    /// # Errors
+    /// [`EvmError::State`] if the state cannot be read.
+    pub fn system_call(
+        &mut self,
+        caller: Address,
+        target: Address,
+        input: Bytes,
+    ) -> Result<TxOutcome, EvmError<R::Error>> {
+        let tx = TxRequest {
+            from: caller,
+            to: TxKind::Call(target),
+            gas_limit: SYSTEM_CALL_GAS,
+            input,
+            ..TxRequest::default()
+        };
+        self.inner.ctx.tx = tx.to_revm();
+        let result = MainnetHandler::default().run_system_call(&mut self.inner);
+        let state = self.inner.finalize();
+        let result = result.map_err(|error| self.explain(error, &tx))?;
+        let changes = to_changes(state, self.clears_empty());
+        self.overlay_mut().apply(changes);
+        Ok(outcome(result))
+    }
+
+    /// Runs `initcode` in the context of `address`, from `deployer` and with `gas_limit`, and deploys what it returns
+    /// there. Used for genesis only. Nothing is kept unless it succeeds; the deployer's account is left as it was.
+    ///
+    /// # Errors
+    /// [`EvmError::State`] if the state cannot be read.
+    pub fn deploy_at(
+        &mut self,
+        deployer: Address,
+        address: Address,
+        initcode: Bytes,
+        value_wei: U256,
+        gas_limit: u64,
+    ) -> Result<TxOutcome, EvmError<R::Error>> {
+        let before = self.read_account(deployer)?;
+        let funded = crate::reader::Account { balance: value_wei, ..before.unwrap_or_default() };
+        self.overlay_mut().set_account(deployer, Some(funded));
+        let tx = TxRequest {
+            from: deployer,
+            to: TxKind::Create,
+            gas_limit,
+            value_wei,
+            input: initcode,
+            ..TxRequest::default()
+        };
+        self.inner.ctx.tx = tx.to_revm();
+        let result = DeployHandler { address, reader: PhantomData }.run_system_call(&mut self.inner);
+        let state = self.inner.finalize();
+        let result = result.map_err(|error| self.explain(error, &tx));
+        let mut changes = to_changes(state, self.clears_empty());
+        changes.accounts.remove(&deployer);
+        self.overlay_mut().set_account(deployer, before);
+        let outcome = outcome(result?);
+        if outcome.is_success() {
+            self.overlay_mut().apply(changes);
+        }
+        Ok(outcome)
+    }
+
+    fn read_account(&self, address: Address) -> Result<Option<crate::reader::Account>, EvmError<R::Error>> {
+        self.overlay().account(address).map_err(EvmError::State)
+    }
+
+    /// EIP-161 removes empty accounts that a transaction touched.
+    fn clears_empty(&self) -> bool {
+        self.env.fork >= Fork::SpuriousDragon
+    }
+
+    fn run(&mut self, tx: &TxRequest) -> Result<(TxOutcome, EvmState), EvmError<R::Error>> {
+        self.check(tx)?;
+        let result = self.inner.transact(tx.to_revm()).map_err(|error| self.explain(error, tx))?;
+        Ok((outcome(result.result), result.state))
+    }
+
+    /// Checks that revm leaves to others or would not survive: they guard its arithmetic.
+    fn check(&self, tx: &TxRequest) -> Result<(), TxError> {
+        let fork = self.env.fork;
+        let protected_too_early = tx.tx_type == 0 && tx.chain_id.is_some() && fork < Fork::SpuriousDragon;
+        if protected_too_early {
+            return Err(TxError::NotActive { what: "replay protection (EIP-155)", fork });
+        }
+        if tx.tx_type > 4 {
+            return Err(TxError::NotActive { what: "a transaction type above 4", fork });
+        }
+        if tx.tx_type >= 3 && tx.to.is_create() {
+            return Err(TxError::CannotCreate(tx.tx_type));
+        }
+        if tx.greatest_cost_wei().is_none() {
+            let (gas_limit, fee_cap_wei, value_wei) = (tx.gas_limit, tx.fee_cap_wei, tx.value_wei);
+            return Err(TxError::CostOverflow { gas_limit, fee_cap_wei, value_wei });
+        }
+        Ok(())
+    }
+
+    fn explain(&self, error: InnerError<R>, tx: &TxRequest) -> EvmError<R::Error> {
+        match error {
+            EVMError::Database(error) => EvmError::State(error.0),
+            EVMError::Transaction(invalid) => EvmError::Transaction(tx_error(invalid, tx, &self.env)),
+            EVMError::Header(error) => EvmError::Interpreter(error.to_string()),
+            EVMError::Custom(error) => EvmError::Interpreter(error),
+            EVMError::CustomAny(error) => EvmError::Interpreter(error.to_string()),
+        }
+    }
+}
+
+/// Creates the first frame at a given address instead of one derived from the sender.
+struct DeployHandler<R> {
+    address: Address,
+    reader: PhantomData<R>,
+}
+
+impl<R: StateReader> Handler for DeployHandler<R> {
+    type Evm = Inner<R>;
+    type Error = InnerError<R>;
+    type HaltReason = HaltReason;
+
+    fn first_frame_input(
+        &mut self,
+        evm: &mut Self::Evm,
+        gas: &mut GasTracker,
+    ) -> Result<Option<FrameInit>, Self::Error> {
+        let ctx = evm.ctx_mut();
+        let memory = SharedMemory::new_with_buffer(ctx.local().shared_memory_buffer().clone());
+        let tx: &TxEnv = ctx.tx();
+        let inputs = CreateInputs::new(
+            tx.caller(),
+            CreateScheme::Custom { address: self.address },
+            tx.value(),
+            tx.input().clone(),
+            gas.remaining(),
+            gas.reservoir(),
+        );
+        Ok(Some(FrameInit { depth: 0, memory, frame_input: FrameInput::Create(inputs.into()) }))
+    }
+}
+
+fn outcome(result: ExecutionResult) -> TxOutcome {
+    let gas = *result.gas();
+    let (status, logs, output, created) = match result {
+        ExecutionResult::Success { logs, output, .. } => match output {
+            Output::Call(data) => (Status::Success, logs, data, None),
+            Output::Create(data, created) => (Status::Success, logs, data, created),
+        },
+        ExecutionResult::Revert { output, .. } => (Status::Revert, Vec::new(), output, None),
+        ExecutionResult::Halt { reason, .. } => (Status::Halt(halt(reason)), Vec::new(), Bytes::new(), None),
+    };
+    TxOutcome { status, gas_used: gas.tx_gas_used(), gas_refunded: gas.final_refunded(), logs, output, created }
+}
+
+fn halt(reason: HaltReason) -> Halt {
+    match reason {
+        HaltReason::OutOfGas(_) => Halt::OutOfGas,
+        HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode | HaltReason::NotActivated => Halt::InvalidOpcode,
+        HaltReason::InvalidJump => Halt::InvalidJump,
+        HaltReason::StackUnderflow => Halt::StackUnderflow,
+        HaltReason::StackOverflow => Halt::StackOverflow,
+        HaltReason::OutOfOffset => Halt::ReturnDataOutOfBounds,
+        HaltReason::CreateCollision => Halt::CreateCollision,
+        HaltReason::PrecompileError => Halt::Precompile("input refused".to_string()),
+        HaltReason::PrecompileErrorWithContext(reason) => Halt::Precompile(reason),
+        HaltReason::NonceOverflow => Halt::NonceOverflow,
+        HaltReason::CreateContractSizeLimit => Halt::CodeTooLarge,
+        HaltReason::CreateContractStartingWithEF => Halt::CodeStartsWithEf,
+        HaltReason::CreateInitCodeSizeLimit => Halt::InitcodeTooLarge,
+        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => Halt::StaticWrite,
+        HaltReason::OutOfFunds => Halt::OutOfFunds,
+        HaltReason::CallTooDeep => Halt::CallTooDeep,
+        HaltReason::OverflowPayment => Halt::Other(reason.to_string()),
+    }
+}
+
+fn tx_error(invalid: InvalidTransaction, tx: &TxRequest, env: &BlockEnv) -> TxError {
+    let (gas_limit, fee_cap_wei, fork) = (tx.gas_limit, tx.fee_cap_wei, env.fork);
+    match invalid {
+        InvalidTransaction::NonceTooLow { tx, state } => TxError::NonceTooLow { tx, state },
+        InvalidTransaction::NonceTooHigh { tx, state } => TxError::NonceTooHigh { tx, state },
+        InvalidTransaction::NonceOverflowInTransaction => TxError::NonceAtMaximum(tx.nonce),
+        InvalidTransaction::LackOfFundForMaxFee { fee, balance } => {
+            TxError::InsufficientFunds { required: *fee, balance: *balance }
+        }
+        InvalidTransaction::OverflowPaymentInTransaction => {
+            TxError::CostOverflow { gas_limit, fee_cap_wei, value_wei: tx.value_wei }
+        }
+        InvalidTransaction::CallGasCostMoreThanGasLimit { initial_gas, gas_limit } => {
+            TxError::IntrinsicGas { required: initial_gas, gas_limit }
+        }
+        InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
+            TxError::FloorGas { floor: gas_floor, gas_limit }
+        }
+        InvalidTransaction::GasPriceLessThanBasefee => {
+            TxError::FeeCapBelowBaseFee { fee_cap_wei, base_fee_wei: env.base_fee_wei }
+        }
+        InvalidTransaction::PriorityFeeGreaterThanMaxFee => {
+            TxError::TipAboveFeeCap { tip_wei: tx.tip_wei.unwrap_or_default(), fee_cap_wei }
+        }
+        InvalidTransaction::CallerGasLimitMoreThanBlock => {
+            TxError::GasAboveBlock { gas_limit, available: env.gas_limit }
+        }
+        InvalidTransaction::TxGasLimitGreaterThanCap { gas_limit, cap } => TxError::GasAboveCap { gas_limit, cap },
+        InvalidTransaction::RejectCallerWithCode => TxError::SenderHasCode(tx.from),
+        InvalidTransaction::CreateInitCodeSizeLimit => {
+            TxError::InitcodeTooLarge { size: tx.input.len(), limit: MAX_INITCODE_BYTES }
+        }
+        InvalidTransaction::InvalidChainId => {
+            TxError::WrongChainId { tx: tx.chain_id.unwrap_or_default(), chain: env.chain_id }
+        }
+        InvalidTransaction::MissingChainId => TxError::NoChainId(tx.tx_type),
+        InvalidTransaction::Eip2930NotSupported => TxError::NotActive { what: "an access list (EIP-2930)", fork },
+        InvalidTransaction::Eip1559NotSupported => TxError::NotActive { what: "a fee cap (EIP-1559)", fork },
+        InvalidTransaction::Eip4844NotSupported => TxError::NotActive { what: "a blob (EIP-4844)", fork },
+        InvalidTransaction::Eip7702NotSupported => TxError::NotActive { what: "a delegation (EIP-7702)", fork },
+        InvalidTransaction::BlobGasPriceGreaterThanMax { block_blob_gas_price, tx_max_fee_per_blob_gas } => {
+            TxError::BlobFeeCapTooLow { fee_cap_wei: tx_max_fee_per_blob_gas, blob_fee_wei: block_blob_gas_price }
+        }
+        InvalidTransaction::EmptyBlobs => TxError::NoBlobs,
+        InvalidTransaction::TooManyBlobs { max, have } => TxError::TooManyBlobs { have, max: max as u64 },
+        InvalidTransaction::BlobVersionNotSupported => {
+            let wrong = tx.blob_hashes.iter().find(|hash| hash[0] != 1);
+            TxError::BlobVersion(wrong.copied().unwrap_or_default())
+        }
+        InvalidTransaction::EmptyAuthorizationList => TxError::NoAuthorizations,
+        other => TxError::Other(other.to_string()),
+    }
+}
