@@ -174,6 +174,8 @@ def voucher_with(**members) -> bytes:
         (b"", "record.bad-json"),
         (b"\xff\xfe", "record.bad-json"),
         (b"[" * 100_000, "record.bad-json"),
+        (b'{"a":' * 100_000, "record.bad-json"),
+        (b'"\\' * 100_000, "record.bad-json"),
         (b"1" * 10_000, "record.bad-json"),
         (b"[]", "record.bad-json"),
         (b"{}", "record.format"),
