@@ -59,10 +59,10 @@ def test_no_words_show_the_help_and_exit_2():
 
 
 def raising(error: BaseException):
-    def command(**_: object) -> None:
+    def version() -> None:
         raise error
 
-    return command
+    return version
 
 
 @pytest.fixture

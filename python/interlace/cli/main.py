@@ -16,6 +16,7 @@ import typer
 from interlace.errors import InterlaceError
 
 from . import output
+from .verify import verify
 
 HELP = """An EVM chain that decides by models it can prove and pays everyone who made them, from Python.
 
@@ -50,6 +51,9 @@ def version(
         output.emit_json(facts)
     else:
         output.data(f"interlace {facts['interlace']} (python {facts['python']}, {facts['machine']})")
+
+
+app.command()(verify)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
