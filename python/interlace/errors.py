@@ -94,6 +94,7 @@ class BudgetError(ServiceError):
 _ROOMS: dict[str, type[InterlaceError]] = {
     "chain": ChainError,
     "replay": ChainError,
+    "contracts": ChainError,
     "program": ProgramError,
     "tensor": ProgramError,
     "model": ProgramError,

@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// Receipts become payments: a node commits a Merkle root, anyone opens its leaves, each is paid, or held and decided.
+// Invariant: each (payer, node, nonce) is paid at most once; a leaf's cost is units(program) * unitPrice <= maxCost and
+// sits in exactly one place: escrow -> pending -> router or back to escrow; credit balance >= escrows + pending + bonds.
+// A leaf of assurance 1 is open to challenge while now < windowEnd; it can be released from windowEnd on. A challenge is
+// voted on while now < voteEnd and may be resolved as soon as one side has the validators' threshold. From voteEnd on,
+// without a threshold, it is refunded: undecided means refund.
+// Source: the life of a leaf in docs/contracts.md; OpenZeppelin MerkleProof (sorted pairs) and SignatureChecker.
+// What it does not do: it runs no program. That an output is right is the validators' vote; with assurance 0 nobody is
+// asked. It has no owner and no pause.
+pragma solidity ^0.8.28;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Escrow} from "./Escrow.sol";
+import {FeeRouter} from "./FeeRouter.sol";
+import {Programs} from "./Programs.sol";
+import {Records} from "./Records.sol";
+import {Validators} from "./Validators.sol";
+
+contract Settlement is Records, Escrow, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+    using BitMaps for BitMaps.BitMap;
+
+    /// @notice What one call takes at most.
+    uint256 public constant MAX_OPEN = 64;
+    uint256 public constant MAX_RELEASE = 256;
+    uint256 public constant MAX_PROOF = 32;
+    uint16 public constant SEMANTICS = 1;
+    /// @notice Highest assurance that this contract settles.
+    uint8 public constant MAX_ASSURANCE = 1;
+
+    enum Status {
+        Unknown,
+        Pending,
+        Challenged,
+        Released,
+        Refunded
+    }
+
+    /// @param voteSeconds How long validators may vote on a challenge.
+    /// @param graceSeconds How long after its deadline a voucher can still be opened.
+    /// @param bond Credit-wei that a challenger puts up.
+    struct Terms {
+        uint64 windowSeconds;
+        uint64 voteSeconds;
+        uint64 graceSeconds;
+        uint64 withdrawalDelay;
+        uint256 bond;
+    }
+
+    struct Leaf {
+        Voucher voucher;
+        bytes payerSignature;
+        Claim claim;
+        Receipt receipt;
+        bytes nodeSignature;
+    }
+
+    /// @param count Leaves that the root is said to have; not more can be opened.
+    struct Batch {
+        bytes32 root;
+        address node;
+        uint32 count;
+        uint32 opened;
+    }
+
+    /// @dev Three words. A leaf of assurance 0 keeps only the first.
+    struct Entry {
+        address payer;
+        uint64 windowEnd;
+        Status status;
+        address node;
+        uint96 classId;
+        uint128 cost;
+    }
+
+    struct Challenge {
+        address challenger;
+        uint64 voteEnd;
+        uint8 upholds;
+        uint8 refunds;
+    }
+
+    /// @dev Cost of consecutive leaves with one node and class, routed together.
+    struct Sum {
+        address node;
+        uint256 classId;
+        uint256 amount;
+    }
+
+    Programs public immutable programs;
+    Validators public immutable validators;
+    FeeRouter public immutable router;
+    uint64 public immutable windowSeconds;
+    uint64 public immutable voteSeconds;
+    uint64 public immutable graceSeconds;
+    uint256 public immutable bond;
+
+    /// @notice The hot key that signs a node's receipts and may commit for it; zero when there is none.
+    mapping(address node => address) public receiptKeyOf;
+    uint256 public batchCount;
+    mapping(uint256 batchId => Batch) private _batches;
+    mapping(bytes32 leafId => Entry) private _entries;
+    mapping(bytes32 leafId => Challenge) private _challenges;
+    mapping(bytes32 leafId => mapping(address validator => bool)) public hasVoted;
+    mapping(address payer => mapping(address node => BitMaps.BitMap)) private _nonces;
+
+    event ReceiptKeyChanged(address indexed node, address indexed previous, address indexed key);
+    event Committed(uint256 indexed batchId, address indexed node, bytes32 root, uint32 count);
+    /// @notice A leaf was accepted; with assurance 0 (windowEnd is zero) Released follows in the same transaction.
+    event Opened(
+        bytes32 indexed leafId, address indexed payer, address indexed node, uint256 batchId, uint256 classId,
+        uint64 nonce, uint256 cost, uint64 windowEnd
+    );
+    event Challenged(bytes32 indexed leafId, address indexed challenger, uint64 voteEnd);
+    event Voted(bytes32 indexed leafId, address indexed validator, bool uphold);
+    event Released(bytes32 indexed leafId, address indexed node, uint256 cost);
+    event Refunded(bytes32 indexed leafId, address indexed payer, uint256 cost);
+    event BondPaid(bytes32 indexed leafId, address indexed to, uint256 amount);
+
+    error BadTerms();
+    error NotNodeOrKey(address node, address caller);
+    error EmptyBatch();
+    error UnknownBatch(uint256 batchId);
+    error TooMany(uint256 count, uint256 limit);
+    error LengthsDiffer(uint256 leaves, uint256 proofs);
+    error TooManyLeaves(uint256 batchId, uint32 count);
+    error NotInBatch(uint256 batchId, bytes32 leafId);
+    error WrongNode(address expected, address found);
+    error WrongToken(address expected, address found);
+    error UnknownAssurance(uint8 assurance);
+    error WrongVoucherHash(bytes32 expected, bytes32 found);
+    error WrongClaimHash(bytes32 expected, bytes32 found);
+    error WrongChain(uint256 expected, uint256 found);
+    error WrongRegistry(address expected, address found);
+    error WrongProgram(bytes32 expected, bytes32 found);
+    error WrongSemantics(uint16 expected, uint16 found);
+    error WrongInput(bytes32 expected, bytes32 found);
+    error WrongProver(address expected, address found);
+    error WrongJobNonce(uint64 expected, uint64 found);
+    error WrongAsset(uint256 expected, uint256 found);
+    error WrongUnits(uint64 expected, uint64 found);
+    error WrongCost(uint256 expected, uint256 found);
+    error CostOverMax(uint64 units, uint256 unitPrice, uint256 maxCost);
+    error CostTooLarge(uint256 cost);
+    error ServedLate(uint64 servedAt, uint64 deadline);
+    error ServedInFuture(uint64 servedAt, uint256 nowAt);
+    error SettledLate(uint64 deadline, uint64 graceSeconds, uint256 nowAt);
+    error NonceUsed(address payer, address node, uint64 nonce);
+    error BadPayerSignature(address payer, bytes32 digest);
+    error BadNodeSignature(address node, bytes32 digest);
+    error WrongStatus(bytes32 leafId, Status status);
+    error WindowOver(bytes32 leafId, uint64 windowEnd, uint256 nowAt);
+    error WindowOpen(bytes32 leafId, uint64 windowEnd, uint256 nowAt);
+    error VoteOver(bytes32 leafId, uint64 voteEnd, uint256 nowAt);
+    error VoteOpen(bytes32 leafId, uint64 voteEnd, uint256 nowAt);
+    error NotValidator(address account);
+    error InterestedVoter(bytes32 leafId, address validator);
+    error AlreadyVoted(bytes32 leafId, address validator);
+
+    constructor(IERC20 credit_, Programs programs_, Validators validators_, FeeRouter router_, Terms memory terms)
+        Escrow(credit_, terms.withdrawalDelay)
+    {
+        require(terms.windowSeconds != 0 && terms.voteSeconds != 0, BadTerms());
+        require(terms.withdrawalDelay > terms.graceSeconds, BadTerms());
+        programs = programs_;
+        validators = validators_;
+        router = router_;
+        windowSeconds = terms.windowSeconds;
+        voteSeconds = terms.voteSeconds;
+        graceSeconds = terms.graceSeconds;
+        bond = terms.bond;
+        credit_.approve(address(router_), type(uint256).max);
+    }
+
+    // ---- node ------------------------------------------------------------------------------------
+
+    /// @notice Set the calling node's hot key; receipts signed by the one before can no longer be opened. Zero revokes.
+    function setReceiptKey(address key) external {
+        emit ReceiptKeyChanged(msg.sender, receiptKeyOf[msg.sender], key);
+        receiptKeyOf[msg.sender] = key;
+    }
+
+    /// @notice Commit to `count` leaves; the node itself or its receipt key may.
+    function commit(address node, bytes32 root, uint32 count) external returns (uint256 batchId) {
+        require(msg.sender == node || msg.sender == receiptKeyOf[node], NotNodeOrKey(node, msg.sender));
+        require(count != 0 && root != 0, EmptyBatch());
+        batchId = ++batchCount;
+        _batches[batchId] = Batch(root, node, count, 0);
+        emit Committed(batchId, node, root, count);
+    }
+
+    /// @notice Open leaves of a batch; anyone may. One leaf that does not hold reverts the whole call: check() tells why.
+    /// @param proofs For each leaf the siblings up to the root.
+    function open(uint256 batchId, Leaf[] calldata leaves, bytes32[][] calldata proofs) external nonReentrant {
+        require(leaves.length <= MAX_OPEN, TooMany(leaves.length, MAX_OPEN));
+        require(leaves.length == proofs.length, LengthsDiffer(leaves.length, proofs.length));
+        Batch storage batch = _batch(batchId);
+        require(leaves.length <= batch.count - batch.opened, TooManyLeaves(batchId, batch.count));
+        batch.opened += uint32(leaves.length);
+        Sum memory sum;
+        for (uint256 i = 0; i < leaves.length; ++i) {
+            (bytes32 leafId, uint256 cost) = check(batchId, leaves[i], proofs[i]);
+            _open(batchId, leafId, leaves[i].voucher, cost, sum);
+        }
+        _flush(sum);
+    }
+
+    /// @notice Everything that open() demands of a leaf but enough escrow; reverts with the first thing that is wrong.
+    function check(uint256 batchId, Leaf calldata leaf, bytes32[] calldata proof)
+        public
+        view
+        returns (bytes32 leafId, uint256 cost)
+    {
+        Batch storage batch = _batch(batchId);
+        Voucher calldata voucher = leaf.voucher;
+        bytes32 digest = voucherDigest(voucher);
+        bytes32 receipt = receiptDigest(leaf.receipt);
+        leafId = leafOf(digest, receipt);
+        require(proof.length <= MAX_PROOF, TooMany(proof.length, MAX_PROOF));
+        require(MerkleProof.verifyCalldata(proof, batch.root, leafId), NotInBatch(batchId, leafId));
+        require(voucher.node == batch.node, WrongNode(batch.node, voucher.node));
+        _checkLinks(leaf, digest);
+        _checkTimes(voucher.deadline, leaf.receipt.servedAt);
+        cost = _checkCost(voucher, leaf.receipt);
+        require(
+            !nonceUsed(voucher.payer, voucher.node, voucher.nonce),
+            NonceUsed(voucher.payer, voucher.node, voucher.nonce)
+        );
+        require(
+            SignatureChecker.isValidSignatureNowCalldata(voucher.payer, digest, leaf.payerSignature),
+            BadPayerSignature(voucher.payer, digest)
+        );
+        (address signer, ECDSA.RecoverError err, ) = ECDSA.tryRecoverCalldata(receipt, leaf.nodeSignature);
+        require(
+            err == ECDSA.RecoverError.NoError && signer == receiptKeyOf[voucher.node],
+            BadNodeSignature(voucher.node, receipt)
+        );
+    }
+
+    /// @notice Route leaves whose window is over without a challenge; anyone may.
+    function release(bytes32[] calldata leafIds) external nonReentrant {
+        require(leafIds.length <= MAX_RELEASE, TooMany(leafIds.length, MAX_RELEASE));
+        Sum memory sum;
+        for (uint256 i = 0; i < leafIds.length; ++i) {
+            Entry storage entry = _entries[leafIds[i]];
+            require(entry.status == Status.Pending, WrongStatus(leafIds[i], entry.status));
+            require(
+                block.timestamp >= entry.windowEnd, WindowOpen(leafIds[i], entry.windowEnd, block.timestamp)
+            );
+            _release(leafIds[i], entry, sum);
+        }
+        _flush(sum);
+    }
+
+    // ---- dispute ---------------------------------------------------------------------------------
+
+    /// @notice Doubt a pending leaf while its window is open; takes the bond. A leaf is challenged at most once.
+    function challenge(bytes32 leafId) external nonReentrant {
+        Entry storage entry = _entries[leafId];
+        require(entry.status == Status.Pending, WrongStatus(leafId, entry.status));
+        require(block.timestamp < entry.windowEnd, WindowOver(leafId, entry.windowEnd, block.timestamp));
+        entry.status = Status.Challenged;
+        uint64 voteEnd = uint64(block.timestamp) + voteSeconds;
+        _challenges[leafId] = Challenge(msg.sender, voteEnd, 0, 0);
+        emit Challenged(leafId, msg.sender, voteEnd);
+        if (bond != 0) credit.safeTransferFrom(msg.sender, address(this), bond);
+    }
+
+    /// @notice A validator's vote: `uphold` the receipt, or refund. Who gains from the outcome has no vote.
+    function vote(bytes32 leafId, bool uphold) external {
+        Entry storage entry = _entries[leafId];
+        Challenge storage dispute = _challenges[leafId];
+        require(entry.status == Status.Challenged, WrongStatus(leafId, entry.status));
+        require(block.timestamp < dispute.voteEnd, VoteOver(leafId, dispute.voteEnd, block.timestamp));
+        require(validators.isValidator(msg.sender), NotValidator(msg.sender));
+        bool interested = msg.sender == entry.node || msg.sender == entry.payer || msg.sender == dispute.challenger;
+        require(!interested, InterestedVoter(leafId, msg.sender));
+        require(!hasVoted[leafId][msg.sender], AlreadyVoted(leafId, msg.sender));
+        hasVoted[leafId][msg.sender] = true;
+        if (uphold) ++dispute.upholds;
+        else ++dispute.refunds;
+        emit Voted(leafId, msg.sender, uphold);
+    }
+
+    /// @notice End a challenge; anyone may. Upheld: the fee is routed and the bond is the node's. Refunded or
+    /// undecided: the payer's escrow gets the cost and the challenger the bond back.
+    function resolve(bytes32 leafId) external nonReentrant {
+        Entry storage entry = _entries[leafId];
+        Challenge storage dispute = _challenges[leafId];
+        require(entry.status == Status.Challenged, WrongStatus(leafId, entry.status));
+        uint256 threshold = validators.threshold();
+        address bondTo = dispute.challenger;
+        if (dispute.upholds >= threshold) {
+            bondTo = entry.node;
+            Sum memory sum;
+            _release(leafId, entry, sum);
+            _flush(sum);
+        } else {
+            bool decided = dispute.refunds >= threshold || block.timestamp >= dispute.voteEnd;
+            require(decided, VoteOpen(leafId, dispute.voteEnd, block.timestamp));
+            entry.status = Status.Refunded;
+            escrowOf[entry.payer] += entry.cost;
+            emit Refunded(leafId, entry.payer, entry.cost);
+        }
+        emit BondPaid(leafId, bondTo, bond);
+        if (bond != 0) credit.safeTransfer(bondTo, bond);
+    }
+
+    // ---- views -----------------------------------------------------------------------------------
+
+    function nonceUsed(address payer, address node, uint64 nonce) public view returns (bool) {
+        return _nonces[payer][node].get(nonce);
+    }
+
+    function batchOf(uint256 batchId) external view returns (Batch memory) {
+        return _batch(batchId);
+    }
+
+    /// @notice State of a leaf; of assurance 0 only payer and status are kept.
+    function entryOf(bytes32 leafId) external view returns (Entry memory) {
+        return _entries[leafId];
+    }
+
+    function challengeOf(bytes32 leafId) external view returns (Challenge memory) {
+        return _challenges[leafId];
+    }
+
+    // ---- inner -----------------------------------------------------------------------------------
+
+    function _batch(uint256 batchId) private view returns (Batch storage batch) {
+        batch = _batches[batchId];
+        require(batch.count != 0, UnknownBatch(batchId));
+    }
+
+    /// @dev The receipt is for this voucher and this claim, and the claim answers this voucher on this chain.
+    function _checkLinks(Leaf calldata leaf, bytes32 digest) private view {
+        Voucher calldata voucher = leaf.voucher;
+        Claim calldata claim = leaf.claim;
+        require(voucher.token == address(credit), WrongToken(address(credit), voucher.token));
+        require(voucher.assurance <= MAX_ASSURANCE, UnknownAssurance(voucher.assurance));
+        require(leaf.receipt.voucherHash == digest, WrongVoucherHash(digest, leaf.receipt.voucherHash));
+        bytes32 hash = claimHash(claim);
+        require(leaf.receipt.claimHash == hash, WrongClaimHash(hash, leaf.receipt.claimHash));
+        require(claim.chainId == block.chainid, WrongChain(block.chainid, claim.chainId));
+        require(claim.registry == address(programs), WrongRegistry(address(programs), claim.registry));
+        require(claim.programId == voucher.programId, WrongProgram(voucher.programId, claim.programId));
+        require(claim.semantics == SEMANTICS, WrongSemantics(SEMANTICS, claim.semantics));
+        require(claim.inputHash == voucher.requestHash, WrongInput(voucher.requestHash, claim.inputHash));
+        require(claim.prover == voucher.node, WrongProver(voucher.node, claim.prover));
+        require(claim.jobNonce == voucher.nonce, WrongJobNonce(voucher.nonce, claim.jobNonce));
+    }
+
+    function _checkTimes(uint64 deadline, uint64 servedAt) private view {
+        require(servedAt <= deadline, ServedLate(servedAt, deadline));
+        require(servedAt <= block.timestamp, ServedInFuture(servedAt, block.timestamp));
+        uint256 last = uint256(deadline) + graceSeconds;
+        require(block.timestamp <= last, SettledLate(deadline, graceSeconds, block.timestamp));
+    }
+
+    /// @dev cost = units(program) * unitPrice; neither the node nor the payer chooses it.
+    function _checkCost(Voucher calldata voucher, Receipt calldata receipt) private view returns (uint256 cost) {
+        Programs.Program memory program = programs.get(voucher.programId);
+        require(program.classId == voucher.assetClass, WrongAsset(program.classId, voucher.assetClass));
+        require(receipt.units == program.units, WrongUnits(program.units, receipt.units));
+        bool fits;
+        (fits, cost) = Math.tryMul(program.units, voucher.unitPrice);
+        require(fits && cost <= voucher.maxCost, CostOverMax(program.units, voucher.unitPrice, voucher.maxCost));
+        require(receipt.cost == cost, WrongCost(cost, receipt.cost));
+        require(cost <= type(uint128).max, CostTooLarge(cost));
+    }
+
+    /// @dev Take the cost from escrow; add it to `sum`, or hold it for the window.
+    function _open(uint256 batchId, bytes32 leafId, Voucher calldata voucher, uint256 cost, Sum memory sum) private {
+        _nonces[voucher.payer][voucher.node].set(voucher.nonce);
+        _take(voucher.payer, cost);
+        Entry storage entry = _entries[leafId];
+        entry.payer = voucher.payer;
+        bool held = voucher.assurance != 0;
+        uint64 windowEnd = held ? uint64(block.timestamp) + windowSeconds : 0;
+        emit Opened(
+            leafId, voucher.payer, voucher.node, batchId, voucher.assetClass, voucher.nonce, cost, windowEnd
+        );
+        if (held) {
+            entry.windowEnd = windowEnd;
+            entry.status = Status.Pending;
+            entry.node = voucher.node;
+            entry.classId = uint96(voucher.assetClass); // Assets numbers classes from 1; Programs knows this one
+            entry.cost = uint128(cost);
+        } else {
+            entry.status = Status.Released;
+            emit Released(leafId, voucher.node, cost);
+            _add(sum, voucher.node, voucher.assetClass, cost);
+        }
+    }
+
+    function _release(bytes32 leafId, Entry storage entry, Sum memory sum) private {
+        entry.status = Status.Released;
+        emit Released(leafId, entry.node, entry.cost);
+        _add(sum, entry.node, entry.classId, entry.cost);
+    }
+
+    function _add(Sum memory sum, address node, uint256 classId, uint256 cost) private {
+        if (sum.node != node || sum.classId != classId) {
+            _flush(sum);
+            (sum.node, sum.classId) = (node, classId);
+        }
+        sum.amount += cost;
+    }
+
+    function _flush(Sum memory sum) private {
+        if (sum.amount == 0) return;
+        router.route(sum.node, sum.classId, sum.amount);
+        sum.amount = 0;
+    }
+}

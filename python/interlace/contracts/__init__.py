@@ -1,0 +1,13 @@
+"""The contracts of the economy: compiled artifacts, their fixed addresses, and the genesis deployments.
+
+Invariant: what is deployed is what `contracts/build.mjs` writes from `contracts/src`, byte for byte; a test rebuilds
+it. Addresses are the same on every chain of ours, because constructors run in place when genesis is built.
+What it does not do: it sends no transaction; `artifact(name).abi` at `ADDRESSES[name]` is what a client needs.
+"""
+
+from __future__ import annotations
+
+from interlace.contracts.artifacts import Artifact, artifact
+from interlace.contracts.economy import ADDRESSES, EconomyConfig, FeeShares, deployments
+
+__all__ = ["ADDRESSES", "Artifact", "EconomyConfig", "FeeShares", "artifact", "deployments"]

@@ -1,0 +1,64 @@
+"""Compiled contracts, read from the package's own files.
+
+Invariant: reading works from a source tree, an installed wheel and a zip alike (importlib.resources), once per process.
+Source: `contracts/build.mjs`, which writes the files under `compiled/`.
+What it does not do: it compiles nothing; no compiler is needed at run time.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from interlace.errors import ChainError
+
+NAMES = ("CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement")
+"""Every contract that ships, in the order of their addresses, which is the order of deployment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One compiled contract.
+
+    Attributes
+    ----------
+    abi
+        The JSON ABI, as compilers and clients exchange it.
+    initcode
+        What a deployment runs; constructor arguments follow it.
+    runtime
+        The code that stays, with zeros where the constructor writes immutable values.
+    selectors
+        Function signature to four bytes of hex.
+    """
+
+    name: str
+    abi: list[dict[str, Any]] = field(repr=False)
+    initcode: bytes = field(repr=False)
+    runtime: bytes = field(repr=False)
+    selectors: dict[str, str] = field(repr=False)
+
+
+@functools.cache
+def artifact(name: str) -> Artifact:
+    """Return a compiled contract by its name.
+
+    Raises
+    ------
+    ChainError
+        ``contracts.unknown`` for a name that is not in `NAMES`.
+    """
+    if name not in NAMES:
+        raise ChainError("contracts.unknown", f"no contract is named {name!r}", hint=f"one of {', '.join(NAMES)}")
+    text = (resources.files(__package__) / "compiled" / f"{name}.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    return Artifact(
+        name=name,
+        abi=data["abi"],
+        initcode=bytes.fromhex(data["initcode"][2:]),
+        runtime=bytes.fromhex(data["runtime"][2:]),
+        selectors=data["selectors"],
+    )

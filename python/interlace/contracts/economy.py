@@ -1,0 +1,172 @@
+"""Where the contracts live, and the genesis deployments that put them there.
+
+Invariant: the constructors' demands (shares add up, more than half of the validators decide, escrow outlasts the
+time in which a voucher can be settled) are checked before a genesis is written, so a genesis that was written deploys.
+Source: docs/contracts.md.
+What it does not do: it gives nobody credits; accounts lock native tokens in CreditToken for theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, field
+from typing import Final, Self
+
+from interlace.chain import Account, checksum_address
+from interlace.contracts.artifacts import NAMES, artifact
+from interlace.errors import ChainError
+
+ADDRESSES: Final[dict[str, str]] = {
+    name: checksum_address(f"0x1ace{number:036x}") for number, name in enumerate(NAMES, start=1)
+}
+"""Contract name to EIP-55 address, the same on every chain."""
+
+BASIS_POINTS: Final = 10_000
+CREDIT_WEI: Final = 10**18
+
+
+@dataclass(frozen=True, slots=True)
+class FeeShares:
+    """Basis points of a fee for each of those who made the answer possible; they add up to 10,000."""
+
+    node: int = 5_000
+    data: int = 1_500
+    model: int = 2_000
+    validators: int = 500
+    holders: int = 500
+    treasury: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EconomyConfig:
+    """Everything that the contracts' constructors are told.
+
+    Parameters
+    ----------
+    governor
+        May change the fee shares, the treasury and the governor; nothing else, and nothing already earned.
+    treasury
+        Whose the treasury's part is.
+    validators
+        At most 64 addresses that decide challenges and share the validators' part.
+    threshold
+        Votes that decide; more than half of the validators.
+    window_seconds
+        How long a receipt of assurance 1 can be challenged.
+    vote_seconds
+        How long validators can vote on a challenge; undecided means refund.
+    settlement_grace_seconds
+        How long after its deadline a voucher can still be settled.
+    withdrawal_delay_seconds
+        How long escrow stays after the payer asks it back; longer than the grace.
+    stake_lock_seconds
+        How long a stake stays after the holder's last staking.
+    challenge_bond_wei
+        Credit-wei that a challenger puts up.
+    """
+
+    governor: str
+    treasury: str
+    validators: tuple[str, ...]
+    threshold: int
+    window_seconds: int = 3_600
+    vote_seconds: int = 3_600
+    settlement_grace_seconds: int = 86_400
+    withdrawal_delay_seconds: int = 172_800
+    stake_lock_seconds: int = 86_400
+    challenge_bond_wei: int = CREDIT_WEI
+    shares: FeeShares = field(default_factory=FeeShares)
+
+    def __post_init__(self) -> None:
+        """Check what the constructors would refuse."""
+        for name in ("governor", "treasury"):
+            object.__setattr__(self, name, _nonzero(name, getattr(self, name)))
+        members = tuple(_nonzero("validator", member) for member in self.validators)
+        object.__setattr__(self, "validators", members)
+        _demand(1 <= len(members) <= 64, f"{len(members)} validators; 1 to 64 are possible")
+        _demand(len(set(members)) == len(members), "a validator is named twice")
+        possible = len(members) // 2 < self.threshold <= len(members)
+        _demand(possible, f"threshold {self.threshold} of {len(members)}; more than half, at most all")
+        shares = astuple(self.shares)
+        _demand(all(0 <= share <= BASIS_POINTS for share in shares), f"shares {shares}; each is 0 to 10,000")
+        _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
+        for name in ("window_seconds", "vote_seconds"):
+            _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
+        for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "stake_lock_seconds"):
+            _demand(0 <= getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 0 to 2^32 - 1")
+        _demand(
+            self.withdrawal_delay_seconds > self.settlement_grace_seconds,
+            f"a withdrawal delay of {self.withdrawal_delay_seconds} s lets escrow leave before the grace of "
+            f"{self.settlement_grace_seconds} s is over",
+        )
+        _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
+
+    @classmethod
+    def development(cls) -> Self:
+        """Return the economy of a developer chain: well-known keys, a window of one minute.
+
+        Account 9 of the developers' phrase governs, 8 is the treasury, 5 to 7 are validators of whom two decide.
+        """
+        accounts = [account.address for account in Account.list_from_mnemonic(10)]
+        return cls(
+            governor=accounts[9],
+            treasury=accounts[8],
+            validators=tuple(accounts[5:8]),
+            threshold=2,
+            window_seconds=60,
+            vote_seconds=60,
+            settlement_grace_seconds=3_600,
+            withdrawal_delay_seconds=7_200,
+            stake_lock_seconds=60,
+        )
+
+
+def deployments(config: EconomyConfig) -> list[dict[str, str]]:
+    """Return the contracts as genesis deployments ``{"address", "initcode"}``, in the order in which they must run.
+
+    They go into a genesis file under ``interlace.deployments``. The credit token comes first, because the constructors
+    of FeeRouter and Settlement approve it.
+    """
+    at = ADDRESSES
+    members = config.validators
+    arguments: dict[str, tuple[int | str, ...]] = {
+        "CreditToken": (),
+        "StakingVault": (at["CreditToken"], config.stake_lock_seconds),
+        "Assets": (at["CreditToken"], at["FeeRouter"]),
+        "Programs": (at["Assets"],),
+        # The list of members is the one dynamic argument: its place holds the offset of its length.
+        "Validators": (at["CreditToken"], 3 * 32, config.threshold, len(members), *members),
+        "FeeRouter": (
+            *(at[name] for name in ("CreditToken", "Assets", "Validators", "StakingVault", "Settlement")),
+            config.governor,
+            config.treasury,
+            *astuple(config.shares),
+        ),
+        "Settlement": (
+            *(at[name] for name in ("CreditToken", "Programs", "Validators", "FeeRouter")),
+            config.window_seconds,
+            config.vote_seconds,
+            config.settlement_grace_seconds,
+            config.withdrawal_delay_seconds,
+            config.challenge_bond_wei,
+        ),
+    }
+    return [
+        {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
+        for name in NAMES
+    ]
+
+
+def _words(values: tuple[int | str, ...]) -> bytes:
+    """ABI-encode addresses and unsigned integers, one word each."""
+    return b"".join((v if isinstance(v, int) else int(v, 16)).to_bytes(32, "big") for v in values)
+
+
+def _nonzero(name: str, value: str) -> str:
+    address = checksum_address(value)
+    _demand(int(address, 16) != 0, f"{name} is the zero address")
+    return address
+
+
+def _demand(holds: bool, message: str) -> None:
+    if not holds:
+        raise ChainError("contracts.bad-config", message, hint="see EconomyConfig")
