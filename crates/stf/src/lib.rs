@@ -1,1 +1,42 @@
 //! The block engine: execute(block, state) -> changes, receipts, roots; no_std, no clock, no randomness.
+//!
+//! Why Rust: it is the loop around every transaction of every block, for a node, a follower, a challenger and a guest
+//! program that proves a block.
+//!
+//! Invariant: the result depends on the rules, the block and the state that the reader shows, and on nothing else.
+//! [`execute`] and [`BlockBuilder`] run the same code, so a block that was built executes to the header it was built with.
+//! Source: execution-specs (EELS), Frontier to Osaka; EIPs named where they apply.
+//! What it does not do: it computes no state root (a store does, from the changes), checks no proof of work, no
+//! difficulty, no ancestry of ommers, and keeps nothing.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod block;
+mod builder;
+mod call;
+mod dao;
+mod error;
+mod execute;
+mod genesis;
+mod header;
+mod output;
+mod requests;
+mod rewards;
+
+pub use block::{Attributes, Block, Transaction, decode_block, recover_sender, recover_senders};
+pub use builder::{BlockBuilder, StateRoots};
+pub use call::{AccountOverride, CallOptions, StateOverrides, call, touch};
+pub use error::{BlockError, HeaderError, Mismatch};
+pub use execute::{execute, run};
+pub use genesis::{
+    Deployment, GENESIS_DEPLOYER, GenesisError, alloc_changes, deploy, genesis_header, system_contracts,
+};
+pub use header::{validate_fields, validate_header};
+pub use interlace_evm::{
+    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Overlay, StateReader, Status, Touched, TxError,
+    TxOutcome, TxRequest, Vm, precompile_addresses,
+};
+pub use output::BlockOutput;
