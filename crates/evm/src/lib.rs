@@ -17,6 +17,8 @@ mod env;
 mod error;
 mod outcome;
 mod overlay;
+#[cfg(feature = "plain")]
+mod plain;
 mod reader;
 mod request;
 mod vm;
@@ -26,6 +28,8 @@ pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
 pub use outcome::{Halt, Status, TxOutcome};
 pub use overlay::Overlay;
+#[cfg(feature = "plain")]
+pub use plain::{Plain, PlainOutcome};
 pub use reader::{Account, StateReader};
 pub use request::TxRequest;
 pub use vm::{Touched, Vm, precompile_addresses};
