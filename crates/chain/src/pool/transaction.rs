@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use alloy_consensus::transaction::SignerRecoverable;
-use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844WithSidecar, TxEnvelope};
+use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844WithSidecar};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_eips::eip7594::BlobTransactionSidecarVariant;
 use alloy_primitives::{Address, B256, U256};
+use interlace_stf::Transaction as Envelope;
 use rayon::prelude::*;
 
 use crate::error::ChainError;
@@ -24,7 +25,7 @@ pub const MAX_BLOB_TRANSACTION_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct PoolTransaction {
     /// The envelope; blobs are taken out of it.
-    pub envelope: TxEnvelope,
+    pub envelope: Envelope,
     /// Who signed.
     pub sender: Address,
     /// Hash of the envelope.
@@ -38,7 +39,7 @@ pub struct PoolTransaction {
 impl PoolTransaction {
     /// Builds from an envelope whose sender is known.
     #[must_use]
-    pub fn new(envelope: TxEnvelope, sender: Address) -> Self {
+    pub fn new(envelope: Envelope, sender: Address) -> Self {
         let hash = *envelope.tx_hash();
         let size = envelope.encode_2718_len();
         Self { envelope, sender, hash, size, sidecar: None }
@@ -57,7 +58,7 @@ impl PoolTransaction {
         if blob {
             return Self::decode_blob(bytes);
         }
-        let envelope = TxEnvelope::decode_2718_exact(bytes).map_err(|error| undecodable(bytes, &error))?;
+        let envelope = Envelope::decode_2718_exact(bytes).map_err(|error| undecodable(bytes, &error))?;
         Self::recovered(envelope)
     }
 
@@ -66,7 +67,7 @@ impl PoolTransaction {
         let pooled = match Pooled::decode_2718_exact(bytes) {
             Ok(pooled) => pooled,
             Err(error) => {
-                if TxEnvelope::decode_2718_exact(bytes).is_ok() {
+                if Envelope::decode_2718_exact(bytes).is_ok() {
                     return Err(ChainError::Blob("missing sidecar: send blobs, commitments and proofs".into()));
                 }
                 return Err(undecodable(bytes, &error));
@@ -76,13 +77,12 @@ impl PoolTransaction {
             EthereumTxEnvelope::Eip4844(signed) => Some(Arc::new(signed.tx().sidecar.clone())),
             _ => None,
         };
-        let bare: EthereumTxEnvelope<alloy_consensus::TxEip4844> = pooled.into();
-        let mut transaction = Self::recovered(bare.into())?;
+        let mut transaction = Self::recovered(pooled.into())?;
         transaction.sidecar = sidecar;
         Ok(transaction)
     }
 
-    fn recovered(envelope: TxEnvelope) -> Result<Self, ChainError> {
+    fn recovered(envelope: Envelope) -> Result<Self, ChainError> {
         let sender = envelope.recover_signer().map_err(|error| ChainError::InvalidSender(error.to_string()))?;
         Ok(Self::new(envelope, sender))
     }

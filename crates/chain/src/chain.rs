@@ -1,0 +1,429 @@
+//! The chain: head, pool and state held together, and everything that changes them.
+//!
+//! Invariant: blocks are committed one at a time under `production`; readers never take that lock. A reader learns of a block only
+//! through `store`, after its state, receipts and indexes are complete. Lock order: production, pool, store, state.
+//! Durability: `memory`; a stopped chain is gone. What it does not do: networking, and any decision on order or time ([`Orderer`]).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use alloy_consensus::Header;
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_rlp::Encodable;
+use interlace_primitives::fees::next_base_fee;
+use interlace_primitives::{ChainSpec, Fork};
+use interlace_stf::{Account, AccountChange, Changes, StateReader};
+use tokio::sync::broadcast;
+
+use crate::api::{Finality, Orderer};
+use crate::dev::{ClockMark, DevOrderer, Mining};
+use crate::error::ChainError;
+use crate::genesis::GenesisBlock;
+use crate::metrics::Metrics;
+use crate::pool::{Pool, PoolConfig, PoolRules, PoolStatus, PoolTransaction, SenderState, Waiting};
+use crate::store::{Slot, Store, StoredBlock};
+use crate::versions::{StateView, VersionedState};
+
+/// Events that a subscriber may lag behind before it misses some.
+pub const EVENT_CAPACITY: usize = 1_024;
+/// Snapshots that a developer may hold.
+const MAX_SNAPSHOTS: usize = 4_096;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A block was committed.
+    Block(Arc<StoredBlock>),
+    /// Transactions were admitted to the pool.
+    Pending(Arc<[B256]>),
+    /// The developer went back to this block.
+    Reverted(u64),
+}
+
+/// The pool with the rules of the moment.
+#[derive(Debug)]
+pub(crate) struct Waitroom {
+    pub(crate) pool: Pool,
+    pub(crate) rules: PoolRules,
+    pub(crate) base_fee: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    number: u64,
+    version: u64,
+    clock: ClockMark,
+}
+
+/// A chain.
+#[derive(Debug)]
+pub struct Chain {
+    pub(crate) spec: ChainSpec,
+    pub(crate) orderer: Box<dyn Orderer>,
+    pub(crate) state: VersionedState,
+    store: RwLock<Store>,
+    waitroom: Mutex<Waitroom>,
+    production: Mutex<()>,
+    events: broadcast::Sender<Event>,
+    metrics: Metrics,
+    snapshots: Mutex<Vec<Mark>>,
+}
+
+/// What a lock protects is changed in steps that cannot panic half way, so a poisoned lock is taken over.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Chain {
+    /// A chain that starts at `genesis`.
+    #[must_use]
+    pub fn new(genesis: GenesisBlock, orderer: Box<dyn Orderer>, pool: PoolConfig) -> Self {
+        let GenesisBlock { spec, header, state, version } = genesis;
+        let rules = rules_after(&spec, &header);
+        let base_fee = base_fee_after(&spec, &header);
+        let hash = header.hash_slow();
+        let withdrawals = header.withdrawals_root.map(|_| alloy_eips::eip4895::Withdrawals::default());
+        let mut block = StoredBlock {
+            header,
+            hash,
+            transactions: Vec::new(),
+            senders: Vec::new(),
+            receipts: Vec::new(),
+            ommers: Vec::new(),
+            withdrawals,
+            size: 0,
+        };
+        block.size = block.to_consensus().length();
+        let slot = Slot { block: Arc::new(block), version };
+        Self {
+            spec,
+            orderer,
+            state,
+            store: RwLock::new(Store::new(slot)),
+            waitroom: Mutex::new(Waitroom { pool: Pool::new(pool), rules, base_fee }),
+            production: Mutex::new(()),
+            events: broadcast::channel(EVENT_CAPACITY).0,
+            metrics: Metrics::default(),
+            snapshots: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn store(&self) -> RwLockReadGuard<'_, Store> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store_mut(&self) -> RwLockWriteGuard<'_, Store> {
+        self.store.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn waitroom(&self) -> MutexGuard<'_, Waitroom> {
+        lock(&self.waitroom)
+    }
+
+    pub(crate) fn produce_alone(&self) -> MutexGuard<'_, ()> {
+        lock(&self.production)
+    }
+
+    /// Rules of the chain.
+    #[must_use]
+    pub const fn spec(&self) -> &ChainSpec {
+        &self.spec
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The developer's controls.
+    ///
+    /// # Errors
+    /// `Developer` on a chain whose order is not a developer's.
+    pub fn developer(&self) -> Result<&DevOrderer, ChainError> {
+        self.orderer.developer().ok_or_else(|| ChainError::Developer("this is no developer chain".into()))
+    }
+
+    /// Events from now on; the receiver learns how many it missed.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    pub(crate) fn publish(&self, event: Event) {
+        // No subscriber is no error.
+        let _ = self.events.send(event);
+    }
+
+    // ---- blocks
+
+    /// The newest block.
+    #[must_use]
+    pub fn head(&self) -> Arc<StoredBlock> {
+        Arc::clone(&self.store().head().block)
+    }
+
+    /// The newest block and a reader of the state after it, of the same moment.
+    #[must_use]
+    pub fn head_with_state(&self) -> (Arc<StoredBlock>, StateView) {
+        let store = self.store();
+        let head = store.head();
+        (Arc::clone(&head.block), self.state.view(head.version))
+    }
+
+    /// Number of the first block.
+    #[must_use]
+    pub fn first_number(&self) -> u64 {
+        self.store().first()
+    }
+
+    /// Block `number`.
+    #[must_use]
+    pub fn block(&self, number: u64) -> Option<Arc<StoredBlock>> {
+        self.store().get(number).map(|slot| Arc::clone(&slot.block))
+    }
+
+    /// Number of the block with this hash.
+    #[must_use]
+    pub fn number_of(&self, hash: &B256) -> Option<u64> {
+        self.store().number_of(hash)
+    }
+
+    /// Block and index of a transaction.
+    #[must_use]
+    pub fn transaction(&self, hash: &B256) -> Option<(Arc<StoredBlock>, usize)> {
+        let store = self.store();
+        let (number, index) = store.place_of(hash)?;
+        Some((Arc::clone(&store.get(number)?.block), index))
+    }
+
+    /// A reader of the state after block `number`.
+    #[must_use]
+    pub fn state_at(&self, number: u64) -> Option<StateView> {
+        let store = self.store();
+        Some(self.state.view(store.get(number)?.version))
+    }
+
+    /// How far the chain is settled.
+    #[must_use]
+    pub fn finality(&self) -> Finality {
+        self.orderer.finality(self.head().number())
+    }
+
+    /// Base fee of the next block in wei; zero before London.
+    #[must_use]
+    pub fn next_base_fee(&self) -> u64 {
+        self.waitroom().base_fee
+    }
+
+    pub(crate) fn commit(&self, block: StoredBlock, version: u64, changes: &Changes) -> Arc<StoredBlock> {
+        let block = Arc::new(block);
+        self.state.push_hash(block.hash);
+        {
+            let mut waitroom = self.waitroom();
+            for (address, change) in &changes.accounts {
+                waitroom.pool.advance(*address, change.info.map_or(0, |account| account.nonce));
+            }
+            waitroom.rules = rules_after(&self.spec, &block.header);
+            waitroom.base_fee = base_fee_after(&self.spec, &block.header);
+            self.metrics.pool.set(i64::try_from(waitroom.pool.len()).unwrap_or(i64::MAX));
+            self.store_mut().push(Slot { block: Arc::clone(&block), version });
+        }
+        self.orderer.finalised(block.number(), block.hash);
+        self.metrics.head.set(i64::try_from(block.number()).unwrap_or(i64::MAX));
+        self.metrics.blocks.inc();
+        self.metrics.transactions.inc_by(block.transactions.len() as u64);
+        self.metrics.gas.inc_by(block.header.gas_used);
+        self.publish(Event::Block(Arc::clone(&block)));
+        block
+    }
+
+    // ---- pool
+
+    /// Admits transactions, each on its own; admitted ones wait until [`Self::settle`] or the next block.
+    pub fn submit(&self, transactions: Vec<Result<PoolTransaction, ChainError>>) -> Vec<Result<B256, ChainError>> {
+        let (_, state) = self.head_with_state();
+        let mut admitted = Vec::new();
+        let mut outcomes = Vec::with_capacity(transactions.len());
+        {
+            let mut waitroom = self.waitroom();
+            for transaction in transactions {
+                let outcome = transaction.and_then(|transaction| self.admit(&mut waitroom, &state, transaction));
+                match &outcome {
+                    Ok(hash) => admitted.push(*hash),
+                    Err(_) => {
+                        self.metrics.pool_refused.inc();
+                    }
+                }
+                outcomes.push(outcome);
+            }
+            self.metrics.pool.set(i64::try_from(waitroom.pool.len()).unwrap_or(i64::MAX));
+        }
+        if !admitted.is_empty() {
+            self.publish(Event::Pending(admitted.into()));
+        }
+        outcomes
+    }
+
+    fn admit(&self, room: &mut Waitroom, state: &StateView, tx: PoolTransaction) -> Result<B256, ChainError> {
+        let account = state.account(tx.sender)?.unwrap_or_default();
+        let sender =
+            SenderState { nonce: account.nonce, balance: account.balance, has_code: has_own_code(state, &account)? };
+        // A block may have been committed since `state` was taken; a transaction it holds is known, not too low.
+        if tx_is_committed(&self.store(), &tx) {
+            return Err(ChainError::AlreadyKnown(tx.hash));
+        }
+        Ok(room.pool.add(tx, &room.rules, sender)?.hash)
+    }
+
+    /// A transaction that waits.
+    #[must_use]
+    pub fn waiting(&self, hash: &B256) -> Option<Arc<PoolTransaction>> {
+        self.waitroom().pool.get(hash)
+    }
+
+    /// The nonce after all pending transactions of `address`.
+    ///
+    /// # Errors
+    /// `State`.
+    pub fn pending_nonce(&self, address: Address) -> Result<u64, ChainError> {
+        if let Some(nonce) = self.waitroom().pool.next_nonce(address) {
+            return Ok(nonce);
+        }
+        let (_, state) = self.head_with_state();
+        Ok(state.account(address)?.map_or(0, |account| account.nonce))
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn pool_status(&self) -> PoolStatus {
+        self.waitroom().pool.status()
+    }
+
+    /// Everything that waits: pending and queued.
+    #[must_use]
+    pub fn pool_content(&self) -> (Waiting, Waiting) {
+        self.waitroom().pool.content()
+    }
+
+    /// Drops everything that waits.
+    pub fn clear_pool(&self) {
+        self.waitroom().pool.clear();
+    }
+
+    /// On a chain that mines instantly: makes blocks until nothing is ready. Callers that arrive together share blocks.
+    ///
+    /// # Errors
+    /// What making a block refuses.
+    pub fn settle(&self) -> Result<(), ChainError> {
+        let instant = self.orderer.developer().is_some_and(|developer| developer.mining() == Mining::Instant);
+        while instant && self.has_ready() {
+            let alone = self.produce_alone();
+            // Whoever held the lock before may have mined what was ready.
+            if self.has_ready() && self.produce_in(&alone)?.transactions.is_empty() {
+                return Ok(()); // Nothing that waits fits; the next change of the head decides again.
+            }
+        }
+        Ok(())
+    }
+
+    fn has_ready(&self) -> bool {
+        let waitroom = self.waitroom();
+        waitroom.pool.has_ready(waitroom.base_fee)
+    }
+
+    // ---- the developer's controls
+
+    /// Remembers the present block, state and clock, and returns a number to come back by.
+    ///
+    /// # Errors
+    /// `Developer` on a network, `Bound` above 4,096 snapshots.
+    pub fn snapshot(&self) -> Result<u64, ChainError> {
+        let clock = self.developer()?.mark();
+        let _alone = self.produce_alone();
+        let mut snapshots = lock(&self.snapshots);
+        if snapshots.len() >= MAX_SNAPSHOTS {
+            return Err(ChainError::Bound(format!("{MAX_SNAPSHOTS} snapshots are held; revert to one of them")));
+        }
+        let store = self.store();
+        snapshots.push(Mark { number: store.head().block.number(), version: store.head().version, clock });
+        Ok(snapshots.len() as u64)
+    }
+
+    /// Goes back to a snapshot, which is used up with all later ones; false when there is no such snapshot.
+    /// Transactions that wait are dropped.
+    ///
+    /// # Errors
+    /// `Developer` on a network.
+    pub fn revert(&self, snapshot: u64) -> Result<bool, ChainError> {
+        let developer = self.developer()?;
+        let _alone = self.produce_alone();
+        let mut snapshots = lock(&self.snapshots);
+        let index = usize::try_from(snapshot).unwrap_or(usize::MAX).wrapping_sub(1);
+        let Some(mark) = snapshots.get(index).copied() else { return Ok(false) };
+        snapshots.truncate(index);
+        let mut waitroom = self.waitroom();
+        let mut store = self.store_mut();
+        let left = store.truncate(mark.number);
+        store.head_mut().version = mark.version;
+        self.state.revert(mark.version, left);
+        waitroom.pool.clear();
+        let head = Arc::clone(&store.head().block);
+        waitroom.rules = rules_after(&self.spec, &head.header);
+        waitroom.base_fee = base_fee_after(&self.spec, &head.header);
+        drop(store);
+        developer.restore(mark.clock);
+        self.metrics.reverts.inc();
+        self.metrics.pool.set(0);
+        self.metrics.head.set(i64::try_from(mark.number).unwrap_or(i64::MAX));
+        self.publish(Event::Reverted(mark.number));
+        Ok(true)
+    }
+
+    /// Sets the balance of an account between blocks: `latest` shows it at once, the next block's root commits to it.
+    ///
+    /// # Errors
+    /// `Developer` on a network.
+    pub fn set_balance(&self, address: Address, wei: U256) -> Result<(), ChainError> {
+        self.developer()?;
+        let _alone = self.produce_alone();
+        let (_, state) = self.head_with_state();
+        let account = Account { balance: wei, ..state.account(address)?.unwrap_or_default() };
+        let info = Some(account).filter(|account| !account.is_empty());
+        let mut changes = Changes::default();
+        changes.accounts.insert(address, AccountChange { info, ..AccountChange::default() });
+        let (version, _) = self.state.apply(&changes);
+        self.store_mut().head_mut().version = version;
+        Ok(())
+    }
+}
+
+/// Code other than an EIP-7702 delegation.
+fn has_own_code(state: &StateView, account: &Account) -> Result<bool, ChainError> {
+    if account.code_hash == KECCAK256_EMPTY {
+        return Ok(false);
+    }
+    Ok(!state.code(account.code_hash)?.starts_with(&[0xef, 0x01, 0x00]))
+}
+
+fn tx_is_committed(store: &Store, tx: &PoolTransaction) -> bool {
+    store.place_of(&tx.hash).is_some()
+}
+
+/// The rules that a transaction of the block after `head` must satisfy. Its time is not known yet, so a fork that
+/// begins exactly with that block is met one block late by the pool, never by execution.
+fn rules_after(spec: &ChainSpec, head: &Header) -> PoolRules {
+    let number = head.number.saturating_add(1);
+    let timestamp = head.timestamp.saturating_add(1);
+    let fork = spec.fork_at(number, timestamp);
+    let max_blobs = spec.blob_params_at(number, timestamp).map_or(0, |blobs| blobs.max_per_transaction);
+    PoolRules { chain_id: spec.chain_id(), block_gas_limit: head.gas_limit, fork, max_blobs }
+}
+
+/// Base fee of the block after `head`, in wei.
+pub(crate) fn base_fee_after(spec: &ChainSpec, head: &Header) -> u64 {
+    match head.base_fee_per_gas {
+        Some(fee) => next_base_fee(head.gas_used, head.gas_limit, fee),
+        None if spec.is_active(Fork::London, head.number.saturating_add(1), head.timestamp) => 1_000_000_000,
+        None => 0,
+    }
+}

@@ -1,0 +1,193 @@
+//! Block zero: from geth's genesis document, and from constructors that run in place.
+//!
+//! Invariant: a document without our extension gives exactly geth's block hash and state root. Deployments of the key `interlace` run
+//! after `alloc` is in place, in the order given, in the genesis block's own environment; one that fails fails the genesis.
+//! Source: geth core/genesis.go (`toBlock`, `hashAlloc`), EIP-1559, 4895, 4788, 4844, 7685 for the header's fields.
+//! What it does not do: nothing of a document is guessed; an unknown fork is refused by `ChainSpec`.
+
+use std::collections::BTreeMap;
+
+use alloy_consensus::Header;
+use alloy_genesis::Genesis;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use interlace_primitives::{ChainSpec, Fork};
+use interlace_stf::{BlockEnv, alloc_changes, deploy, genesis_header, system_contracts};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::error::ChainError;
+use crate::versions::VersionedState;
+
+/// Gas limit of a document that names none (geth's `params.GenesisGasLimit`).
+const DEFAULT_GAS_LIMIT: u64 = 4_712_388;
+
+/// A contract whose constructor runs at genesis.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// Where it will live.
+    pub address: Address,
+    /// Initcode, constructor arguments appended.
+    pub initcode: Bytes,
+    /// Wei that it starts with, created for it.
+    #[serde(default)]
+    pub value: U256,
+}
+
+impl Deployment {
+    fn to_stf(&self) -> interlace_stf::Deployment {
+        interlace_stf::Deployment { address: self.address, initcode: self.initcode.clone(), value_wei: self.value }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Extension {
+    #[serde(default)]
+    deployments: Vec<Deployment>,
+}
+
+/// A built genesis: rules, header, and the state it commits to.
+#[derive(Debug)]
+pub struct GenesisBlock {
+    /// Rules of the chain.
+    pub spec: ChainSpec,
+    /// Header of block zero.
+    pub header: Header,
+    /// State with everything in place.
+    pub state: VersionedState,
+    /// Version of that state.
+    pub version: u64,
+}
+
+fn bad(detail: impl core::fmt::Display) -> ChainError {
+    ChainError::Genesis(detail.to_string())
+}
+
+impl GenesisBlock {
+    /// Builds block zero from a document.
+    ///
+    /// # Errors
+    /// [`ChainError::Genesis`] with what is wrong: no JSON, no such fork order, a constructor that fails.
+    pub fn from_json(text: &str) -> Result<Self, ChainError> {
+        let document: Value = serde_json::from_str(text).map_err(|error| bad(format!("no JSON: {error}")))?;
+        let fields = document.as_object().ok_or_else(|| bad("a genesis is a JSON object"))?;
+        for needed in ["config", "alloc"] {
+            if !fields.contains_key(needed) {
+                return Err(bad(format!("genesis has no {needed:?}")));
+            }
+        }
+        let extension = match fields.get("interlace") {
+            Some(value) => Extension::deserialize(value).map_err(|error| bad(format!("interlace: {error}")))?,
+            None => Extension::default(),
+        };
+        let genesis = Genesis::deserialize(&document).map_err(bad)?;
+        Self::build(genesis, &extension.deployments)
+    }
+
+    fn build(mut genesis: Genesis, deployments: &[Deployment]) -> Result<Self, ChainError> {
+        let spec = ChainSpec::from_config(&genesis.config).map_err(bad)?;
+        check(&genesis)?;
+        if genesis.gas_limit == 0 {
+            genesis.gas_limit = DEFAULT_GAS_LIMIT;
+        }
+        let state = VersionedState::new(0);
+        let (mut version, mut root) = state.apply(&alloc_changes(&genesis.alloc));
+        if !deployments.is_empty() {
+            let header = genesis_header(&spec, &genesis, root);
+            let contracts: Vec<_> = deployments.iter().map(Deployment::to_stf).collect();
+            let changes =
+                deploy(BlockEnv::from_header(&spec, &header), &contracts, state.view(version)).map_err(bad)?;
+            (version, root) = state.apply(&changes);
+        }
+        let header = genesis_header(&spec, &genesis, root);
+        state.push_hash(header.hash_slow());
+        Ok(Self { spec, header, state, version })
+    }
+}
+
+fn check(genesis: &Genesis) -> Result<(), ChainError> {
+    if let Some(number) = genesis.number.filter(|number| *number != 0) {
+        return Err(bad(format!("genesis has number {number}, not 0")));
+    }
+    if genesis.extra_data.len() > 32 {
+        return Err(bad(format!("extraData has {} bytes, at most 32", genesis.extra_data.len())));
+    }
+    match genesis.base_fee_per_gas {
+        Some(fee) if u64::try_from(fee).is_err() => Err(bad(format!("baseFeePerGas {fee} is no 64-bit number"))),
+        _ => Ok(()),
+    }
+}
+
+/// What a developer's chain starts from.
+#[derive(Clone, Debug)]
+pub struct DevGenesis {
+    /// Chain id.
+    pub chain_id: u64,
+    /// Version of the protocol, active from block zero.
+    pub fork: Fork,
+    /// Accounts and their wei.
+    pub balances: Vec<(Address, U256)>,
+    /// Gas limit of each block.
+    pub gas_limit: u64,
+    /// Contracts whose constructors run.
+    pub deployments: Vec<Deployment>,
+}
+
+impl DevGenesis {
+    /// The genesis document: equal input gives equal text and so an equal genesis hash.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let mut alloc: BTreeMap<Address, Value> =
+            self.balances.iter().map(|(address, wei)| (*address, json!({ "balance": wei }))).collect();
+        for (address, code) in system_contracts(self.fork) {
+            alloc.insert(address, json!({ "balance": "0x0", "nonce": "0x1", "code": code }));
+        }
+        json!({
+            "config": config(self.chain_id, self.fork),
+            "nonce": "0x0",
+            "timestamp": "0x0",
+            "extraData": "0x",
+            "gasLimit": format!("{:#x}", self.gas_limit),
+            "difficulty": if self.fork >= Fork::Paris { "0x0" } else { "0x20000" },
+            "mixHash": B256::ZERO,
+            "coinbase": Address::ZERO,
+            "alloc": alloc,
+            "interlace": { "deployments": self.deployments },
+        })
+    }
+}
+
+/// geth's `config` with every version up to `fork` active from the start.
+fn config(chain_id: u64, fork: Fork) -> Value {
+    let blocks = [
+        (Fork::Homestead, "homesteadBlock"),
+        (Fork::TangerineWhistle, "eip150Block"),
+        (Fork::SpuriousDragon, "eip155Block"),
+        (Fork::SpuriousDragon, "eip158Block"),
+        (Fork::Byzantium, "byzantiumBlock"),
+        (Fork::Constantinople, "constantinopleBlock"),
+        (Fork::Petersburg, "petersburgBlock"),
+        (Fork::Istanbul, "istanbulBlock"),
+        (Fork::Berlin, "berlinBlock"),
+        (Fork::London, "londonBlock"),
+        (Fork::Paris, "mergeNetsplitBlock"),
+        (Fork::Shanghai, "shanghaiTime"),
+        (Fork::Cancun, "cancunTime"),
+        (Fork::Prague, "pragueTime"),
+        (Fork::Osaka, "osakaTime"),
+        (Fork::Bpo1, "bpo1Time"),
+        (Fork::Bpo2, "bpo2Time"),
+    ];
+    let mut config = Map::new();
+    config.insert("chainId".into(), json!(chain_id));
+    for (since, key) in blocks {
+        if fork >= since {
+            config.insert(key.into(), json!(0));
+        }
+    }
+    if fork >= Fork::Paris {
+        config.insert("terminalTotalDifficulty".into(), json!(0));
+    }
+    Value::Object(config)
+}

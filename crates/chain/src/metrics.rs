@@ -1,0 +1,84 @@
+//! What can be counted about a chain, in OpenMetrics.
+//!
+//! Invariant: the number of series is fixed: no label takes a value from outside.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Counters and gauges of one chain.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Number of the head.
+    pub head: Gauge,
+    /// Blocks committed.
+    pub blocks: Counter,
+    /// Transactions committed.
+    pub transactions: Counter,
+    /// Gas committed.
+    pub gas: Counter,
+    /// Seconds from the first transaction of a block to its commit.
+    pub block_seconds: Histogram,
+    /// Transactions that wait.
+    pub pool: Gauge,
+    /// Transactions that the pool refused.
+    pub pool_refused: Counter,
+    /// Reverts by the developer.
+    pub reverts: Counter,
+    /// Requests answered.
+    pub requests: Counter,
+    /// Requests answered with an error.
+    pub request_errors: Counter,
+    /// Events that a subscriber was too slow for.
+    pub notifications_dropped: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("interlace"),
+            head: Gauge::default(),
+            blocks: Counter::default(),
+            transactions: Counter::default(),
+            gas: Counter::default(),
+            block_seconds: Histogram::new(exponential_buckets(0.000_1, 4.0, 10)),
+            pool: Gauge::default(),
+            pool_refused: Counter::default(),
+            reverts: Counter::default(),
+            requests: Counter::default(),
+            request_errors: Counter::default(),
+            notifications_dropped: Counter::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("head_number", "Number of the newest block", metrics.head.clone());
+        registry.register("blocks", "Blocks committed", metrics.blocks.clone());
+        registry.register("transactions", "Transactions committed", metrics.transactions.clone());
+        registry.register("gas", "Gas committed", metrics.gas.clone());
+        registry.register("block_seconds", "Time to build and commit a block", metrics.block_seconds.clone());
+        registry.register("pool_transactions", "Transactions that wait", metrics.pool.clone());
+        registry.register("pool_refused", "Transactions that the pool refused", metrics.pool_refused.clone());
+        registry.register("reverts", "Reverts by the developer", metrics.reverts.clone());
+        registry.register("rpc_requests", "JSON-RPC requests answered", metrics.requests.clone());
+        registry.register("rpc_errors", "JSON-RPC requests answered with an error", metrics.request_errors.clone());
+        registry.register(
+            "notifications_dropped",
+            "Events that a subscriber was too slow for",
+            metrics.notifications_dropped.clone(),
+        );
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The text that a Prometheus server reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string fails only if a metric's own encoder does; then what was written so far is the answer.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,236 @@
+//! Making blocks from the pool, and taking blocks that others made.
+//!
+//! Invariant: a block enters the chain only with the results of its own execution and the state root that they give; whatever is
+//! refused leaves state, store and pool as they were (but for transactions that can never run, which leave the pool).
+//! What it does not do: it decides no order between forks; a foreign block extends the head or is refused.
+
+use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
+
+use alloy_consensus::Header;
+use alloy_eips::eip4895::Withdrawals;
+use alloy_primitives::{Address, B256};
+use alloy_rlp::Encodable;
+use interlace_stf::{
+    Attributes, Block, BlockBuilder, BlockOutput, EvmError, TxError, decode_block, execute, recover_sender,
+};
+use rayon::prelude::*;
+
+use crate::api::BlockPlan;
+use crate::chain::Chain;
+use crate::error::ChainError;
+use crate::pool::{Best, PoolTransaction};
+use crate::store::{StoredBlock, StoredReceipt};
+use crate::versions::StateView;
+
+/// A block that is built or executed, and not yet committed.
+#[derive(Debug)]
+pub struct Draft {
+    /// The block; its state root and hash are filled in by the commit.
+    pub block: StoredBlock,
+    /// What it changes.
+    pub output: BlockOutput,
+    /// Transactions that turned out to be impossible.
+    rejected: Vec<B256>,
+}
+
+impl Chain {
+    /// Makes one block now from whatever is ready, nothing included.
+    ///
+    /// # Errors
+    /// What the orderer or the engine refuses.
+    pub fn produce(&self) -> Result<Arc<StoredBlock>, ChainError> {
+        let alone = self.produce_alone();
+        self.produce_in(&alone)
+    }
+
+    pub(crate) fn produce_in(&self, _alone: &MutexGuard<'_, ()>) -> Result<Arc<StoredBlock>, ChainError> {
+        let started = Instant::now();
+        let (parent, state) = self.head_with_state();
+        let plan = self.orderer.propose(&parent.header)?;
+        let draft = self.draft(&parent.header, &state, plan)?;
+        if !draft.rejected.is_empty() {
+            let mut waitroom = self.waitroom();
+            for hash in &draft.rejected {
+                waitroom.pool.remove(hash);
+            }
+        }
+        let block = self.adopt(&parent, draft, None)?;
+        self.metrics().block_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(block)
+    }
+
+    /// Builds the block that would come next, without committing it.
+    ///
+    /// # Errors
+    /// What the engine refuses.
+    pub fn preview(&self, plan: BlockPlan) -> Result<Draft, ChainError> {
+        let (parent, state) = self.head_with_state();
+        self.draft(&parent.header, &state, plan)
+    }
+
+    fn draft(&self, parent: &Header, state: &StateView, plan: BlockPlan) -> Result<Draft, ChainError> {
+        let number = parent.number + 1;
+        let invalid = |reason: String| ChainError::Block { number, reason };
+        let withdrawals = plan.withdrawals.clone();
+        let mut builder = BlockBuilder::new(&self.spec, parent, attributes(plan), state)
+            .map_err(|error| invalid(error.to_string()))?;
+        let mut best = {
+            let waitroom = self.waitroom();
+            waitroom.pool.best(waitroom.base_fee)
+        };
+        let mut taken: Vec<Arc<PoolTransaction>> = Vec::new();
+        let mut rejected = Vec::new();
+        while let Some(transaction) = best.pop() {
+            match builder.push(&transaction.envelope, transaction.sender) {
+                Ok(_) => {
+                    best.accept(&transaction);
+                    taken.push(transaction);
+                }
+                Err(EvmError::Transaction(error)) => refuse(&mut best, &mut rejected, &transaction, &error),
+                Err(error) => return Err(ChainError::State(error.to_string())),
+            }
+        }
+        let output = builder.finish().map_err(|error| invalid(error.to_string()))?;
+        let (transactions, senders) = taken.iter().map(|tx| (tx.envelope.clone(), tx.sender)).unzip();
+        let withdrawals = output.header.withdrawals_root.map(|_| Withdrawals::new(withdrawals));
+        let block = StoredBlock {
+            header: output.header.clone(),
+            hash: B256::ZERO,
+            transactions,
+            senders,
+            receipts: receipts_of(&output),
+            ommers: Vec::new(),
+            withdrawals,
+            size: 0,
+        };
+        Ok(Draft { block, output, rejected })
+    }
+
+    /// Executes and commits a block that someone else built, given as RLP. It must extend the head.
+    ///
+    /// # Errors
+    /// [`ChainError::Block`] with the rule that it breaks; nothing changed then.
+    pub fn import(&self, rlp: &[u8]) -> Result<Arc<StoredBlock>, ChainError> {
+        let block = decode_block(rlp).map_err(|reason| ChainError::Block { number: 0, reason })?;
+        let number = block.header.number;
+        let invalid = |reason: String| ChainError::Block { number, reason };
+        let fork = self.spec.fork_at(number, block.header.timestamp);
+        let senders: Vec<Address> = block
+            .body
+            .transactions
+            .par_iter()
+            .map(|transaction| recover_sender(transaction, fork))
+            .collect::<Result<_, _>>()
+            .map_err(|error| invalid(error.to_string()))?;
+        let _alone = self.produce_alone();
+        let (parent, state) = self.head_with_state();
+        if block.header.parent_hash != parent.hash {
+            return Err(invalid(format!("parent {} is not the head {}", block.header.parent_hash, parent.hash)));
+        }
+        let output = execute(&self.spec, &parent.header, &block, &senders, &state)
+            .map_err(|error| invalid(error.to_string()))?;
+        let expected = block.header.state_root;
+        let draft = Draft { block: stored(block, senders, &output), output, rejected: Vec::new() };
+        self.adopt(&parent, draft, Some(expected))
+    }
+
+    /// Verifies, certifies and commits a draft; `expected` is the state root that a foreign header states.
+    fn adopt(
+        &self,
+        parent: &StoredBlock,
+        draft: Draft,
+        expected: Option<B256>,
+    ) -> Result<Arc<StoredBlock>, ChainError> {
+        let Draft { mut block, output, .. } = draft;
+        let number = block.number();
+        self.orderer.verify(&parent.header, &block.header)?;
+        let before = self.state.version();
+        let (version, root) = self.state.apply(&output.changes);
+        let undo = |error: ChainError| {
+            self.state.undo(before);
+            Err(error)
+        };
+        if let Some(expected) = expected.filter(|expected| *expected != root) {
+            let reason = format!("state root is {root}, the header says {expected}");
+            return undo(ChainError::Block { number, reason });
+        }
+        block.header.state_root = root;
+        block.hash = block.header.hash_slow();
+        block.size = block.to_consensus().length();
+        if let Err(error) = self.orderer.certify(&block.header, block.hash) {
+            return undo(error);
+        }
+        let block = self.commit(block, version, &output.changes);
+        tracing::info!(
+            number,
+            hash = %block.hash,
+            transactions = block.transactions.len(),
+            gas_used = block.header.gas_used,
+            "block committed"
+        );
+        Ok(block)
+    }
+}
+
+/// What a transaction that does not run means for its sender and for itself.
+fn refuse(best: &mut Best, rejected: &mut Vec<B256>, transaction: &PoolTransaction, error: &TxError) {
+    best.skip(transaction);
+    // Some only do not fit here and may fit the next block; the others never will.
+    let later = matches!(
+        error,
+        TxError::GasAboveBlock { .. }
+            | TxError::BlobGasAboveBlock { .. }
+            | TxError::BlockTooLarge { .. }
+            | TxError::FeeCapBelowBaseFee { .. }
+            | TxError::BlobFeeCapTooLow { .. }
+            | TxError::NonceTooHigh { .. }
+    );
+    if !later {
+        tracing::debug!(hash = %transaction.hash, %error, "transaction dropped from the pool");
+        rejected.push(transaction.hash);
+    }
+}
+
+fn attributes(plan: BlockPlan) -> Attributes {
+    Attributes {
+        timestamp: plan.timestamp,
+        beneficiary: plan.beneficiary,
+        gas_limit: plan.gas_limit,
+        prev_randao: plan.prev_randao,
+        extra_data: plan.extra_data,
+        withdrawals: plan.withdrawals,
+        parent_beacon_block_root: plan.parent_beacon_block_root,
+        ..Attributes::default()
+    }
+}
+
+fn receipts_of(output: &BlockOutput) -> Vec<StoredReceipt> {
+    let mut first_log = 0;
+    let pairs = output.receipts.iter().zip(&output.outcomes);
+    pairs
+        .map(|(envelope, outcome)| {
+            let receipt = StoredReceipt {
+                envelope: envelope.clone(),
+                gas_used: outcome.gas_used,
+                created: outcome.created,
+                first_log,
+            };
+            first_log += envelope.logs().len() as u64;
+            receipt
+        })
+        .collect()
+}
+
+fn stored(block: Block, senders: Vec<Address>, output: &BlockOutput) -> StoredBlock {
+    StoredBlock {
+        receipts: receipts_of(output),
+        hash: B256::ZERO,
+        size: 0,
+        senders,
+        header: block.header,
+        transactions: block.body.transactions,
+        ommers: block.body.ommers,
+        withdrawals: block.body.withdrawals,
+    }
+}
