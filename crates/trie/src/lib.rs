@@ -21,5 +21,5 @@ pub use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY, TrieAccount};
 pub use error::TrieError;
 pub use node::before_collapse;
 pub use proof::{account_of_proof, account_proof, slot_of_proof, storage_proofs, verify_proof};
-pub use root::{ordered_root, state_root, storage_root};
+pub use root::{ordered_root, sorted_root, state_root, storage_root};
 pub use sparse::{MAX_KEY_BYTES, SparseTrie};

@@ -33,24 +33,25 @@ pub(crate) fn storage_leaves(slots: impl IntoIterator<Item = (U256, U256)>) -> V
     sorted
 }
 
-fn root_of(leaves: &[(B256, Vec<u8>)]) -> B256 {
-    let mut builder = HashBuilder::default();
-    for (key, value) in leaves {
-        builder.add_leaf(Nibbles::unpack(key), value);
-    }
-    builder.root()
-}
-
 /// The root of a state trie: `keccak(address) -> rlp(account)`, accounts in any order.
 ///
 /// Every account given is a leaf, an empty one too; who applies EIP-161 leaves empty accounts out.
 pub fn state_root(accounts: impl IntoIterator<Item = (Address, TrieAccount)>) -> B256 {
-    root_of(&sorted_leaves(account_leaves(accounts)))
+    sorted_root(sorted_leaves(account_leaves(accounts)))
 }
 
 /// The root of an account's storage trie: `keccak(slot) -> rlp(value)`, slots in any order, zeros left out.
 pub fn storage_root(slots: impl IntoIterator<Item = (U256, U256)>) -> B256 {
-    root_of(&storage_leaves(slots))
+    sorted_root(storage_leaves(slots))
+}
+
+/// The root of a trie whose leaves come with hashed keys, strictly ascending: for who keeps the hashes.
+pub fn sorted_root(leaves: impl IntoIterator<Item = (B256, Vec<u8>)>) -> B256 {
+    let mut builder = HashBuilder::default();
+    for (key, value) in leaves {
+        builder.add_leaf(Nibbles::unpack(key), &value);
+    }
+    builder.root()
 }
 
 /// The root of a list: `rlp(index) -> item`, items already encoded (EIP-2718 for transactions and receipts).

@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -26,9 +27,9 @@ pub struct SparseTrie {
     witness: Witness,
 }
 
-/// Nodes by hash.
+/// Nodes by hash; shared, so that copies of a trie are cheap.
 #[derive(Clone, Debug, Default)]
-struct Witness(BTreeMap<B256, Vec<u8>>);
+struct Witness(Arc<BTreeMap<B256, Vec<u8>>>);
 
 impl Witness {
     /// The node behind `hash`.
@@ -68,9 +69,10 @@ impl SparseTrie {
 
     /// Makes more nodes known. A node that no hash of this trie leads to is never looked at.
     pub fn add_nodes(&mut self, nodes: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        let known = Arc::make_mut(&mut self.witness.0);
         for node in nodes {
             let node = node.as_ref();
-            self.witness.0.entry(keccak256(node)).or_insert_with(|| node.to_vec());
+            known.entry(keccak256(node)).or_insert_with(|| node.to_vec());
         }
     }
 
