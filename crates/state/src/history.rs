@@ -1,0 +1,109 @@
+//! Every value that a key ever had, by version.
+//!
+//! Invariant: versions in a history ascend; the value at a version is the last one written at or before it.
+
+use alloy_primitives::map::{AddressMap, B256Map, HashMap};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use interlace_stf::{Account, Changes};
+
+/// Values of one key, oldest first.
+#[derive(Clone, Debug)]
+struct History<T>(Vec<(u64, T)>);
+
+impl<T> Default for History<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Copy> History<T> {
+    fn at(&self, version: u64) -> Option<T> {
+        // The newest value is wanted far more often than any other.
+        match self.0.last() {
+            Some((written, value)) if *written <= version => Some(*value),
+            _ => self.0[..self.0.partition_point(|(written, _)| *written <= version)].last().map(|(_, value)| *value),
+        }
+    }
+
+    fn write(&mut self, version: u64, value: T) {
+        match self.0.last_mut() {
+            Some((written, last)) if *written == version => *last = value,
+            _ => self.0.push((version, value)),
+        }
+    }
+
+    /// Forgets what was written after `version`; says whether anything is left.
+    fn truncate(&mut self, version: u64) -> bool {
+        self.0.truncate(self.0.partition_point(|(written, _)| *written <= version));
+        !self.0.is_empty()
+    }
+}
+
+/// Keys written by one version, so that they can be found again to revert it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) accounts: Vec<Address>,
+    pub(crate) slots: Vec<(Address, U256)>,
+}
+
+/// Accounts, slots and code, by version.
+#[derive(Debug, Default)]
+pub(crate) struct Histories {
+    accounts: AddressMap<History<Option<Account>>>,
+    slots: AddressMap<HashMap<U256, History<U256>>>,
+    codes: B256Map<Bytes>,
+}
+
+impl Histories {
+    pub(crate) fn account(&self, address: Address, version: u64) -> Option<Account> {
+        self.accounts.get(&address).and_then(|history| history.at(version)).flatten()
+    }
+
+    pub(crate) fn slot(&self, address: Address, slot: U256, version: u64) -> U256 {
+        let history = self.slots.get(&address).and_then(|slots| slots.get(&slot));
+        history.and_then(|history| history.at(version)).unwrap_or_default()
+    }
+
+    pub(crate) fn code(&self, hash: B256) -> Option<&Bytes> {
+        self.codes.get(&hash)
+    }
+
+    /// Writes `changes` as `version`. `wiped` are the slots that exist in accounts whose storage the changes wipe.
+    pub(crate) fn write(&mut self, version: u64, changes: Changes, wiped: Vec<(Address, U256)>) -> Written {
+        let mut written = Written::default();
+        for (address, slot) in wiped {
+            self.write_slot(version, address, slot, U256::ZERO);
+            written.slots.push((address, slot));
+        }
+        for (address, change) in changes.accounts {
+            self.accounts.entry(address).or_default().write(version, change.info);
+            written.accounts.push(address);
+            for (slot, value) in change.storage {
+                self.write_slot(version, address, slot, value);
+                written.slots.push((address, slot));
+            }
+        }
+        // Code is addressed by its hash: code of a reverted block is not reachable and does no harm.
+        self.codes.extend(changes.codes);
+        written
+    }
+
+    /// Forgets what was written after `version` to the keys in `written`.
+    pub(crate) fn revert(&mut self, version: u64, written: &Written) {
+        for address in &written.accounts {
+            if self.accounts.get_mut(address).is_some_and(|history| !history.truncate(version)) {
+                self.accounts.remove(address);
+            }
+        }
+        for (address, slot) in &written.slots {
+            let Some(slots) = self.slots.get_mut(address) else { continue };
+            if slots.get_mut(slot).is_some_and(|history| !history.truncate(version)) {
+                slots.remove(slot);
+            }
+        }
+    }
+
+    fn write_slot(&mut self, version: u64, address: Address, slot: U256, value: U256) {
+        self.slots.entry(address).or_default().entry(slot).or_default().write(version, value);
+    }
+}
