@@ -10,6 +10,7 @@ mod crypto;
 mod node;
 mod records;
 mod replay;
+mod stf;
 mod tensor;
 
 use pyo3::prelude::*;
@@ -21,5 +22,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tensor::register(m)?;
     records::register(m)?;
     replay::register(m)?;
+    stf::register(m)?;
     node::register(m)
 }

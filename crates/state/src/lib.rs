@@ -13,6 +13,7 @@ mod error;
 mod history;
 mod leaves;
 mod memory;
+mod reexecute;
 mod snapshot;
 
 pub use error::StateError;
@@ -20,4 +21,5 @@ pub use interlace_stf::{Account, AccountChange, Changes, StateReader};
 pub use interlace_trie::TrieAccount;
 pub use leaves::AccountProof;
 pub use memory::{MemoryState, Staged, Version};
+pub use reexecute::{ReexecuteError, reexecute};
 pub use snapshot::Snapshot;

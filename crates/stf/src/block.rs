@@ -50,9 +50,21 @@ pub struct Attributes {
 ///
 /// # Errors
 /// What is wrong with the bytes, in words.
-pub fn decode_block(mut rlp: &[u8]) -> Result<Block, String> {
-    let block = Block::decode(&mut rlp).map_err(|error| error.to_string())?;
-    if rlp.is_empty() { Ok(block) } else { Err(alloc::format!("{} bytes follow the block", rlp.len())) }
+pub fn decode_block(rlp: &[u8]) -> Result<Block, String> {
+    decode_all(rlp)
+}
+
+/// Decodes a header from its RLP, all of it.
+///
+/// # Errors
+/// What is wrong with the bytes, in words.
+pub fn decode_header(rlp: &[u8]) -> Result<Header, String> {
+    decode_all(rlp)
+}
+
+fn decode_all<T: Decodable>(mut rlp: &[u8]) -> Result<T, String> {
+    let value = T::decode(&mut rlp).map_err(|error| error.to_string())?;
+    if rlp.is_empty() { Ok(value) } else { Err(alloc::format!("{} bytes too many", rlp.len())) }
 }
 
 /// The address that signed `tx`, by the signature rules of `fork`.

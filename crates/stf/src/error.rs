@@ -11,6 +11,7 @@
 //!   State, Interpreter      not the block's fault
 //! ```
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use alloy_primitives::{Address, B256};
@@ -169,7 +170,7 @@ pub enum BlockError<E: core::error::Error + 'static> {
         /// Its hash.
         hash: B256,
         /// Why.
-        error: TxError,
+        error: Box<TxError>,
     },
     /// The list of senders has another length than the list of transactions.
     #[error("{senders} senders beside {transactions} transactions")]
@@ -223,7 +224,7 @@ impl<E: core::error::Error + 'static> BlockError<E> {
     /// The error of transaction `index`, or of the state below it.
     pub(crate) fn at(index: usize, hash: B256, error: EvmError<E>) -> Self {
         match error {
-            EvmError::Transaction(error) => Self::Transaction { index, hash, error },
+            EvmError::Transaction(error) => Self::Transaction { index, hash, error: Box::new(error) },
             EvmError::State(error) => Self::State(error),
             EvmError::Interpreter(error) => Self::Interpreter(error),
         }

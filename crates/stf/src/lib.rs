@@ -26,7 +26,8 @@ mod output;
 mod requests;
 mod rewards;
 
-pub use block::{Attributes, Block, Transaction, decode_block, recover_sender, recover_senders};
+pub use alloy_consensus::{Header, ReceiptEnvelope};
+pub use block::{Attributes, Block, Transaction, decode_block, decode_header, recover_sender, recover_senders};
 pub use builder::{BlockBuilder, StateRoots};
 pub use call::{AccountOverride, CallOptions, StateOverrides, call, touch};
 pub use error::{BlockError, HeaderError, Mismatch};
