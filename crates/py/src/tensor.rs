@@ -130,13 +130,23 @@ impl PyProgram {
     }
 
     #[getter]
-    fn input_type(&self) -> TypeTuple {
-        type_tuple(self.inner.input_type())
+    fn input_dtype(&self) -> String {
+        self.inner.input_type().dtype.to_string()
     }
 
     #[getter]
-    fn output_type(&self) -> TypeTuple {
-        type_tuple(self.inner.output_type())
+    fn input_shape(&self) -> Vec<u32> {
+        self.inner.input_type().dims.clone()
+    }
+
+    #[getter]
+    fn output_dtype(&self) -> String {
+        self.inner.output_type().dtype.to_string()
+    }
+
+    #[getter]
+    fn output_shape(&self) -> Vec<u32> {
+        self.inner.output_type().dims.clone()
     }
 
     /// Each node, in order.
