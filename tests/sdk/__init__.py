@@ -1,0 +1,1 @@
+"""Tests of assets, SDK, explorer and documents."""
