@@ -1,9 +1,9 @@
-"""The descriptor of an asset: a small public JSON document whose hash the chain keeps.
+"""The descriptor of a data set: a small public JSON document that the chain keeps with its hash.
 
 Invariant: one descriptor has one spelling (keys sorted, no spaces, ASCII, integers only), so its keccak
 hash can be compared; `parse(d.to_json()) == d`, and text of any other spelling is refused.
 Source: field names follow Croissant (name, license, creator) where it has them.
-What it does not do: it carries no content and no address to fetch it from; content is found by its root.
+What it does not do: it carries no content and no address to fetch it from; content is found by its root. A model has a `ModelCard` instead.
 """
 
 from __future__ import annotations
@@ -16,36 +16,31 @@ from typing import Any
 from interlace._core import keccak256
 from interlace.errors import AssetError
 
-FORMAT = "interlace.asset.v1"
+FORMAT = "interlace.dataset.v1"
 MAX_DESCRIPTOR_BYTES = 65_536
-KINDS = ("dataset", "model")
+ENCODINGS = ("table", "raw")
 _ADDRESS = re.compile("0x[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What an asset is, in words and numbers.
+    """What a data set is, in words and numbers.
 
     Parameters
     ----------
-    kind
-        ``dataset`` or ``model``.
     name, license, creator
         Human-readable name, SPDX expression or other licence text, and the creator's address (0x, lower
         case).
     content_root
-        Merkle root of the content bytes; for a model the program id. 32 bytes.
+        Merkle root of the content bytes, 32 bytes.
     size_bytes
         Length of the content in bytes.
     encoding
-        ``table`` for canonical numeric tables, ``raw`` for other files, ``program`` for integer programs.
+        ``table`` for canonical numeric tables, ``raw`` for other files.
     rows, columns
         Shape of a table; 0 for anything else.
-    parents
-        Class ids in `Assets` from which this asset was derived.
     """
 
-    kind: str
     name: str
     license: str
     creator: str
@@ -54,12 +49,11 @@ class Descriptor:
     encoding: str
     rows: int = 0
     columns: int = 0
-    parents: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that have no canonical spelling."""
-        if self.kind not in KINDS:
-            raise _bad(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
+        if self.encoding not in ENCODINGS:
+            raise _bad(f"encoding {self.encoding!r} is none of {', '.join(ENCODINGS)}")
         if not self.name.strip() or len(self.name) > 256 or len(self.license) > 256:
             raise _bad(f"name {self.name[:40]!r} and licence need 1 to 256 characters")
         if not self.license.strip():
@@ -68,15 +62,14 @@ class Descriptor:
             raise _bad(f"creator {self.creator!r} is not a lower-case address")
         if len(self.content_root) != 32:
             raise _bad(f"content root of {len(self.content_root)} bytes")
-        if min(self.size_bytes, self.rows, self.columns, *self.parents, 0) < 0:
-            raise _bad("a size or class id is negative")
+        if min(self.size_bytes, self.rows, self.columns) < 0:
+            raise _bad("a size is negative")
 
     def to_json(self) -> str:
         """Canonical text."""
         body: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         body["format"] = FORMAT
         body["content_root"] = "0x" + self.content_root.hex()
-        body["parents"] = list(self.parents)
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
     def hash(self) -> bytes:
@@ -100,7 +93,6 @@ def parse(text: str) -> Descriptor:
         if body.pop("format") != FORMAT or set(body) != names:
             raise _bad(f"not the fields of {FORMAT}")
         body["content_root"] = bytes.fromhex(body["content_root"].removeprefix("0x"))
-        body["parents"] = tuple(body["parents"])
         value = Descriptor(**body)
         canonical = value.to_json() == text
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -196,9 +196,7 @@ def _header(columns: Sequence[str], target: str, kind: str, rows: int) -> bytes:
 
 def _check_names(names: tuple[str, ...], target: str, width: int) -> None:
     if len(names) != width or len(set(names)) != len(names) or not all(names):
-        raise AssetError(
-            "asset.bad-table", f"{len(names)} names for {width} columns; all must differ"
-        )
+        raise AssetError("asset.bad-table", f"{len(names)} names for {width} columns; all must differ")
     if width > MAX_COLUMNS:
         raise AssetError("asset.bad-table", f"{width} columns > {MAX_COLUMNS}")
     if target and target not in names:
