@@ -52,6 +52,12 @@ pub trait Orderer: Debug + Send + Sync {
     /// When no block may follow now.
     fn propose(&self, parent: &Header) -> Result<BlockPlan, ChainError>;
 
+    /// What [`Self::propose`] would answer now, without using anything up.
+    ///
+    /// # Errors
+    /// As [`Self::propose`].
+    fn preview(&self, parent: &Header) -> Result<BlockPlan, ChainError>;
+
     /// Whether a block with this header may follow `parent`, before it is executed.
     ///
     /// # Errors

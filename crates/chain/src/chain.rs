@@ -215,6 +215,24 @@ impl Chain {
         self.waitroom().base_fee
     }
 
+    /// Base fee of a block after `header`, in wei.
+    #[must_use]
+    pub fn base_fee_after(&self, header: &Header) -> u64 {
+        base_fee_after(&self.spec, header)
+    }
+
+    /// Blob base fee of a block after `header`, in wei; zero before Cancun.
+    #[must_use]
+    pub fn blob_fee_after(&self, header: &Header) -> u128 {
+        let Some(params) = self.spec.blob_params_at(header.number + 1, header.timestamp) else { return 0 };
+        let excess = params.next_excess_blob_gas(
+            header.excess_blob_gas.unwrap_or(0),
+            header.blob_gas_used.unwrap_or(0),
+            header.base_fee_per_gas.unwrap_or(0),
+        );
+        params.blob_fee(excess)
+    }
+
     pub(crate) fn commit(&self, block: StoredBlock, version: u64, changes: &Changes) -> Arc<StoredBlock> {
         let block = Arc::new(block);
         self.state.push_hash(block.hash);

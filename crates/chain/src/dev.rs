@@ -128,23 +128,10 @@ impl DevOrderer {
     }
 }
 
-fn wall_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-impl Orderer for DevOrderer {
-    fn propose(&self, parent: &Header) -> Result<BlockPlan, ChainError> {
-        let earliest =
-            parent.timestamp.checked_add(1).ok_or_else(|| ChainError::Developer("the clock is at its end".into()))?;
-        let mut clock = self.clock();
-        let timestamp = match clock.next.take() {
-            Some(fixed) => {
-                let wall = i64::try_from(wall_seconds()).unwrap_or(i64::MAX);
-                clock.offset = i64::try_from(fixed).unwrap_or(i64::MAX).saturating_sub(wall);
-                fixed
-            }
-            None => wall_seconds().saturating_add_signed(clock.offset),
-        };
+impl DevOrderer {
+    fn plan(&self, parent: &Header, timestamp: u64) -> Result<BlockPlan, ChainError> {
+        let end = || ChainError::Developer("the clock is at its end".into());
+        let earliest = parent.timestamp.checked_add(1).ok_or_else(end)?;
         let mut seed = parent.hash_slow().to_vec();
         seed.extend_from_slice(&(parent.number + 1).to_be_bytes());
         Ok(BlockPlan {
@@ -156,6 +143,27 @@ impl Orderer for DevOrderer {
             parent_beacon_block_root: B256::ZERO,
             withdrawals: Vec::new(),
         })
+    }
+}
+
+fn wall_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Orderer for DevOrderer {
+    fn propose(&self, parent: &Header) -> Result<BlockPlan, ChainError> {
+        let mut clock = self.clock();
+        if let Some(fixed) = clock.next.take() {
+            let wall = i64::try_from(wall_seconds()).unwrap_or(i64::MAX);
+            clock.offset = i64::try_from(fixed).unwrap_or(i64::MAX).saturating_sub(wall);
+            return self.plan(parent, fixed);
+        }
+        self.plan(parent, wall_seconds().saturating_add_signed(clock.offset))
+    }
+
+    fn preview(&self, parent: &Header) -> Result<BlockPlan, ChainError> {
+        let clock = *self.clock();
+        self.plan(parent, clock.next.unwrap_or_else(|| wall_seconds().saturating_add_signed(clock.offset)))
     }
 
     fn verify(&self, parent: &Header, header: &Header) -> Result<(), ChainError> {

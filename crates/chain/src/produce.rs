@@ -60,13 +60,14 @@ impl Chain {
         Ok(block)
     }
 
-    /// Builds the block that would come next, without committing it.
+    /// Builds the block that would come next, without committing it, and gives the state below it.
     ///
     /// # Errors
     /// What the engine refuses.
-    pub fn preview(&self, plan: BlockPlan) -> Result<Draft, ChainError> {
+    pub fn preview(&self) -> Result<(Draft, StateView), ChainError> {
         let (parent, state) = self.head_with_state();
-        self.draft(&parent.header, &state, plan)
+        let plan = self.orderer.preview(&parent.header)?;
+        Ok((self.draft(&parent.header, &state, plan)?, state))
     }
 
     fn draft(&self, parent: &Header, state: &StateView, plan: BlockPlan) -> Result<Draft, ChainError> {

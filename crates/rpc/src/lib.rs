@@ -1,1 +1,31 @@
 //! JSON-RPC over HTTP and WebSocket.
+//!
+//! Why Rust: a Python server answers 8 to 12 thousand requests per second on two cores; one in this language several times that.
+//!
+//! Invariant: malformed input of any kind is answered with an error of JSON-RPC's codes and changes nothing.
+//! What it does not do: TLS, authentication, and the engine, debug and trace namespaces (their methods answer -32601).
+
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod call;
+mod developer;
+mod dispatch;
+mod error;
+mod filters;
+mod guard;
+mod read;
+mod send;
+mod server;
+mod session;
+mod shapes;
+mod state;
+mod wire;
+
+pub use accounts::Accounts;
+pub use dispatch::{MAX_ANSWER_BYTES, MAX_BATCH, Namespace, Rpc};
+pub use error::{RpcError, revert_reason};
+pub use filters::{FILTER_LIFETIME, MAX_FILTERS};
+pub use guard::Guard;
+pub use server::{Server, ServerConfig};
+pub use session::MAX_SUBSCRIPTIONS;

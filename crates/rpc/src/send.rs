@@ -1,0 +1,140 @@
+//! Transactions in: signed ones, and those that the node signs for its developer accounts.
+//!
+//! Invariant: a transaction answers with its hash only once it is admitted; on an instant chain, once its block is committed too, so that
+//! the receipt can be read at once. Keys are used in `accounts` only.
+//! Source: execution-apis; EIP-191, EIP-712.
+
+use alloy_consensus::{SignableTransaction, TypedTransaction};
+use alloy_dyn_abi::TypedData;
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, eip191_hash_message};
+use alloy_rpc_types_eth::TransactionRequest;
+use interlace_chain::pool::PoolTransaction;
+use interlace_stf::Transaction as Envelope;
+use serde_json::json;
+
+use crate::dispatch::{Method, Rpc, raw_bytes};
+use crate::error::RpcError;
+use crate::wire::{Params, Reply, reply};
+
+pub(crate) const METHODS: &[(&str, Method)] = &[
+    ("eth_sendRawTransaction", send_raw),
+    ("eth_sendTransaction", send),
+    ("eth_signTransaction", sign_transaction),
+    ("eth_accounts", |rpc, _| reply(rpc.accounts.addresses())),
+    ("eth_requestAccounts", |rpc, _| reply(rpc.accounts.addresses())),
+    ("eth_sign", |rpc, params| sign(rpc, params.get(0)?, &params.get::<Bytes>(1)?)),
+    ("personal_sign", |rpc, params| sign(rpc, params.get(1)?, &params.get::<Bytes>(0)?)),
+    ("eth_signTypedData_v4", sign_typed),
+];
+
+fn send_raw(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let transaction = PoolTransaction::decode(&raw_bytes(params)?)?;
+    submit(rpc, transaction)
+}
+
+fn submit(rpc: &Rpc, transaction: PoolTransaction) -> Reply {
+    let hash = rpc.chain().submit(vec![Ok(transaction)]).pop();
+    let hash = hash.ok_or_else(|| RpcError::internal("a transaction was lost"))??;
+    rpc.settle();
+    reply(&hash)
+}
+
+fn send(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let (envelope, sender) = complete(rpc, params.get(0)?)?;
+    submit(rpc, PoolTransaction::new(envelope, sender))
+}
+
+fn sign_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let (envelope, _) = complete(rpc, params.get(0)?)?;
+    reply(&json!({ "raw": Bytes::from(envelope.encoded_2718()), "tx": envelope }))
+}
+
+/// Fills what is missing of a request by one of our accounts, and signs it.
+fn complete(rpc: &Rpc, mut request: TransactionRequest) -> Result<(Envelope, Address), RpcError> {
+    let from = request.from.ok_or_else(|| RpcError::invalid_params("transaction has no 'from'"))?;
+    if !rpc.accounts.addresses().contains(&from) {
+        return Err(RpcError::refused(format!("unknown account {from}")));
+    }
+    if request.sidecar.is_some() || request.blob_versioned_hashes.is_some() {
+        return Err(RpcError::invalid_params("blob transactions are sent signed, by eth_sendRawTransaction"));
+    }
+    let input = request.input.unique_input().map_err(|_| RpcError::refused("\"data\" and \"input\" are not equal"))?;
+    request.input = input.cloned().into();
+    request.chain_id = Some(request.chain_id.unwrap_or_else(|| rpc.chain().spec().chain_id()));
+    request.to = Some(request.to.unwrap_or(alloy_primitives::TxKind::Create));
+    if request.nonce.is_none() {
+        request.nonce = Some(rpc.chain().pending_nonce(from)?);
+    }
+    fill_fees(rpc, &mut request);
+    if request.gas.is_none() {
+        // Estimated without a price: what the sender can afford is checked when the transaction is admitted.
+        let unpriced = TransactionRequest {
+            gas_price: None,
+            max_fee_per_gas: None,
+            max_priority_fee_per_gas: None,
+            ..request.clone()
+        };
+        request.gas = Some(rpc.estimate_for(&unpriced)?);
+    }
+    let typed = request
+        .build_typed_tx()
+        .map_err(|request| RpcError::invalid_params(format!("incomplete transaction: {:?}", request.missing_keys())))?;
+    let digest = signature_hash(&typed);
+    let signature = rpc.accounts.sign(from, &digest)?;
+    let envelope = match typed {
+        TypedTransaction::Legacy(tx) => tx.into_signed(signature).into(),
+        TypedTransaction::Eip2930(tx) => tx.into_signed(signature).into(),
+        TypedTransaction::Eip1559(tx) => tx.into_signed(signature).into(),
+        TypedTransaction::Eip7702(tx) => tx.into_signed(signature).into(),
+        TypedTransaction::Eip4844(_) => return Err(RpcError::invalid_params("blob transactions are sent signed")),
+    };
+    Ok((envelope, from))
+}
+
+fn signature_hash(typed: &TypedTransaction) -> B256 {
+    match typed {
+        TypedTransaction::Legacy(tx) => tx.signature_hash(),
+        TypedTransaction::Eip2930(tx) => tx.signature_hash(),
+        TypedTransaction::Eip1559(tx) => tx.signature_hash(),
+        TypedTransaction::Eip4844(tx) => tx.signature_hash(),
+        TypedTransaction::Eip7702(tx) => tx.signature_hash(),
+    }
+}
+
+/// A price that holds for a few full blocks: twice the base fee, and the suggested tip.
+fn fill_fees(rpc: &Rpc, request: &mut TransactionRequest) {
+    let london = rpc.chain().head().header.base_fee_per_gas.is_some();
+    let legacy = request.transaction_type.is_some_and(|kind| kind < 2) || !london;
+    let base_fee = u128::from(rpc.chain().next_base_fee());
+    if request.gas_price.is_some() {
+        return;
+    }
+    if legacy {
+        request.gas_price = Some(base_fee + rpc.suggested_tip());
+        return;
+    }
+    let tip = *request.max_priority_fee_per_gas.get_or_insert_with(|| {
+        request.max_fee_per_gas.map_or_else(|| rpc.suggested_tip(), |cap| cap.min(rpc.suggested_tip()))
+    });
+    request.max_fee_per_gas.get_or_insert(base_fee * 2 + tip);
+}
+
+fn sign(rpc: &Rpc, address: Address, message: &Bytes) -> Reply {
+    let signature = rpc.accounts.sign(address, &eip191_hash_message(message))?;
+    reply(&Bytes::from(signature.as_bytes().to_vec()))
+}
+
+fn sign_typed(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let address: Address = params.get(0)?;
+    // Wallets send the document itself or its text.
+    let data: TypedData = match params.get::<serde_json::Value>(1)? {
+        serde_json::Value::String(text) => serde_json::from_str(&text),
+        document => serde_json::from_value(document),
+    }
+    .map_err(|error| RpcError::invalid_params(format!("invalid argument 1: {error}")))?;
+    let digest =
+        data.eip712_signing_hash().map_err(|error| RpcError::invalid_params(format!("typed data: {error}")))?;
+    let signature = rpc.accounts.sign(address, &digest)?;
+    reply(&Bytes::from(signature.as_bytes().to_vec()))
+}

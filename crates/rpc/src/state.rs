@@ -1,0 +1,120 @@
+//! Which block and which state a question is about.
+//!
+//! Invariant: block and state of one answer are of the same moment. `pending` is the block that the pool would give now, executed
+//! and not kept. Unknown blocks are geth's "header not found".
+//! Source: EIP-1898; execution-apis, `BlockNumberOrTagOrHash`.
+
+use std::sync::Arc;
+
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use interlace_chain::{ChainError, StateView, StoredBlock};
+use interlace_stf::{Account, Changes, StateReader};
+
+use crate::dispatch::Rpc;
+use crate::error::RpcError;
+
+/// The state after a block, or what the pending block makes of it.
+#[derive(Clone, Debug)]
+pub struct ReadState {
+    view: StateView,
+    pending: Option<Arc<Changes>>,
+}
+
+impl ReadState {
+    /// The committed state below.
+    #[must_use]
+    pub const fn view(&self) -> &StateView {
+        &self.view
+    }
+}
+
+impl StateReader for ReadState {
+    type Error = ChainError;
+
+    fn account(&self, address: Address) -> Result<Option<Account>, ChainError> {
+        match &self.pending {
+            Some(changes) => match changes.accounts.get(&address) {
+                Some(change) => Ok(change.info),
+                None => self.view.account(address),
+            },
+            None => self.view.account(address),
+        }
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
+        match self.pending.as_ref().and_then(|changes| changes.accounts.get(&address)) {
+            Some(change) => match change.storage.get(&slot) {
+                Some(value) => Ok(*value),
+                None if change.wiped => Ok(U256::ZERO),
+                None => self.view.storage(address, slot),
+            },
+            None => self.view.storage(address, slot),
+        }
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, ChainError> {
+        match self.pending.as_ref().and_then(|changes| changes.codes.get(&code_hash)) {
+            Some(code) => Ok(code.clone()),
+            None => self.view.code(code_hash),
+        }
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, ChainError> {
+        self.view.block_hash(number)
+    }
+}
+
+/// A block with the state after it.
+#[derive(Clone, Debug)]
+pub struct At {
+    /// The block; of a pending one, hash and state root are not known.
+    pub block: Arc<StoredBlock>,
+    /// The state.
+    pub state: ReadState,
+    /// Whether it is not committed.
+    pub pending: bool,
+}
+
+fn not_found() -> RpcError {
+    RpcError::refused("header not found")
+}
+
+impl Rpc {
+    /// Number of the committed block that `id` names; `None` for an unknown block. `pending` is the newest one here.
+    pub(crate) fn number_of(&self, id: BlockId) -> Option<u64> {
+        let chain = self.chain();
+        let head = chain.head().number();
+        match id {
+            BlockId::Hash(hash) => chain.number_of(&hash.block_hash),
+            BlockId::Number(tag) => match tag {
+                BlockNumberOrTag::Latest | BlockNumberOrTag::Pending => Some(head),
+                BlockNumberOrTag::Earliest => Some(chain.first_number()),
+                BlockNumberOrTag::Safe => Some(chain.finality().safe),
+                BlockNumberOrTag::Finalized => Some(chain.finality().finalised),
+                BlockNumberOrTag::Number(number) => Some(number).filter(|number| *number <= head),
+            },
+        }
+    }
+
+    /// The block that `id` names with the state after it.
+    pub(crate) fn at(&self, id: BlockId) -> Result<At, RpcError> {
+        if id == BlockId::Number(BlockNumberOrTag::Pending) {
+            return self.pending();
+        }
+        if id == BlockId::Number(BlockNumberOrTag::Latest) {
+            let (block, view) = self.chain().head_with_state();
+            return Ok(At { block, state: ReadState { view, pending: None }, pending: false });
+        }
+        let number = self.number_of(id).ok_or_else(not_found)?;
+        let block = self.chain().block(number).ok_or_else(not_found)?;
+        let view = self.chain().state_at(number).ok_or_else(not_found)?;
+        Ok(At { block, state: ReadState { view, pending: None }, pending: false })
+    }
+
+    fn pending(&self) -> Result<At, RpcError> {
+        let (draft, view) = self.chain().preview()?;
+        let state = ReadState { view, pending: Some(Arc::new(draft.output.changes)) };
+        Ok(At { block: Arc::new(draft.block), state, pending: true })
+    }
+}

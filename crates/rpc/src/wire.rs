@@ -1,0 +1,167 @@
+//! JSON-RPC on the wire: requests read without copying, answers written once.
+//!
+//! Invariant: any bytes give an answer or, for a notification, none; never a panic. Depth is bounded by the JSON reader (128).
+//! Source: JSON-RPC 2.0. What it does not do: parameters by name; built-in methods take arrays, as Ethereum's clients send.
+
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::error::RpcError;
+
+/// One request.
+#[derive(Debug, Deserialize)]
+pub struct Request<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Option<Cow<'a, str>>,
+    /// Method.
+    #[serde(borrow)]
+    pub method: Cow<'a, str>,
+    /// Parameters as they came.
+    #[serde(borrow, default)]
+    pub params: Option<&'a RawValue>,
+    /// Id as it came; none for a notification.
+    #[serde(borrow, default)]
+    pub id: Option<&'a RawValue>,
+}
+
+/// What a body holds.
+#[derive(Debug)]
+pub enum Body<'a> {
+    /// A single request, or why it is none.
+    One(Box<Result<Request<'a>, RpcError>>),
+    /// A batch.
+    Many(Vec<Result<Request<'a>, RpcError>>),
+}
+
+impl<'a> Request<'a> {
+    fn read(raw: &'a RawValue) -> Result<Self, RpcError> {
+        let request: Self = serde_json::from_str(raw.get())
+            .map_err(|error| RpcError::invalid_request(format!("invalid request: {error}")))?;
+        if request.jsonrpc.as_deref() != Some("2.0") || request.method.is_empty() {
+            return Err(RpcError::invalid_request("invalid request: jsonrpc must be \"2.0\" and method a name"));
+        }
+        if request.id.is_some_and(|id| id.get().starts_with(['{', '['])) {
+            return Err(RpcError::invalid_request("invalid request: id must be a string, a number or null"));
+        }
+        Ok(request)
+    }
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// -32700 when it is not JSON, -32600 when a batch is empty or longer than `max_batch`.
+    pub fn read(bytes: &'a [u8], max_batch: usize) -> Result<Self, RpcError> {
+        let raw: &RawValue = serde_json::from_slice(bytes).map_err(RpcError::parse)?;
+        if !raw.get().starts_with('[') {
+            return Ok(Self::One(Box::new(Request::read(raw))));
+        }
+        let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(RpcError::parse)?;
+        if items.is_empty() {
+            return Err(RpcError::invalid_request("empty batch"));
+        }
+        if items.len() > max_batch {
+            return Err(RpcError::invalid_request(format!(
+                "batch too large: {} requests, at most {max_batch}",
+                items.len()
+            )));
+        }
+        Ok(Self::Many(items.into_iter().map(Request::read).collect()))
+    }
+}
+
+/// Positional parameters.
+#[derive(Debug, Default)]
+pub struct Params<'a>(Vec<&'a RawValue>);
+
+impl<'a> Params<'a> {
+    /// Splits an array of parameters; absent and `null` are no parameters.
+    ///
+    /// # Errors
+    /// -32602 for anything but an array.
+    pub fn read(raw: Option<&'a RawValue>) -> Result<Self, RpcError> {
+        match raw {
+            None => Ok(Self::default()),
+            Some(raw) if raw.get() == "null" => Ok(Self::default()),
+            Some(raw) => {
+                serde_json::from_str(raw.get()).map(Self).map_err(|_| RpcError::invalid_params("non-array args"))
+            }
+        }
+    }
+
+    /// Parameter `index`, which must be there.
+    ///
+    /// # Errors
+    /// -32602 when it is missing or of another shape.
+    pub fn get<T: DeserializeOwned>(&self, index: usize) -> Result<T, RpcError> {
+        self.optional(index)?
+            .ok_or_else(|| RpcError::invalid_params(format!("missing value for required argument {index}")))
+    }
+
+    /// Parameter `index`; `None` when it is absent or `null`.
+    ///
+    /// # Errors
+    /// -32602 when it is of another shape.
+    pub fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>, RpcError> {
+        match self.0.get(index) {
+            None => Ok(None),
+            Some(raw) if raw.get() == "null" => Ok(None),
+            Some(raw) => serde_json::from_str(raw.get())
+                .map(Some)
+                .map_err(|error| RpcError::invalid_params(format!("invalid argument {index}: {error}"))),
+        }
+    }
+
+    /// Parameter `index` as it came.
+    #[must_use]
+    pub fn raw(&self, index: usize) -> Option<&'a RawValue> {
+        self.0.get(index).copied()
+    }
+}
+
+/// What a method answers.
+pub type Reply = Result<Box<RawValue>, RpcError>;
+
+/// Writes `value` as the result of a method.
+///
+/// # Errors
+/// -32603 when it cannot be written; no type of this crate cannot.
+pub fn reply(value: &(impl Serialize + ?Sized)) -> Reply {
+    serde_json::value::to_raw_value(value).map_err(|error| RpcError::internal(error.to_string()))
+}
+
+/// Writes the answer to the request with `id`.
+#[must_use]
+pub fn answer(id: Option<&RawValue>, outcome: &Reply) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct ErrorObject<'a> {
+        code: i64,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a serde_json::Value>,
+    }
+    let id = id.map_or("null", RawValue::get);
+    let mut out = Vec::with_capacity(64);
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id.as_bytes());
+    match outcome {
+        Ok(result) => {
+            out.extend_from_slice(b",\"result\":");
+            out.extend_from_slice(result.get().as_bytes());
+        }
+        Err(error) => {
+            out.extend_from_slice(b",\"error\":");
+            let object = ErrorObject { code: error.code, message: &error.message, data: error.data.as_ref() };
+            match serde_json::to_vec(&object) {
+                Ok(text) => out.extend_from_slice(&text),
+                Err(_) => out.extend_from_slice(b"{\"code\":-32603,\"message\":\"internal error\"}"),
+            }
+        }
+    }
+    out.push(b'}');
+    out
+}
