@@ -3,7 +3,8 @@
 Invariant: one descriptor has one spelling (keys sorted, no spaces, ASCII, integers only), so its keccak
 hash can be compared; `parse(d.to_json()) == d`, and text of any other spelling is refused.
 Source: field names follow Croissant (name, license, creator) where it has them.
-What it does not do: it carries no content and no address to fetch it from; content is found by its root. A model has a `ModelCard` instead.
+What it does not do: it carries no content and no address to fetch it from; content is found by its root. A
+model has a `ModelCard` instead.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import typer
 from interlace.errors import InterlaceError
 
 from . import output
+from .bench import bench
+from .replay import replay
 from .verify import verify
 
 HELP = """An EVM chain that decides by models it can prove and pays everyone who made them, from Python.
@@ -54,6 +56,8 @@ def version(
 
 
 app.command()(verify)
+app.command()(replay)
+app.add_typer(bench, name="bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
