@@ -38,7 +38,7 @@ from interlace.models.float_graph import (
 from interlace.models.tensor import MAX_ELEMENTS, FloatArray, finite
 
 if TYPE_CHECKING:
-    import onnx
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 MAX_ONNX_BYTES = 1 << 28
 _TAIL = {"Softmax", "LogSoftmax", "ArgMax"}
@@ -97,7 +97,7 @@ def _import_onnx() -> Any:  # noqa: ANN401 - untyped library
     return onnx
 
 
-def _parse(source: Any) -> onnx.ModelProto:  # noqa: ANN401
+def _parse(source: Any) -> ModelProto:  # noqa: ANN401
     onnx = _import_onnx()
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(Path(source))
@@ -114,7 +114,7 @@ def _parse(source: Any) -> onnx.ModelProto:  # noqa: ANN401
         onnx.checker.check_model(source, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise ProgramError("model.invalid-onnx", str(error).strip()[:500]) from None
-    return cast("onnx.ModelProto", source)
+    return cast("ModelProto", source)
 
 
 def _read_file(path: Path) -> bytes:
@@ -126,7 +126,7 @@ def _read_file(path: Path) -> bytes:
         raise ProgramError("model.invalid-onnx", f"{path}: {error.strerror}") from None
 
 
-def _start(graph: onnx.GraphProto) -> _Reader:
+def _start(graph: GraphProto) -> _Reader:
     constants = {tensor.name: _constant(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
@@ -141,7 +141,7 @@ def _start(graph: onnx.GraphProto) -> _Reader:
     return _Reader(constants, [shape], layout, {inputs[0].name: 0})
 
 
-def _constant(tensor: onnx.TensorProto) -> npt.NDArray[np.generic]:
+def _constant(tensor: TensorProto) -> npt.NDArray[np.generic]:
     onnx = _import_onnx()
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         raise ProgramError("model.invalid-onnx", f"{tensor.name} lies in another file", hint="save with embedded data")
@@ -151,7 +151,7 @@ def _constant(tensor: onnx.TensorProto) -> npt.NDArray[np.generic]:
         raise ProgramError("model.invalid-onnx", f"{tensor.name}: {error}") from None
 
 
-def _read_node(reader: _Reader, node: onnx.NodeProto) -> None:
+def _read_node(reader: _Reader, node: NodeProto) -> None:
     onnx = _import_onnx()
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type == "Constant" and "value" in attributes:
@@ -175,23 +175,23 @@ def _read_node(reader: _Reader, node: onnx.NodeProto) -> None:
     reader.values[node.output[0]] = read(reader, node, attributes)
 
 
-def _unsupported(node: onnx.NodeProto, why: str, hint: str = "") -> ProgramError:
+def _unsupported(node: NodeProto, why: str, hint: str = "") -> ProgramError:
     name = f" {node.name!r}" if node.name else ""
     return ProgramError("model.unsupported-operator", f"operator {node.op_type}{name} {why}", hint=hint)
 
 
-def _misshapen(node: onnx.NodeProto, why: str) -> ProgramError:
+def _misshapen(node: NodeProto, why: str) -> ProgramError:
     return ProgramError("model.unsupported-shape", f"operator {node.op_type} {node.name!r}: {why}")
 
 
-def _value(reader: _Reader, node: onnx.NodeProto, index: int) -> int:
+def _value(reader: _Reader, node: NodeProto, index: int) -> int:
     name = node.input[index]
     if name not in reader.values:
         raise _unsupported(node, f"takes {name!r}, which is not a computed value")
     return reader.values[name]
 
 
-def _weights(reader: _Reader, node: onnx.NodeProto, index: int) -> FloatArray | None:
+def _weights(reader: _Reader, node: NodeProto, index: int) -> FloatArray | None:
     """Return a constant operand as float64; None when the optional operand is absent."""
     if index >= len(node.input) or not node.input[index]:
         return None
@@ -204,7 +204,7 @@ def _weights(reader: _Reader, node: onnx.NodeProto, index: int) -> FloatArray | 
 # ---- products ------------------------------------------------------------------------------------
 
 
-def _dense(reader: _Reader, node: onnx.NodeProto, matrix: FloatArray, bias: FloatArray | None) -> int:
+def _dense(reader: _Reader, node: NodeProto, matrix: FloatArray, bias: FloatArray | None) -> int:
     x = _value(reader, node, 0)
     shape = reader.shapes[x]
     if len(shape) != 1 or matrix.ndim != 2 or matrix.shape[0] != shape[0]:
@@ -216,7 +216,7 @@ def _dense(reader: _Reader, node: onnx.NodeProto, matrix: FloatArray, bias: Floa
     return reader.add(Dense(x, matrix, full), (outputs,))
 
 
-def _channel_vector(node: onnx.NodeProto, constant: FloatArray, channels: int, *, trailing: int) -> FloatArray:
+def _channel_vector(node: NodeProto, constant: FloatArray, channels: int, *, trailing: int) -> FloatArray:
     """Return a constant that broadcasts over everything but the channels, which `trailing` axes follow."""
     shape = constant.shape
     beyond = shape[len(shape) - trailing :] if trailing else ()
@@ -226,7 +226,7 @@ def _channel_vector(node: onnx.NodeProto, constant: FloatArray, channels: int, *
     return np.broadcast_to(constant.ravel(), (channels,)).astype(np.float64)
 
 
-def _gemm(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:
+def _gemm(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
     if attributes.get("transA", 0):
         raise _unsupported(node, "with transA is not read")
     matrix, bias = _weights(reader, node, 1), _weights(reader, node, 2)
@@ -237,14 +237,14 @@ def _gemm(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> 
     return _dense(reader, node, matrix * attributes.get("alpha", 1.0), scaled)
 
 
-def _matmul(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
+def _matmul(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
     matrix = _weights(reader, node, 1)
     if matrix is None:
         raise _unsupported(node, "needs weights")
     return _dense(reader, node, matrix, None)
 
 
-def _window(node: onnx.NodeProto, attributes: dict[str, Any], kernel: Pair | None = None) -> tuple[Pair, Pair, Pads]:
+def _window(node: NodeProto, attributes: dict[str, Any], kernel: Pair | None = None) -> tuple[Pair, Pair, Pads]:
     """Return size, stride and pads of a window; refuse what an integer window has not."""
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
         raise _unsupported(node, "with auto_pad is not read", hint="write the pads out")
@@ -262,7 +262,7 @@ def _window(node: onnx.NodeProto, attributes: dict[str, Any], kernel: Pair | Non
     return size, stride, pads
 
 
-def _swept(reader: _Reader, node: onnx.NodeProto, x: int, size: Pair, stride: Pair, pads: Pads) -> tuple[int, int, int]:
+def _swept(reader: _Reader, node: NodeProto, x: int, size: Pair, stride: Pair, pads: Pads) -> tuple[int, int, int]:
     """Return the shape of the places of a window, with the channels of `x`."""
     shape = reader.shapes[x]
     if len(shape) != 3:
@@ -275,7 +275,7 @@ def _swept(reader: _Reader, node: onnx.NodeProto, x: int, size: Pair, stride: Pa
     return down, across, channels
 
 
-def _conv(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:
+def _conv(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
     x, kernel, bias = _value(reader, node, 0), _weights(reader, node, 1), _weights(reader, node, 2)
     if attributes.get("group", 1) != 1:
         raise _unsupported(node, "with groups is not read")
@@ -293,7 +293,7 @@ def _conv(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> 
 # ---- the rest ------------------------------------------------------------------------------------
 
 
-def _relu(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
+def _relu(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
     x = _value(reader, node, 0)
     result = reader.add(Relu(x), reader.shapes[x])
     if x in reader.orders:
@@ -301,13 +301,13 @@ def _relu(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> 
     return result
 
 
-def _max_pool(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:
+def _max_pool(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
     x = _value(reader, node, 0)
     size, stride, pads = _window(node, attributes)
     return reader.add(MaxPool(x, size, stride, pads), _swept(reader, node, x, size, stride, pads))
 
 
-def _average_pool(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:
+def _average_pool(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
     x = _value(reader, node, 0)
     size, stride, pads = _window(node, attributes)
     if any(pads):
@@ -315,7 +315,7 @@ def _average_pool(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, A
     return reader.add(AveragePool(x, size, stride), _swept(reader, node, x, size, stride, pads))
 
 
-def _global_average_pool(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
+def _global_average_pool(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
     x = _value(reader, node, 0)
     if len(reader.shapes[x]) != 3:
         raise _misshapen(node, f"a value of shape {reader.shapes[x]} is not an image")
@@ -323,7 +323,7 @@ def _global_average_pool(reader: _Reader, node: onnx.NodeProto, attributes: dict
     return reader.add(AveragePool(x, size, (1, 1)), _swept(reader, node, x, size, (1, 1), (0, 0, 0, 0)))
 
 
-def _flatten(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:
+def _flatten(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
     if attributes.get("axis", 1) != 1:
         raise _unsupported(node, "on another axis than 1 is not read")
     return _flat(reader, _value(reader, node, 0))
@@ -348,7 +348,7 @@ def _reshaped(reader: _Reader, x: int, shape: tuple[int, ...]) -> int:
     return source if reader.shapes[source] == shape else reader.add(Reshape(source, shape), shape)
 
 
-def _reshape(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:
+def _reshape(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
     x = _value(reader, node, 0)
     target = reader.constants.get(node.input[1])
     if target is None or attributes.get("allowzero", 0):
@@ -370,7 +370,7 @@ def _reshape(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) 
     return _reshaped(reader, x, (rest[1], rest[2], rest[0]))
 
 
-def _add(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
+def _add(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
     constant = next((name for name in node.input if name in reader.constants), None)
     if constant is not None:
         return _add_bias(reader, node, constant)
@@ -385,7 +385,7 @@ def _add(reader: _Reader, node: onnx.NodeProto, attributes: dict[str, Any]) -> i
     return result
 
 
-def _add_bias(reader: _Reader, node: onnx.NodeProto, constant: str) -> int:
+def _add_bias(reader: _Reader, node: NodeProto, constant: str) -> int:
     """A constant added to a product becomes part of its bias."""
     x = _value(reader, node, 1 if node.input[0] == constant else 0)
     product = reader.nodes[x - 1] if x > 0 else None
@@ -414,7 +414,7 @@ _OPERATORS: dict[str, Callable[[_Reader, Any, dict[str, Any]], int]] = {
 # ---- the end -------------------------------------------------------------------------------------
 
 
-def _output(reader: _Reader, graph: onnx.GraphProto) -> int:
+def _output(reader: _Reader, graph: GraphProto) -> int:
     """Return the value all outputs come from."""
     found = {reader.values.get(output.name) for output in graph.output}
     value = found.pop()
