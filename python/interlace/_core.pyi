@@ -1,6 +1,8 @@
 # The compiled part of the package, flat: one section per room, kept by the room that registers it.
 
-from typing import final
+from collections.abc import Sequence
+from os import PathLike
+from typing import Self, final
 
 from typing_extensions import Buffer
 
@@ -64,3 +66,10 @@ class Program:
 
 def tensor_type(tensor_bytes: bytes) -> tuple[str, list[int]]: ...
 def tensor_weights_root(weights: bytes) -> bytes: ...
+
+# ---- replay --------------------------------------------------------------------------------------
+@final
+class Replay:
+    def __new__(cls, paths: Sequence[str | PathLike[str]], *, threads: int = 1, engine: str = "sequential") -> Self: ...
+    def __len__(self) -> int: ...
+    def run(self, start: int, count: int) -> list[str]: ...
