@@ -1,0 +1,697 @@
+"""All the money of the economy, in plain integers: who pays, what is held, who earns, who claims.
+
+Invariant: `check()` holds after every operation, and an operation that raises `Refused` changes nothing. The contracts
+in contracts/src do the same operations with the same refusals; tests run both side by side.
+Source: docs/contracts.md; draft ERC-8028 for classes and tokens.
+What it does not do: no signatures, Merkle proofs or hashes. A leaf arrives here with the outcome of those checks.
+
+How a sum is divided by weights (`Pool`), with S = 10^18::
+
+    acc'   = acc + (amount * S + carry) // weight
+    carry' =       (amount * S + carry) %  weight
+    owed to an owner = weight_of_owner * (acc now - acc when it entered), in units of 1/S; whole units are claimable
+
+so that  sum(owed) + claimed * S + carry = received * S  without any rounding at all.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+S = 10**18
+BP = 10_000
+MAX_STEPS = 16
+NATIVE, CREDIT = "native", "credit"
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is an outcome of the model, not a mistake in it
+    """An operation that the contracts revert; `error` is the name of the contract's error."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def demand(holds: bool, error: str) -> None:
+    """Refuse with `error` unless `holds`."""
+    if not holds:
+        raise Refused(error)
+
+
+@dataclass
+class Pool:
+    """Revenue per unit of weight; see the formulas above."""
+
+    acc: int = 0
+    carry: int = 0
+
+    def distribute(self, amount: int, weight: int) -> None:
+        """Divide `amount` by `weight`; without weight, carry all of it."""
+        scaled = amount * S + self.carry
+        if weight == 0:
+            self.carry = scaled
+        else:
+            self.acc += scaled // weight
+            self.carry = scaled % weight
+
+
+class Token:
+    """A token with balances; the credit locks one native unit for each of its own."""
+
+    def __init__(self) -> None:
+        self.balance: dict[str, int] = defaultdict(int)
+
+    def move(self, source: str, target: str, amount: int) -> None:
+        """Move units between two accounts, or refuse."""
+        demand(self.balance[source] >= amount, "ERC20InsufficientBalance")
+        self.balance[source] -= amount
+        self.balance[target] += amount
+
+
+class Credit(Token):
+    """The unit of account: total supply = native units locked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.locked = 0
+
+    def deposit(self, who: str, amount: int) -> None:
+        """Lock native units, receive as many credits."""
+        demand(amount > 0, "ZeroAmount")
+        self.locked += amount
+        self.balance[who] += amount
+
+    def withdraw(self, who: str, amount: int) -> None:
+        """Give credits back for native units."""
+        demand(amount > 0, "ZeroAmount")
+        demand(self.balance[who] >= amount, "ERC20InsufficientBalance")
+        self.balance[who] -= amount
+        self.locked -= amount
+
+    def check(self) -> None:
+        """Supply = locked."""
+        assert sum(self.balance.values()) == self.locked
+        assert all(units >= 0 for units in self.balance.values())
+
+
+@dataclass
+class Holder:
+    """A staker; `accrued` is in units of 1/S."""
+
+    stake: int = 0
+    paid: int = 0
+    accrued: int = 0
+    unlock_at: int = 0
+
+
+class Vault:
+    """Stakes, and the holders' part divided by stake. A reward without any stake waits for the next one with some."""
+
+    def __init__(self, credit: Credit, lock_seconds: int) -> None:
+        self.credit, self.lock_seconds, self.pool = credit, lock_seconds, Pool()
+        self.holders: dict[str, Holder] = defaultdict(Holder)
+        self.rewarded = self.claimed = 0
+
+    @property
+    def total(self) -> int:
+        """All stakes."""
+        return sum(h.stake for h in self.holders.values())
+
+    def owed(self, who: str) -> int:
+        """Unclaimed reward in units of 1/S: accrued + stake * (acc - paid)."""
+        h = self.holders[who]
+        return h.accrued + h.stake * (self.pool.acc - h.paid)
+
+    def _settled(self, who: str) -> Holder:
+        h = self.holders[who]
+        h.accrued, h.paid = self.owed(who), self.pool.acc
+        return h
+
+    def stake(self, now: int, who: str, amount: int) -> None:
+        """Stake, and lock the whole stake anew."""
+        demand(amount > 0, "ZeroAmount")
+        h = self._settled(who)
+        h.stake += amount
+        h.unlock_at = now + self.lock_seconds
+
+    def unstake(self, now: int, who: str, amount: int) -> None:
+        """Take a stake back after the lock."""
+        demand(amount > 0, "ZeroAmount")
+        demand(now >= self.holders[who].unlock_at, "StakeLocked")
+        demand(amount <= self.holders[who].stake, "InsufficientStake")
+        self._settled(who).stake -= amount
+
+    def add_reward(self, source: str, amount: int) -> None:
+        """Divide a reward by stake."""
+        demand(amount > 0, "ZeroAmount")
+        self.credit.move(source, "vault", amount)
+        self.rewarded += amount
+        self.pool.distribute(amount, self.total)
+
+    def claim(self, who: str) -> int:
+        """Pay whole units; the fraction stays."""
+        h = self._settled(who)
+        amount = h.accrued // S
+        h.accrued -= amount * S
+        self.claimed += amount
+        self.credit.move("vault", who, amount)
+        return amount
+
+    def check(self) -> None:
+        """Conservation to the last fraction, and solvency."""
+        owed = sum(self.owed(who) for who in list(self.holders))
+        assert owed + self.pool.carry + self.claimed * S == self.rewarded * S
+        assert self.credit.balance["vault"] * S >= owed
+
+
+class Validators:
+    """Equal parts of every reward; fewer units than there are members are carried."""
+
+    def __init__(self, credit: Credit, members: list[str], threshold: int) -> None:
+        self.credit, self.members, self.threshold = credit, members, threshold
+        self.acc = self.carry = self.rewarded = 0
+        self.claimed: dict[str, int] = defaultdict(int)
+
+    def add_reward(self, source: str, amount: int) -> None:
+        """Divide equally: acc += (amount + carry) // n."""
+        demand(amount > 0, "ZeroAmount")
+        self.credit.move(source, "validators", amount)
+        self.rewarded += amount
+        each, self.carry = divmod(amount + self.carry, len(self.members))
+        self.acc += each
+
+    def claim(self, who: str) -> int:
+        """Pay a member."""
+        demand(who in self.members, "NotValidator")
+        amount = self.acc - self.claimed[who]
+        self.claimed[who] = self.acc
+        self.credit.move("validators", who, amount)
+        return amount
+
+    def check(self) -> None:
+        """Members * acc + carry = rewarded; balance = rewarded - claimed."""
+        assert len(self.members) * self.acc + self.carry == self.rewarded
+        assert self.credit.balance["validators"] == self.rewarded - sum(self.claimed.values())
+
+
+@dataclass
+class DatToken:
+    """A data-anchoring token; `debt` and `frozen` are in units of 1/S, by asset."""
+
+    class_id: int
+    owner: str
+    value: int
+    share: int
+    expire_at: int
+    counted: bool = False
+    expired: bool = False
+    debt: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    frozen: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class AssetClass:
+    """A class, its lineage and its books by asset."""
+
+    owner: str
+    parents: list[int]
+    weights: list[int]
+    allows_extension: bool = False
+    total_share: int = 0
+    expiries: list[tuple[int, int]] = field(default_factory=list)
+    queue: list[list[int]] = field(default_factory=list)
+    pools: dict[str, Pool] = field(default_factory=lambda: defaultdict(Pool))
+    unshared: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    received: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    claimed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+class Assets:
+    """Classes and tokens. Every division first takes out the tokens that are due, in the order of time."""
+
+    def __init__(self, credit: Credit, native: Token) -> None:
+        self.money: dict[str, Token] = {NATIVE: native, CREDIT: credit}
+        self.classes: dict[int, AssetClass] = {}
+        self.tokens: dict[int, DatToken] = {}
+
+    def create(self, who: str, parents: list[int], weights: list[int]) -> int:
+        """Create a class whose parents exist and ascend, with weights that add up to 10,000."""
+        demand(len(parents) <= 16, "TooManyParents")
+        demand(len(parents) == len(weights), "ParentsAndWeightsDiffer")
+        for before, parent, weight in zip([0, *parents], parents, weights, strict=False):
+            demand(parent > before, "ParentsNotAscending")
+            demand(parent in self.classes, "UnknownParent")
+            demand(weight > 0, "ZeroWeight")
+        demand(not parents or sum(weights) == BP, "WeightsDoNotAddUp")
+        self.classes[len(self.classes) + 1] = AssetClass(who, parents, weights)
+        return len(self.classes)
+
+    def transfer_class(self, who: str, class_id: int, to: str) -> None:
+        """Hand over a class with its unshared revenue."""
+        self._owned(who, class_id).owner = to
+
+    def mint(self, now: int, who: str, class_id: int, to: str, value: int, share: int, expire_at: int) -> int:
+        """Mint; debt = share * acc, so nothing from before is earned."""
+        c = self._owned(who, class_id)
+        demand(share < 1 << 32, "ShareRatioTooLarge")
+        demand(expire_at == 0 or expire_at >= now, "ExpiresInThePast")
+        demand(not self._would_leave(c, now), "ExpiryBacklog")
+        self.work(now, class_id, MAX_STEPS)
+        token = DatToken(class_id, to, value, share, expire_at, counted=share > 0)
+        for asset, pool in c.pools.items():
+            token.debt[asset] = share * pool.acc
+        token_id = len(self.tokens) + 1
+        self.tokens[token_id] = token
+        c.total_share += share
+        if expire_at:
+            heapq.heappush(c.expiries, (expire_at, token_id))
+        return token_id
+
+    def transfer(self, who: str, token_id: int, to: str) -> None:
+        """Transfer with all unclaimed revenue."""
+        self._own(who, token_id).owner = to
+
+    def transfer_value(self, now: int, who: str, source: int, target: int, value: int) -> None:
+        """Move quota inside a class; to a later expiry only where the class allows it."""
+        a = self._live(now, source)
+        demand(a.owner == who, "NotOwnerOrOperator")
+        b = self._live(now, target)
+        demand(a.class_id == b.class_id, "ClassMismatch")
+        demand(value > 0, "ZeroValue")
+        demand(a.value >= value, "InsufficientValue")
+        later = a.expire_at != 0 and (b.expire_at == 0 or b.expire_at > a.expire_at)
+        demand(not later or self.classes[a.class_id].allows_extension, "ExtensionForbidden")
+        a.value -= value
+        b.value += value
+
+    def use(self, now: int, who: str, token_id: int, amount: int) -> None:
+        """Take used quota off."""
+        token = self._live(now, token_id)
+        demand(token.owner == who, "NotOwnerOrOperator")
+        demand(token.value >= amount, "InsufficientValue")
+        token.value -= amount
+
+    def settle(self, now: int, source: str, class_id: int, asset: str, amount: int) -> None:
+        """Settle directly; refused without a live share or behind a backlog."""
+        c = self._class(class_id)
+        demand(self.money[asset].balance[source] >= amount or asset == NATIVE, "ERC20InsufficientBalance")
+        demand(amount > 0, "ZeroAmount")
+        demand(not self._would_leave(c, now), "ExpiryBacklog")
+        alive = any(not t.expire_at or t.expire_at >= now for t in self.tokens.values() if self._counts(t, class_id))
+        demand(alive, "NoLiveShares")
+        self._receive(source, c, asset, amount)
+        self.work(now, class_id, MAX_STEPS)
+        self._divide(c, asset, amount)
+
+    def settle_routed(self, now: int, class_id: int, amount: int) -> None:
+        """Settle from the router; never refused for the state of the class."""
+        c = self._class(class_id)
+        self._receive("router", c, CREDIT, amount)
+        if self.work(now, class_id, MAX_STEPS):
+            if c.queue and c.queue[-1][0] == now:
+                c.queue[-1][1] += amount
+            else:
+                c.queue.append([now, amount])
+        else:
+            self._divide(c, CREDIT, amount)
+
+    def work(self, now: int, class_id: int, limit: int) -> bool:
+        """Take out due tokens and divide queued revenue in the order of time, at most `limit` steps; True: more due."""
+        c = self._class(class_id)
+        for _ in range(limit):
+            if not self._due(c, now) and not c.queue:
+                return False
+            if self._due(c, now):
+                self._retire(c, heapq.heappop(c.expiries)[1])
+            else:
+                self._divide(c, CREDIT, c.queue.pop(0)[1])
+        return self._due(c, now) or bool(c.queue)
+
+    def owed(self, token_id: int, asset: str) -> int:
+        """Share * acc (frozen at expiry) - debt, in units of 1/S."""
+        t = self.tokens[token_id]
+        acc = t.frozen.get(asset, 0) if t.expired else self.classes[t.class_id].pools[asset].acc
+        return t.share * acc - t.debt[asset]
+
+    def claim(self, now: int, who: str, token_id: int, asset: str) -> int:
+        """Pay a token's whole units, also after expiry; debt += amount * S."""
+        token = self._own(who, token_id)
+        self.work(now, token.class_id, MAX_STEPS)
+        amount = self.owed(token_id, asset) // S
+        token.debt[asset] += amount * S
+        self._pay(self.classes[token.class_id], asset, who, amount)
+        return amount
+
+    def claim_unshared(self, now: int, who: str, class_id: int, asset: str) -> int:
+        """Pay the class's owner what found no live share."""
+        c = self._owned(who, class_id)
+        self.work(now, class_id, MAX_STEPS)
+        amount, c.unshared[asset] = c.unshared[asset], 0
+        self._pay(c, asset, who, amount)
+        return amount
+
+    def check(self) -> None:
+        """For each class and asset: owed + carry + S * (unshared + queued + claimed) = S * received; and solvency."""
+        owed: dict[tuple[int, str], int] = defaultdict(int)
+        for token_id, t in self.tokens.items():
+            for asset in self.money:
+                pending = self.owed(token_id, asset)
+                assert pending >= 0
+                owed[t.class_id, asset] += pending
+        held: dict[str, int] = defaultdict(int)
+        for class_id, c in self.classes.items():
+            for asset in self.money:
+                queued = sum(amount for _, amount in c.queue) if asset == CREDIT else 0
+                whole = c.unshared[asset] + queued + c.claimed[asset]
+                assert owed[class_id, asset] + c.pools[asset].carry + whole * S == c.received[asset] * S
+                held[asset] += owed[class_id, asset] + (c.unshared[asset] + queued) * S
+        for asset, money in self.money.items():
+            assert money.balance["assets"] * S >= held[asset]
+
+    def _due(self, c: AssetClass, now: int) -> bool:
+        return bool(c.expiries) and c.expiries[0][0] < (c.queue[0][0] if c.queue else now)
+
+    def _would_leave(self, c: AssetClass, now: int) -> bool:
+        return sum(at < now for at, _ in c.expiries) + len(c.queue) > MAX_STEPS
+
+    def _counts(self, token: DatToken, class_id: int) -> bool:
+        return token.class_id == class_id and token.counted
+
+    def _retire(self, c: AssetClass, token_id: int) -> None:
+        t = self.tokens[token_id]
+        if t.counted:
+            t.frozen = {asset: pool.acc for asset, pool in c.pools.items()}
+            c.total_share -= t.share
+            t.counted = False
+        t.expired = True
+
+    def _divide(self, c: AssetClass, asset: str, amount: int) -> None:
+        if c.total_share == 0:
+            c.unshared[asset] += amount
+        else:
+            c.pools[asset].distribute(amount, c.total_share)
+
+    def _receive(self, source: str, c: AssetClass, asset: str, amount: int) -> None:
+        self.money[asset].move(source, "assets", amount)
+        c.received[asset] += amount
+
+    def _pay(self, c: AssetClass, asset: str, to: str, amount: int) -> None:
+        self.money[asset].move("assets", to, amount)
+        c.claimed[asset] += amount
+
+    def _class(self, class_id: int) -> AssetClass:
+        demand(class_id in self.classes, "UnknownClass")
+        return self.classes[class_id]
+
+    def _owned(self, who: str, class_id: int) -> AssetClass:
+        demand(self._class(class_id).owner == who, "NotClassOwner")
+        return self.classes[class_id]
+
+    def _own(self, who: str, token_id: int) -> DatToken:
+        demand(token_id in self.tokens, "UnknownToken")
+        demand(self.tokens[token_id].owner == who, "NotTokenOwner")
+        return self.tokens[token_id]
+
+    def _live(self, now: int, token_id: int) -> DatToken:
+        demand(token_id in self.tokens, "UnknownToken")
+        token = self.tokens[token_id]
+        demand(token.expire_at == 0 or now <= token.expire_at, "TokenExpired")
+        return token
+
+
+@dataclass
+class Shares:
+    """Basis points of a fee; they add up to 10,000."""
+
+    node: int
+    data: int
+    model: int
+    validators: int
+    holders: int
+    treasury: int
+
+
+class Router:
+    """Divides a fee: each part is amount * bp // 10,000, the node takes what is left."""
+
+    def __init__(self, credit: Credit, assets: Assets, validators: Validators, vault: Vault, shares: Shares) -> None:
+        self.credit, self.assets, self.validators, self.vault, self.shares = credit, assets, validators, vault, shares
+        self.treasury = "treasury"
+        self.claimable: dict[str, int] = defaultdict(int)
+        self.routed = self.passed_on = self.claimed = 0
+
+    def route(self, now: int, node: str, class_id: int, amount: int) -> None:
+        """Divide `amount` of Settlement's credits."""
+        s = self.shares
+        data, model, validators, holders, treasury = (
+            amount * bp // BP for bp in (s.data, s.model, s.validators, s.holders, s.treasury)
+        )
+        self.routed += amount
+        self.passed_on += data + model + validators + holders
+        self.claimable[node] += amount - data - model - validators - holders - treasury
+        self.claimable[self.treasury] += treasury
+        self.credit.move("settlement", "router", amount)
+        c = self.assets.classes[class_id]
+        if not c.parents:
+            model, data = model + data, 0
+        parts = [data * weight // BP for weight in c.weights[:-1]]
+        parts += [data - sum(parts)] if c.parents else []
+        for earner, part in [(class_id, model), *zip(c.parents, parts, strict=True)]:
+            if part:
+                self.assets.settle_routed(now, earner, part)
+        if validators:
+            self.validators.add_reward("router", validators)
+        if holders:
+            self.vault.add_reward("router", holders)
+
+    def claim(self, who: str) -> int:
+        """Pay node or treasury."""
+        amount, self.claimable[who] = self.claimable[who], 0
+        self.claimed += amount
+        self.credit.move("router", who, amount)
+        return amount
+
+    def check(self) -> None:
+        """Claimable + claimed + passed on = routed; balance = claimable."""
+        assert sum(self.claimable.values()) + self.claimed + self.passed_on == self.routed
+        assert self.credit.balance["router"] == sum(self.claimable.values())
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A voucher with its receipt, as far as money goes. `proven`: hashes, proofs and signatures hold."""
+
+    leaf_id: str
+    payer: str
+    node: str
+    class_id: int
+    units: int
+    unit_price: int
+    max_cost: int
+    assurance: int
+    nonce: int
+    deadline: int
+    served_at: int
+    proven: bool = True
+
+    @property
+    def cost(self) -> int:
+        """The cost: units * unit price."""
+        return self.units * self.unit_price
+
+
+@dataclass
+class Entry:
+    """An opened leaf."""
+
+    leaf: Leaf
+    status: str
+    window_end: int
+    challenger: str = ""
+    vote_end: int = 0
+    votes: dict[str, bool] = field(default_factory=dict)
+
+    def count(self, uphold: bool) -> int:
+        """Votes for one side."""
+        return sum(vote == uphold for vote in self.votes.values())
+
+
+@dataclass
+class Terms:
+    """Times in seconds, the bond in credit-wei."""
+
+    window: int
+    vote: int
+    grace: int
+    withdrawal_delay: int
+    bond: int
+
+
+class Settlement:
+    """Escrow, pending leaves, disputes. Undecided means refund."""
+
+    def __init__(self, credit: Credit, router: Router, validators: Validators, terms: Terms) -> None:
+        self.credit, self.router, self.validators, self.terms = credit, router, validators, terms
+        self.escrow: dict[str, int] = defaultdict(int)
+        self.requests: dict[str, tuple[int, int]] = {}
+        self.used: set[tuple[str, str, int]] = set()
+        self.entries: dict[str, Entry] = {}
+        self.deposited = self.withdrawn = 0
+
+    def deposit(self, source: str, payer: str, amount: int) -> None:
+        """Fill a payer's escrow."""
+        demand(amount > 0, "ZeroAmount")
+        self.credit.move(source, "settlement", amount)
+        self.escrow[payer] += amount
+        self.deposited += amount
+
+    def request_withdrawal(self, now: int, payer: str, amount: int) -> None:
+        """Ask for escrow back; replaces the request before, zero cancels it."""
+        demand(amount <= self.escrow[payer], "InsufficientEscrow")
+        self.requests.pop(payer, None)
+        if amount:
+            self.requests[payer] = (amount, now + self.terms.withdrawal_delay)
+
+    def withdraw(self, now: int, payer: str) -> int:
+        """Take what was asked for, or what is left of it."""
+        demand(payer in self.requests, "NoWithdrawalRequested")
+        asked, available_at = self.requests[payer]
+        demand(now >= available_at, "WithdrawalNotYet")
+        del self.requests[payer]
+        amount = min(asked, self.escrow[payer])
+        self.escrow[payer] -= amount
+        self.withdrawn += amount
+        self.credit.move("settlement", payer, amount)
+        return amount
+
+    def open(self, now: int, leaves: list[Leaf]) -> None:
+        """Open leaves, all or none; costs of neighbours with one node and class are routed as one sum."""
+        demand(len(leaves) <= 64, "TooMany")
+        used, escrow = set(self.used), dict(self.escrow)
+        for leaf in leaves:
+            self._admit(now, leaf, used, escrow)
+        self.used = used
+        self.escrow.update(escrow)
+        for leaf in leaves:
+            held = leaf.assurance != 0
+            end = now + self.terms.window if held else 0
+            self.entries[leaf.leaf_id] = Entry(leaf, "pending" if held else "released", end)
+        self._route(now, [leaf for leaf in leaves if leaf.assurance == 0])
+
+    def release(self, now: int, leaf_ids: list[str]) -> None:
+        """Route leaves whose window is over."""
+        seen: set[str] = set()
+        for leaf_id in leaf_ids:
+            entry = self._entry(leaf_id, "pending")
+            demand(leaf_id not in seen, "WrongStatus")
+            demand(now >= entry.window_end, "WindowOpen")
+            seen.add(leaf_id)
+        for leaf_id in leaf_ids:
+            self.entries[leaf_id].status = "released"
+        self._route(now, [self.entries[leaf_id].leaf for leaf_id in leaf_ids])
+
+    def challenge(self, now: int, who: str, leaf_id: str) -> None:
+        """Challenge within the window, once, with the bond."""
+        entry = self._entry(leaf_id, "pending")
+        demand(now < entry.window_end, "WindowOver")
+        self.credit.move(who, "settlement", self.terms.bond)
+        entry.status, entry.challenger, entry.vote_end = "challenged", who, now + self.terms.vote
+
+    def vote(self, now: int, who: str, leaf_id: str, uphold: bool) -> None:
+        """A disinterested validator's only vote."""
+        entry = self._entry(leaf_id, "challenged")
+        demand(now < entry.vote_end, "VoteOver")
+        demand(who in self.validators.members, "NotValidator")
+        demand(who not in (entry.leaf.node, entry.leaf.payer, entry.challenger), "InterestedVoter")
+        demand(who not in entry.votes, "AlreadyVoted")
+        entry.votes[who] = uphold
+
+    def resolve(self, now: int, leaf_id: str) -> None:
+        """Upheld: fee routed, bond to the node. Otherwise: escrow and bond back."""
+        entry = self._entry(leaf_id, "challenged")
+        if entry.count(True) >= self.validators.threshold:
+            entry.status = "released"
+            self._route(now, [entry.leaf])
+            self.credit.move("settlement", entry.leaf.node, self.terms.bond)
+        else:
+            decided = entry.count(False) >= self.validators.threshold or now >= entry.vote_end
+            demand(decided, "VoteOpen")
+            entry.status = "refunded"
+            self.escrow[entry.leaf.payer] += entry.leaf.cost
+            self.credit.move("settlement", entry.challenger, self.terms.bond)
+
+    def check(self) -> None:
+        """Balance = escrow + pending + bonds; deposited = withdrawn + routed + escrow + pending."""
+        pending = sum(e.leaf.cost for e in self.entries.values() if e.status in ("pending", "challenged"))
+        bonds = sum(self.terms.bond for e in self.entries.values() if e.status == "challenged")
+        escrow = sum(self.escrow.values())
+        assert all(units >= 0 for units in self.escrow.values())
+        assert self.credit.balance["settlement"] == escrow + pending + bonds
+        assert self.deposited == self.withdrawn + self.router.routed + escrow + pending
+
+    def _admit(self, now: int, leaf: Leaf, used: set[tuple[str, str, int]], escrow: dict[str, int]) -> None:
+        demand(leaf.served_at <= leaf.deadline, "ServedLate")
+        demand(leaf.served_at <= now, "ServedInFuture")
+        demand(now <= leaf.deadline + self.terms.grace, "SettledLate")
+        demand(leaf.cost <= leaf.max_cost, "CostOverMax")
+        key = (leaf.payer, leaf.node, leaf.nonce)
+        demand(key not in used, "NonceUsed")
+        demand(leaf.proven, "BadPayerSignature")
+        demand(escrow.get(leaf.payer, 0) >= leaf.cost, "InsufficientEscrow")
+        used.add(key)
+        if leaf.cost:
+            escrow[leaf.payer] -= leaf.cost
+
+    def _entry(self, leaf_id: str, status: str) -> Entry:
+        demand(leaf_id in self.entries and self.entries[leaf_id].status == status, "WrongStatus")
+        return self.entries[leaf_id]
+
+    def _route(self, now: int, leaves: list[Leaf]) -> None:
+        runs: list[list[Leaf]] = []
+        for leaf in leaves:
+            if runs and (runs[-1][0].node, runs[-1][0].class_id) == (leaf.node, leaf.class_id):
+                runs[-1].append(leaf)
+            else:
+                runs.append([leaf])
+        for run in runs:
+            if amount := sum(leaf.cost for leaf in run):
+                self.router.route(now, run[0].node, run[0].class_id, amount)
+
+
+class Economy:
+    """Everything together; `paid` is what was ever routed, and who has it now is accounted for."""
+
+    def __init__(self, members: list[str], threshold: int, shares: Shares, terms: Terms, lock_seconds: int) -> None:
+        self.credit, self.native = Credit(), Token()
+        self.vault = Vault(self.credit, lock_seconds)
+        self.assets = Assets(self.credit, self.native)
+        self.validators = Validators(self.credit, members, threshold)
+        self.router = Router(self.credit, self.assets, self.validators, self.vault, shares)
+        self.settlement = Settlement(self.credit, self.router, self.validators, terms)
+
+    def check(self) -> None:
+        """Every contract's own equation and solvency, then: claimable + claimed + dust = paid, over all of them.
+
+        `paid` is everything that came in to be divided: routed fees, and direct settlements and rewards beside them.
+        """
+        for part in (self.credit, self.vault, self.validators, self.assets, self.router, self.settlement):
+            part.check()
+        received = sum(c.received[CREDIT] for c in self.assets.classes.values())
+        paid = self.router.routed - self.router.passed_on + received + self.vault.rewarded + self.validators.rewarded
+        whole = fraction = 0
+        for owed in [
+            *(self.vault.owed(who) for who in list(self.vault.holders)),
+            *(self.assets.owed(token_id, CREDIT) for token_id in self.assets.tokens),
+        ]:
+            whole, fraction = whole + owed // S, fraction + owed % S
+        claimable = whole + sum(self.router.claimable.values())
+        claimable += sum(self.validators.acc - self.validators.claimed[m] for m in self.validators.members)
+        claimed = self.router.claimed + self.vault.claimed + sum(self.validators.claimed.values())
+        dust = fraction + self.vault.pool.carry + self.validators.carry * S
+        for c in self.assets.classes.values():
+            claimable += c.unshared[CREDIT] + sum(amount for _, amount in c.queue)
+            claimed += c.claimed[CREDIT]
+            dust += c.pools[CREDIT].carry
+        assert (claimable + claimed) * S + dust == paid * S
