@@ -78,6 +78,7 @@ def verify_many(
     """Check many receipts: programs are parsed once, signatures recovered and programs run on all cores.
 
     Each receipt is checked against the program that it names; if none of `programs` has that id, against the first.
+    Without programs nothing is re-executed, and the verdicts say so.
     """
     artefacts = [program if isinstance(program, Artefact) else Artefact(program) for program in programs]
     by_id = {artefact.program_id: artefact for artefact in artefacts}
@@ -197,8 +198,10 @@ def _registration(checks: _Checks, file: ReceiptFile, onchain: ChainView | None)
 
 def _execution(checks: _Checks, file: ReceiptFile, artefact: Artefact | None) -> None:
     claim = file.claim
-    found = artefact.program_id if artefact is not None else b""
-    if not checks.equal("verify.program-id", "keccak256 of the manifest", claim.program_id, found) or artefact is None:
+    if artefact is None:
+        checks.leave("verify.execution", "no program is at hand")
+        return
+    if not checks.equal("verify.program-id", "keccak256 of the manifest", claim.program_id, artefact.program_id):
         return
     program = artefact.program
     detail = f"{artefact.failure.code}: {artefact.failure.message}" if artefact.failure else "a valid program"

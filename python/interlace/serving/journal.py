@@ -36,23 +36,27 @@ _SCHEMA: Final = """
 CREATE TABLE calls (
     voucher_hash BLOB PRIMARY KEY, payer TEXT NOT NULL, nonce BLOB NOT NULL, state INTEGER NOT NULL,
     amount TEXT NOT NULL, deadline BLOB NOT NULL, voucher BLOB NOT NULL, voucher_signature BLOB NOT NULL,
-    claim BLOB, receipt BLOB, receipt_signature BLOB, output BLOB, batch BLOB, leaf_index INTEGER,
+    claim BLOB, receipt BLOB, receipt_signature BLOB, output BLOB, batch BLOB, leaf_index INTEGER, failure TEXT,
     UNIQUE (payer, nonce)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX open_calls ON calls (payer, state);
 CREATE INDEX calls_by_state ON calls (state);
 CREATE INDEX calls_by_batch ON calls (batch, leaf_index);
-CREATE TABLE batches (root BLOB PRIMARY KEY, state INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE batches (
+    root BLOB PRIMARY KEY, count INTEGER NOT NULL, from_block INTEGER NOT NULL, batch_id INTEGER, done INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 
 class State(IntEnum):
-    """Where a call stands."""
+    """Where a call stands; SERVED and BATCHED are answered and not yet taken from the payer's escrow."""
 
     ADMITTED = 0
     SERVED = 1
     BATCHED = 2
-    SETTLED = 3
+    OPENED = 3
+    SETTLED = 4
+    FAILED = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,213 @@
+"""Settlement: turn the journal's receipts into payments. Commit a root, open its leaves, release what was held.
+
+Invariant: each voucher is settled at most once, whenever and however often the process dies. Nothing is decided from
+memory: a batch is on disk before its root is sent; before every step the chain is asked how far that batch and each of
+its leaves are; and the contract marks every nonce. A step that was sent and not seen is found on chain, or sent again.
+How: `run_once` does everything that can be done now and returns; call it again until nothing is left.
+What it does not do: it opens no leaf that the contract would refuse; such a leaf is tried again until the voucher's
+time for settlement is over, then it is written down as failed with the contract's reason.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from interlace.chain import Account
+from interlace.errors import ServiceError
+from interlace.records import Domain, MerkleTree
+from interlace.serving.batches import Batch, Batches, Leaf
+from interlace.serving.journal import Journal, State
+from interlace.serving.ledger import MAX_OPEN, MAX_RELEASE, LeafStatus, Ledger, RevertError
+from interlace.serving.logs import event
+
+_FINAL: Final = frozenset({"NonceUsed", "SettledLate"})
+"""Reasons that time cannot cure; a leaf refused for any other one is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one pass did, and what is left: calls by where they stand."""
+
+    opened: int
+    released: int
+    waiting: int
+    failed: int
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to settle."""
+        return self.waiting == 0
+
+
+class Settler:
+    """Settles the receipts of one node.
+
+    Parameters
+    ----------
+    journal
+        The service's journal; the settler's own process opens it with role ``"settler"``.
+    ledger
+        The contracts.
+    node
+        The operator's address, which is paid.
+    account
+        Who sends the transactions: the node or its receipt key; it needs native tokens for gas.
+    max_batch
+        Leaves of one root at most.
+    open_size
+        Leaves opened by one transaction at most.
+    on_step
+        Called after each durable step with its name; for progress and for tests that stop there.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        node: str,
+        account: Account,
+        *,
+        max_batch: int = 1024,
+        open_size: int = 32,
+        on_step: Callable[[str], None] | None = None,
+    ) -> None:
+        self._batches = Batches(journal)
+        self._journal = journal
+        self._ledger = ledger
+        self._domain = Domain(ledger.chain_id, ledger.settlement)
+        self._node = node
+        self._account = account
+        self._max_batch = max_batch
+        self._open_size = min(open_size, MAX_OPEN)
+        self._on_step = on_step or (lambda _: None)
+
+    def run_once(self) -> Progress:
+        """Do everything that can be done now.
+
+        Raises
+        ------
+        ServiceError
+            ``service.chain`` when the node does not answer, ``service.revert`` when a commitment is refused,
+            ``service.journal``; whatever was done before stays done.
+        """
+        opened = released = 0
+        while self._gather():
+            pass
+        for batch in self._batches.unfinished():
+            batch_id = self._commit(batch)
+            opened += self._open(batch, batch_id)
+            released += self._release(batch)
+            self._batches.finish(batch.root)
+        counts = self._journal.counts().result()
+        waiting = counts[State.SERVED] + counts[State.BATCHED] + counts[State.OPENED]
+        event("settled", opened=opened, released=released, waiting=waiting, failed=counts[State.FAILED])
+        return Progress(opened, released, waiting, counts[State.FAILED])
+
+    def run(self, stop: threading.Event, every_s: float) -> None:
+        """Settle every `every_s` seconds until `stop` is set; an error is logged and the next pass tries again."""
+        while not stop.is_set():
+            try:
+                self.run_once()
+            except ServiceError as error:
+                event("settlement failed, will try again", level=30, code=error.code, error=error.message)
+            stop.wait(every_s)
+
+    def _step(self, name: str) -> None:
+        self._on_step(name)
+
+    def _gather(self) -> bool:
+        """Form a batch of what was served; return whether there was any."""
+        leaves = self._batches.waiting(self._max_batch)
+        if not leaves:
+            return False
+        root = MerkleTree([leaf.leaf_id(self._domain) for leaf in leaves]).root
+        self._batches.create(root, leaves, self._ledger.block_number())
+        self._step("batched")
+        return True
+
+    def _commit(self, batch: Batch) -> int:
+        """Return the batch's id on chain, after committing it if that has not been done."""
+        if batch.batch_id is not None:
+            return batch.batch_id
+        found = self._ledger.find_batch(self._node, batch.root, batch.from_block)
+        if found is None:
+            self._ledger.commit(self._account, self._node, batch.root, batch.count)
+            self._step("committed")
+            found = self._ledger.find_batch(self._node, batch.root, batch.from_block)
+        if found is None:
+            raise ServiceError("service.chain", f"root 0x{batch.root.hex()} was committed and is not found")
+        self._batches.committed(batch.root, found)
+        return found
+
+    def _open(self, batch: Batch, batch_id: int) -> int:
+        """Open what is not open yet; return how many leaves were opened."""
+        leaves = self._batches.leaves(batch.root)
+        tree = MerkleTree([leaf.leaf_id(self._domain) for leaf in leaves])
+        closed = [(i, leaf) for i, leaf in enumerate(leaves) if leaf.state is State.BATCHED]
+        closed = [(i, leaf) for i, leaf in closed if not self._note(leaf)]
+        opened = 0
+        for start in range(0, len(closed), self._open_size):
+            opened += self._open_some(batch_id, tree, closed[start : start + self._open_size])
+        return opened
+
+    def _open_some(self, batch_id: int, tree: MerkleTree, leaves: Sequence[tuple[int, Leaf]]) -> int:
+        """Open leaves together; if the contract refuses them, find by halving which it refuses."""
+        proofs = [tree.proof(index) for index, _ in leaves]
+        data = self._ledger.open_call(batch_id, [leaf.served for _, leaf in leaves], proofs)
+        try:
+            self._ledger.try_call(data, self._account)
+            self._ledger.send(self._account, data)
+        except RevertError as error:
+            if len(leaves) > 1:
+                half = len(leaves) // 2
+                parts = (leaves[:half], leaves[half:])
+                return sum(self._open_some(batch_id, tree, part) for part in parts)
+            leaf = leaves[0][1]
+            if not self._note(leaf) and error.name in _FINAL:
+                self._batches.mark([leaf], State.FAILED, error.name)
+            event("a leaf is not opened", level=30, voucher=leaf.voucher_hash.hex(), reason=error.name)
+            return 0
+        self._step("opened")
+        for _, leaf in leaves:
+            self._note(leaf)
+        return len(leaves)
+
+    def _note(self, leaf: Leaf) -> bool:
+        """Write down where the chain says a leaf is; return whether it was opened."""
+        status = self._ledger.leaf(leaf.leaf_id(self._domain)).status
+        if status in (LeafStatus.RELEASED, LeafStatus.REFUNDED):
+            self._batches.mark([leaf], State.SETTLED, "refunded" if status is LeafStatus.REFUNDED else None)
+        elif status is not LeafStatus.UNKNOWN:
+            self._batches.mark([leaf], State.OPENED)
+        return status is not LeafStatus.UNKNOWN
+
+    def _release(self, batch: Batch) -> int:
+        """Release leaves whose window is over and end challenges that are decided; return how many were released."""
+        held = [leaf for leaf in self._batches.leaves(batch.root) if leaf.state is State.OPENED]
+        now, due = self._ledger.now(), []
+        for leaf in held:
+            state = self._ledger.leaf(leaf.leaf_id(self._domain))
+            if state.status is LeafStatus.PENDING and now >= state.window_end:
+                due.append(leaf)
+            elif state.status is LeafStatus.CHALLENGED:
+                self._resolve(leaf)
+            else:
+                self._note(leaf)
+        for start in range(0, len(due), MAX_RELEASE):
+            part = due[start : start + MAX_RELEASE]
+            self._ledger.release(self._account, [leaf.leaf_id(self._domain) for leaf in part])
+            self._step("released")
+            for leaf in part:
+                self._note(leaf)
+        return len(due)
+
+    def _resolve(self, leaf: Leaf) -> None:
+        """End a challenge if the contract says that it is decided."""
+        try:
+            self._ledger.resolve(self._account, leaf.leaf_id(self._domain))
+        except RevertError:
+            return
+        self._note(leaf)
