@@ -1,7 +1,7 @@
 """What all rooms' tests share: other people's data, and a time budget for each room.
 
-Invariant: a room that takes longer than its budget fails the run, even if each of its tests passes; in CI, absent data is
-a failure and not a skip, unless INTERLACE_DATA says ``none``.
+Invariant: a room that takes longer than its budget fails the run, even if each of its tests passes; in CI, absent data
+is a failure and not a skip, unless INTERLACE_DATA says ``none``.
 
 Budgets are wall-clock seconds on two busy cores, fixtures included. ``make soak`` (INTERLACE_SOAK=1) has none; a slower
 machine says so with INTERLACE_BUDGET_FACTOR, by which all of them are multiplied.
@@ -36,8 +36,8 @@ _spent: dict[str, float] = defaultdict(float)
 def data_dir(name: str) -> Path:
     """Return the folder `name` of the data that others recorded, for example ``evm/mainnet``.
 
-    It is looked for under INTERLACE_DATA, by default ``shared/data`` beside the repository. If it is not there, the test
-    is skipped; in CI (the variable CI is set) it fails, unless INTERLACE_DATA is ``none``.
+    It is looked for under INTERLACE_DATA, by default ``shared/data`` beside the repository. If it is not there, the
+    test is skipped; in CI (the variable CI is set) it fails, unless INTERLACE_DATA is ``none``.
     """
     given = os.environ.get("INTERLACE_DATA")
     path = (Path(given) if given else ROOT.parent / "shared" / "data") / name
