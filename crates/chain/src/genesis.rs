@@ -40,6 +40,12 @@ impl Deployment {
     }
 }
 
+impl From<(Address, Bytes, U256)> for Deployment {
+    fn from((address, initcode, value): (Address, Bytes, U256)) -> Self {
+        Self { address, initcode, value }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Extension {

@@ -23,7 +23,7 @@ mod versions;
 pub use chain::{Chain, EVENT_CAPACITY, Event};
 pub use dev::{ClockMark, DevOrderer, Mining};
 pub use error::ChainError;
-pub use genesis::{DevGenesis, GenesisBlock};
+pub use genesis::{Deployment, DevGenesis, GenesisBlock};
 pub use logs::{LogPlace, LogQuery, MAX_LOG_BLOCKS, MAX_LOGS};
 pub use metrics::Metrics;
 pub use miner::Miner;

@@ -1,6 +1,6 @@
 //! The gate between Python and the crates: releases the GIL, maps errors, lets Ctrl-C through.
 //!
-//! Invariant: no other file of this crate detaches from the interpreter or builds an exception.
+//! Invariant: no other file of this crate attaches to or detaches from the interpreter, or builds an exception.
 //! What it does not do: it converts no values; each room's file does that for its own types.
 
 use pyo3::prelude::*;
@@ -37,4 +37,9 @@ pub(crate) fn enter<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T, Co
     let result = py.detach(work);
     py.check_signals()?;
     result.map_err(|error| error.into_py(py))
+}
+
+/// Runs `work` with the GIL from one of our own threads; `None` when the interpreter is ending.
+pub(crate) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    Python::try_attach(work)
 }

@@ -4,7 +4,10 @@
 //! a signature outside that form recovers to nothing. Keys are read, used and never stored, shown or logged.
 //! What it does not do: it keeps no keys and knows no record format; callers bring the 32-byte digest.
 
-use alloy_primitives::keccak256 as keccak;
+use alloy_consensus::{SignableTransaction, TxEip1559};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip2930::AccessList;
+use alloy_primitives::{TxKind, U256, keccak256 as keccak};
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -124,11 +127,50 @@ fn public_key<'py>(py: Python<'py>, key: &[u8]) -> PyResult<Bound<'py, PyBytes>>
     Ok(PyBytes::new(py, point.as_bytes()))
 }
 
+/// What one transaction says: nonce, gas limit, fee cap and tip in wei per gas, recipient, value (32 bytes), data.
+type Fields = (u64, u64, u128, u128, Option<[u8; 20]>, [u8; 32], Vec<u8>);
+
+/// Signs transactions of type 2 (EIP-1559) on all cores and returns their canonical bytes.
+#[pyfunction]
+fn sign_transactions<'py>(
+    py: Python<'py>,
+    key: &[u8],
+    chain_id: u64,
+    transactions: Vec<Fields>,
+) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let signed = enter(py, || {
+        let key = signing_key(key)?;
+        Ok(transactions.into_par_iter().map(|fields| sign_one(&key, chain_id, fields)).collect::<Vec<_>>())
+    })?;
+    Ok(signed.iter().map(|bytes| PyBytes::new(py, bytes)).collect())
+}
+
+fn sign_one(key: &SigningKey, chain_id: u64, fields: Fields) -> Vec<u8> {
+    let (nonce, gas_limit, max_fee_per_gas, max_priority_fee_per_gas, to, value, data) = fields;
+    let transaction = TxEip1559 {
+        chain_id,
+        nonce,
+        gas_limit,
+        max_fee_per_gas,
+        max_priority_fee_per_gas,
+        to: to.map_or(TxKind::Create, |to| TxKind::Call(to.into())),
+        value: U256::from_be_bytes(value),
+        access_list: AccessList::default(),
+        input: data.into(),
+    };
+    let (signature, id) = key.sign_prehash_recoverable(transaction.signature_hash().as_slice());
+    let bytes = signature.to_bytes();
+    let (r, s) = bytes.split_at(WORD);
+    let signature = alloy_primitives::Signature::new(U256::from_be_slice(r), U256::from_be_slice(s), id.is_y_odd());
+    transaction.into_signed(signature).encoded_2718()
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(keccak256, m)?)?;
     m.add_function(wrap_pyfunction!(sign_digest, m)?)?;
     m.add_function(wrap_pyfunction!(recover_digest, m)?)?;
     m.add_function(wrap_pyfunction!(recover_digests, m)?)?;
     m.add_function(wrap_pyfunction!(address_of_key, m)?)?;
-    m.add_function(wrap_pyfunction!(public_key, m)?)
+    m.add_function(wrap_pyfunction!(public_key, m)?)?;
+    m.add_function(wrap_pyfunction!(sign_transactions, m)?)
 }

@@ -7,6 +7,7 @@
 
 mod border;
 mod crypto;
+mod logging;
 mod node;
 mod records;
 mod replay;
@@ -19,6 +20,7 @@ use pyo3::prelude::*;
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     crypto::register(m)?;
+    logging::register(m)?;
     tensor::register(m)?;
     records::register(m)?;
     replay::register(m)?;

@@ -1,7 +1,355 @@
-//! Python's view of the room `node`.
+//! Python's view of a node: start, stop, ask, add namespaces, follow blocks.
+//!
+//! Invariant: no transaction is touched by Python on its way; Python sees requests as bytes, and blocks after their commit. A running node
+//! owns its threads and ends them all in `stop`.
+//! What it does not do: it decides no defaults; `interlace.chain` fills in every field of the configuration.
 
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, Bytes, U256};
+use interlace_chain::pool::PoolConfig;
+use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining};
+use interlace_primitives::Fork;
+use interlace_rpc::{Accounts, Guard, Namespace, Rpc, RpcError, Server, ServerConfig};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use serde::Deserialize;
+use tokio::runtime::Runtime;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::border::{CoreError, attach, enter};
+
+/// Calls into one namespace's Python code at the same time.
+const NAMESPACE_CALLS: usize = 8;
+/// How long a call waits for its turn.
+const NAMESPACE_WAIT: Duration = Duration::from_secs(30);
+/// How long stopping waits for requests that still run.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// Genesis document; without it `dev` describes one.
+    genesis: Option<String>,
+    dev: Dev,
+    /// `instant`, `manual`, or milliseconds between blocks.
+    mining: MiningMode,
+    beneficiary: Address,
+    gas_limit: Option<u64>,
+    server: Option<Listen>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dev {
+    chain_id: u64,
+    fork: String,
+    gas_limit: u64,
+    balances: Vec<(Address, U256)>,
+    deployments: Vec<(Address, Bytes, U256)>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MiningMode {
+    Every(u64),
+    Named(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listen {
+    address: SocketAddr,
+    allowed_hosts: Vec<String>,
+    allowed_origins: Vec<String>,
+    max_connections: usize,
+}
+
+impl Config {
+    fn document(&self) -> Result<String, CoreError> {
+        if let Some(text) = &self.genesis {
+            return Ok(text.clone());
+        }
+        let fork = Fork::from_name(&self.dev.fork).ok_or_else(|| {
+            let known: Vec<&str> = Fork::ALL.iter().map(|fork| fork.name()).collect();
+            CoreError::new("chain.bad-config", format_args!("fork {:?} is none of {}", self.dev.fork, known.join(", ")))
+        })?;
+        let deployments = self.dev.deployments.iter().cloned();
+        let genesis = DevGenesis {
+            chain_id: self.dev.chain_id,
+            fork,
+            balances: self.dev.balances.clone(),
+            gas_limit: self.dev.gas_limit,
+            deployments: deployments.map(|(address, initcode, value)| (address, initcode, value).into()).collect(),
+        };
+        Ok(genesis.document().to_string())
+    }
+
+    fn mining(&self) -> Result<Mining, CoreError> {
+        match &self.mining {
+            MiningMode::Every(ms) if *ms > 0 => Ok(Mining::Interval(Duration::from_millis(*ms))),
+            MiningMode::Named(name) if name == "instant" => Ok(Mining::Instant),
+            MiningMode::Named(name) if name == "manual" => Ok(Mining::Manual),
+            _ => Err(CoreError::new("chain.bad-config", "mining is instant, manual or a positive number of ms")),
+        }
+    }
+}
+
+fn chain_error(error: &ChainError) -> CoreError {
+    CoreError::new(error.code(), error)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a running node owns.
+struct Running {
+    runtime: Runtime,
+    server: Option<Server>,
+    miner: Arc<Miner>,
+    rpc: Arc<Rpc>,
+}
+
+impl Running {
+    fn start(config: &Config, keys: &[[u8; 32]]) -> Result<(Self, Arc<Chain>), CoreError> {
+        let genesis = GenesisBlock::from_json(&config.document()?).map_err(|error| chain_error(&error))?;
+        let orderer = DevOrderer::new(config.mining()?, config.beneficiary, config.gas_limit);
+        let chain = Arc::new(Chain::new(genesis, Box::new(orderer), PoolConfig::default()));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(128)
+            .thread_name("interlace-io")
+            .enable_all()
+            .build()
+            .map_err(|error| CoreError::new("chain.start", error))?;
+        let accounts = Accounts::new(keys).map_err(|error| CoreError::new("chain.bad-key", error))?;
+        let miner = Arc::new(Miner::start(Arc::clone(&chain)).map_err(|error| chain_error(&error))?);
+        let rpc = Arc::new(Rpc::new(Arc::clone(&chain), Some(Arc::clone(&miner)), accounts));
+        let mut running = Self { runtime, server: None, miner, rpc };
+        if let Some(listen) = &config.server
+            && let Err(error) = running.listen(listen)
+        {
+            running.stop();
+            return Err(error);
+        }
+        Ok((running, chain))
+    }
+
+    fn listen(&mut self, listen: &Listen) -> Result<(), CoreError> {
+        let mut config = ServerConfig::new(listen.address);
+        config.guard = Guard { hosts: listen.allowed_hosts.clone(), origins: listen.allowed_origins.clone() };
+        config.max_connections = listen.max_connections;
+        let server = self.runtime.block_on(Server::start(Arc::clone(&self.rpc), config));
+        let server = server.map_err(|error| {
+            let code = if error.kind() == std::io::ErrorKind::AddrInUse { "chain.port-in-use" } else { "chain.start" };
+            CoreError::new(code, format_args!("{}: {error}", listen.address))
+        })?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    fn stop(self) {
+        if let Some(server) = self.server {
+            self.runtime.block_on(server.stop());
+        }
+        self.miner.stop();
+        self.rpc.clear_namespaces();
+        self.runtime.shutdown_timeout(STOP_TIMEOUT);
+    }
+}
+
+/// A node inside this process.
+#[pyclass(frozen, module = "interlace._core")]
+struct Node {
+    running: Mutex<Option<Running>>,
+    rpc: Arc<Rpc>,
+    chain: Arc<Chain>,
+    handle: tokio::runtime::Handle,
+    address: Option<SocketAddr>,
+}
+
+#[pymethods]
+impl Node {
+    /// Starts a node as the JSON `config` says; `keys` are those of the developer accounts.
+    #[new]
+    fn new(py: Python<'_>, config: &str, keys: Vec<[u8; 32]>) -> PyResult<Self> {
+        enter(py, || {
+            let config: Config =
+                serde_json::from_str(config).map_err(|error| CoreError::new("chain.bad-config", error))?;
+            let (running, chain) = Running::start(&config, &keys)?;
+            Ok(Self {
+                rpc: Arc::clone(&running.rpc),
+                handle: running.runtime.handle().clone(),
+                address: running.server.as_ref().map(Server::address),
+                chain,
+                running: Mutex::new(Some(running)),
+            })
+        })
+    }
+
+    /// Host and port it listens on; `None` without a server.
+    #[getter]
+    fn address(&self) -> Option<(String, u16)> {
+        self.address.map(|address| (address.ip().to_string(), address.port()))
+    }
+
+    /// Chain id.
+    #[getter]
+    fn chain_id(&self) -> u64 {
+        self.chain.spec().chain_id()
+    }
+
+    /// Answers one JSON-RPC body; empty when it holds only notifications.
+    fn request<'py>(&self, py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let answer = enter(py, || {
+            if lock(&self.running).is_none() {
+                return Err(CoreError::new("chain.stopped", "the node is not running"));
+            }
+            Ok(self.rpc.handle(body).unwrap_or_default())
+        })?;
+        Ok(PyBytes::new(py, &answer))
+    }
+
+    /// Executes and commits a block given as RLP.
+    fn import_block(&self, py: Python<'_>, rlp: &[u8]) -> PyResult<u64> {
+        enter(py, || Ok(self.chain.import(rlp).map_err(|error| chain_error(&error))?.number()))
+    }
+
+    /// Makes `dispatch(method, params)` answer `name_*`; it returns (is result, JSON text).
+    fn add_namespace(&self, py: Python<'_>, name: &str, dispatch: Py<PyAny>) -> PyResult<()> {
+        let namespace = Arc::new(PyNamespace { dispatch, turn: Turn::default() });
+        enter(py, || {
+            self.rpc
+                .add_namespace(name, namespace)
+                .map_err(|error| CoreError::new("chain.bad-namespace", error.message))
+        })
+    }
+
+    /// A stream of the blocks committed from now on.
+    fn blocks(&self) -> BlockStream {
+        BlockStream {
+            events: Mutex::new(self.chain.subscribe()),
+            handle: self.handle.clone(),
+            chain: Arc::clone(&self.chain),
+            dropped: Mutex::new(0),
+        }
+    }
+
+    /// Ends server, miner and threads; a second call does nothing.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        enter(py, || {
+            let running = lock(&self.running).take();
+            if let Some(running) = running {
+                running.stop();
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Blocks as they are committed.
+#[pyclass(frozen, module = "interlace._core")]
+struct BlockStream {
+    events: Mutex<Receiver<Event>>,
+    handle: tokio::runtime::Handle,
+    chain: Arc<Chain>,
+    dropped: Mutex<u64>,
+}
+
+#[pymethods]
+impl BlockStream {
+    /// Number of the next block, waiting at most `timeout_ms`; `None` when there was none in time.
+    fn next(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<u64>> {
+        enter(py, || {
+            let deadline = Instant::now() + Duration::from_millis(timeout_ms.min(60_000));
+            let mut events = lock(&self.events);
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let event = self.handle.block_on(async { tokio::time::timeout(left, events.recv()).await });
+                match event {
+                    Ok(Ok(Event::Block(block))) => return Ok(Some(block.number())),
+                    Ok(Ok(_)) => {}
+                    Ok(Err(RecvError::Lagged(missed))) => {
+                        *lock(&self.dropped) += missed;
+                        self.chain.metrics().notifications_dropped.inc_by(missed);
+                    }
+                    Ok(Err(RecvError::Closed)) | Err(_) => return Ok(None),
+                }
+            }
+        })
+    }
+
+    /// Events that were missed because the reader was too slow.
+    #[getter]
+    fn dropped(&self) -> u64 {
+        *lock(&self.dropped)
+    }
+}
+
+/// Lets [`NAMESPACE_CALLS`] callers in at once.
+#[derive(Default)]
+struct Turn {
+    busy: Mutex<usize>,
+    left: Condvar,
+}
+
+struct Slot<'a>(&'a Turn);
+
+impl Turn {
+    fn take(&self) -> Option<Slot<'_>> {
+        let busy = lock(&self.busy);
+        let waiting = self.left.wait_timeout_while(busy, NAMESPACE_WAIT, |busy| *busy >= NAMESPACE_CALLS);
+        let (mut busy, outcome) = waiting.unwrap_or_else(PoisonError::into_inner);
+        if outcome.timed_out() {
+            return None;
+        }
+        *busy += 1;
+        Some(Slot(self))
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.busy) -= 1;
+        self.0.left.notify_one();
+    }
+}
+
+/// A namespace whose methods are Python's.
+struct PyNamespace {
+    dispatch: Py<PyAny>,
+    turn: Turn,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    code: i64,
+    message: String,
+    data: Option<serde_json::Value>,
+}
+
+impl Namespace for PyNamespace {
+    fn call(&self, method: &str, params: Option<&str>) -> Result<String, RpcError> {
+        let busy = || RpcError::new(-32005, format!("{NAMESPACE_CALLS} calls of this namespace are running"));
+        let _slot = self.turn.take().ok_or_else(busy)?;
+        let answer = attach(|py| self.dispatch.call1(py, (method, params))?.extract::<(bool, String)>(py));
+        let (is_result, text) = answer
+            .ok_or_else(|| RpcError::internal("the interpreter is ending"))?
+            .map_err(|error| RpcError::internal(format!("namespace: {error}")))?;
+        if is_result {
+            return Ok(text);
+        }
+        let error: ErrorObject =
+            serde_json::from_str(&text).map_err(|error| RpcError::internal(format!("namespace: {error}")))?;
+        Err(RpcError { code: error.code, message: error.message, data: error.data })
+    }
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Node>()?;
+    m.add_class::<BlockStream>()
 }

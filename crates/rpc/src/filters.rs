@@ -61,7 +61,7 @@ impl<T> OneOrMany<T> {
 /// A question about logs as it comes.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LogFilter {
+pub(crate) struct LogFilter {
     from_block: Option<BlockNumberOrTag>,
     to_block: Option<BlockNumberOrTag>,
     block_hash: Option<B256>,
@@ -74,7 +74,7 @@ impl LogFilter {
     ///
     /// # Errors
     /// -32602 for more than four topics, -32005 for more options than the bound.
-    pub fn query(&self) -> Result<LogQuery, RpcError> {
+    pub(crate) fn query(&self) -> Result<LogQuery, RpcError> {
         let addresses = self.address.clone().map(OneOrMany::into_vec).unwrap_or_default();
         let given = self.topics.clone().unwrap_or_default();
         if given.len() > 4 {
@@ -165,7 +165,7 @@ struct Installed {
 
 /// The filters of all clients.
 #[derive(Debug, Default)]
-pub struct Filters(Mutex<HashMap<String, Installed>>, AtomicU64);
+pub(crate) struct Filters(Mutex<HashMap<String, Installed>>, AtomicU64);
 
 impl Filters {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Installed>> {

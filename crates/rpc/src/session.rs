@@ -35,7 +35,7 @@ enum Kind {
 
 /// The subscriptions of one connection.
 #[derive(Debug, Default)]
-pub struct Session {
+pub(crate) struct Session {
     subscriptions: Mutex<HashMap<String, Kind>>,
 }
 
@@ -50,7 +50,7 @@ impl Session {
     ///
     /// # Errors
     /// -32602 for an unknown kind or a malformed filter, -32005 above the bound.
-    pub fn subscribe(&self, params: &Params<'_>) -> Reply {
+    pub(crate) fn subscribe(&self, params: &Params<'_>) -> Reply {
         let kind = match params.get::<String>(0)?.as_str() {
             "newHeads" => Kind::Heads,
             "newPendingTransactions" => Kind::Pending,
@@ -74,7 +74,7 @@ impl Session {
     ///
     /// # Errors
     /// -32000 when there is no such subscription.
-    pub fn unsubscribe(&self, params: &Params<'_>) -> Reply {
+    pub(crate) fn unsubscribe(&self, params: &Params<'_>) -> Reply {
         let id: String = params.get(0)?;
         match self.lock().remove(&id) {
             Some(_) => reply(&true),

@@ -15,13 +15,13 @@ use serde_json::{Map, Value, json};
 
 /// The header, as newHeads sends it.
 #[must_use]
-pub fn head(block: &StoredBlock) -> Header {
+pub(crate) fn head(block: &StoredBlock) -> Header {
     Header { hash: block.hash, inner: block.header.clone(), total_difficulty: None, size: None }
 }
 
 /// A block with hashes of its transactions, or with the transactions in full.
 #[must_use]
-pub fn block(block: &StoredBlock, full: bool) -> Block<Transaction<Envelope>> {
+pub(crate) fn block(block: &StoredBlock, full: bool) -> Block<Transaction<Envelope>> {
     let transactions = if full {
         BlockTransactions::Full((0..block.transactions.len()).filter_map(|index| transaction(block, index)).collect())
     } else {
@@ -38,7 +38,7 @@ pub fn block(block: &StoredBlock, full: bool) -> Block<Transaction<Envelope>> {
 
 /// A block that is not mined yet: hash, nonce, bloom and beneficiary are not known.
 #[must_use]
-pub fn pending_block(draft: &StoredBlock, full: bool) -> Value {
+pub(crate) fn pending_block(draft: &StoredBlock, full: bool) -> Value {
     let mut shown = serde_json::to_value(block(draft, full)).unwrap_or_default();
     if let Some(fields) = shown.as_object_mut() {
         for unknown in ["hash", "nonce", "logsBloom", "miner"] {
@@ -62,7 +62,7 @@ fn unplace(transaction: &mut Map<String, Value>) {
 
 /// Transaction `index` of a block.
 #[must_use]
-pub fn transaction(block: &StoredBlock, index: usize) -> Option<Transaction<Envelope>> {
+pub(crate) fn transaction(block: &StoredBlock, index: usize) -> Option<Transaction<Envelope>> {
     let envelope = block.transactions.get(index)?.clone();
     Some(Transaction {
         inner: Recovered::new_unchecked(envelope, *block.senders.get(index)?),
@@ -76,7 +76,7 @@ pub fn transaction(block: &StoredBlock, index: usize) -> Option<Transaction<Enve
 
 /// A transaction that waits in the pool.
 #[must_use]
-pub fn waiting(waiting: &PoolTransaction) -> Transaction<Envelope> {
+pub(crate) fn waiting(waiting: &PoolTransaction) -> Transaction<Envelope> {
     Transaction {
         inner: Recovered::new_unchecked(waiting.envelope.clone(), waiting.sender),
         block_hash: None,
@@ -89,7 +89,7 @@ pub fn waiting(waiting: &PoolTransaction) -> Transaction<Envelope> {
 
 /// The log at `place`.
 #[must_use]
-pub fn log(block: &StoredBlock, place: LogPlace) -> Option<Log> {
+pub(crate) fn log(block: &StoredBlock, place: LogPlace) -> Option<Log> {
     let inner = block.receipts.get(place.transaction)?.envelope.logs().get(place.position)?.clone();
     Some(Log {
         inner,
@@ -105,7 +105,7 @@ pub fn log(block: &StoredBlock, place: LogPlace) -> Option<Log> {
 
 /// The receipt of transaction `index` of a block.
 #[must_use]
-pub fn receipt(spec: &ChainSpec, block: &StoredBlock, index: usize) -> Option<TransactionReceipt> {
+pub(crate) fn receipt(spec: &ChainSpec, block: &StoredBlock, index: usize) -> Option<TransactionReceipt> {
     let stored = block.receipts.get(index)?;
     let envelope = block.transactions.get(index)?;
     let hash = *envelope.tx_hash();
@@ -149,7 +149,7 @@ fn created_by(block: &StoredBlock, index: usize) -> Option<alloy_primitives::Add
 
 /// One line of txpool_inspect.
 #[must_use]
-pub fn summary(waiting: &PoolTransaction) -> String {
+pub(crate) fn summary(waiting: &PoolTransaction) -> String {
     let target = waiting.envelope.to().map_or_else(|| "contract creation".to_owned(), |to| to.to_string());
     let (value, gas, price) = (waiting.envelope.value(), waiting.envelope.gas_limit(), waiting.max_fee());
     format!("{target}: {value} wei + {gas} gas × {price} wei")
@@ -157,7 +157,7 @@ pub fn summary(waiting: &PoolTransaction) -> String {
 
 /// The head as /health shows it.
 #[must_use]
-pub fn health(chain_id: u64, block: &StoredBlock) -> Value {
+pub(crate) fn health(chain_id: u64, block: &StoredBlock) -> Value {
     json!({
         "status": "ok",
         "chain_id": chain_id,

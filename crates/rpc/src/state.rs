@@ -16,7 +16,7 @@ use crate::error::RpcError;
 
 /// The state after a block, or what the pending block makes of it.
 #[derive(Clone, Debug)]
-pub struct ReadState {
+pub(crate) struct ReadState {
     view: StateView,
     pending: Option<Arc<Changes>>,
 }
@@ -24,7 +24,7 @@ pub struct ReadState {
 impl ReadState {
     /// The committed state below.
     #[must_use]
-    pub const fn view(&self) -> &StateView {
+    pub(crate) const fn view(&self) -> &StateView {
         &self.view
     }
 }
@@ -67,13 +67,11 @@ impl StateReader for ReadState {
 
 /// A block with the state after it.
 #[derive(Clone, Debug)]
-pub struct At {
+pub(crate) struct At {
     /// The block; of a pending one, hash and state root are not known.
-    pub block: Arc<StoredBlock>,
+    pub(crate) block: Arc<StoredBlock>,
     /// The state.
-    pub state: ReadState,
-    /// Whether it is not committed.
-    pub pending: bool,
+    pub(crate) state: ReadState,
 }
 
 fn not_found() -> RpcError {
@@ -104,17 +102,17 @@ impl Rpc {
         }
         if id == BlockId::Number(BlockNumberOrTag::Latest) {
             let (block, view) = self.chain().head_with_state();
-            return Ok(At { block, state: ReadState { view, pending: None }, pending: false });
+            return Ok(At { block, state: ReadState { view, pending: None } });
         }
         let number = self.number_of(id).ok_or_else(not_found)?;
         let block = self.chain().block(number).ok_or_else(not_found)?;
         let view = self.chain().state_at(number).ok_or_else(not_found)?;
-        Ok(At { block, state: ReadState { view, pending: None }, pending: false })
+        Ok(At { block, state: ReadState { view, pending: None } })
     }
 
     fn pending(&self) -> Result<At, RpcError> {
         let (draft, view) = self.chain().preview()?;
         let state = ReadState { view, pending: Some(Arc::new(draft.output.changes)) };
-        Ok(At { block: Arc::new(draft.block), state, pending: true })
+        Ok(At { block: Arc::new(draft.block), state })
     }
 }

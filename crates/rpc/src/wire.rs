@@ -13,23 +13,23 @@ use crate::error::RpcError;
 
 /// One request.
 #[derive(Debug, Deserialize)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     #[serde(borrow, default)]
     jsonrpc: Option<Cow<'a, str>>,
     /// Method.
     #[serde(borrow)]
-    pub method: Cow<'a, str>,
+    pub(crate) method: Cow<'a, str>,
     /// Parameters as they came.
     #[serde(borrow, default)]
-    pub params: Option<&'a RawValue>,
+    pub(crate) params: Option<&'a RawValue>,
     /// Id as it came; none for a notification.
     #[serde(borrow, default)]
-    pub id: Option<&'a RawValue>,
+    pub(crate) id: Option<&'a RawValue>,
 }
 
 /// What a body holds.
 #[derive(Debug)]
-pub enum Body<'a> {
+pub(crate) enum Body<'a> {
     /// A single request, or why it is none.
     One(Box<Result<Request<'a>, RpcError>>),
     /// A batch.
@@ -55,7 +55,7 @@ impl<'a> Body<'a> {
     ///
     /// # Errors
     /// -32700 when it is not JSON, -32600 when a batch is empty or longer than `max_batch`.
-    pub fn read(bytes: &'a [u8], max_batch: usize) -> Result<Self, RpcError> {
+    pub(crate) fn read(bytes: &'a [u8], max_batch: usize) -> Result<Self, RpcError> {
         let raw: &RawValue = serde_json::from_slice(bytes).map_err(RpcError::parse)?;
         if !raw.get().starts_with('[') {
             return Ok(Self::One(Box::new(Request::read(raw))));
@@ -76,14 +76,14 @@ impl<'a> Body<'a> {
 
 /// Positional parameters.
 #[derive(Debug, Default)]
-pub struct Params<'a>(Vec<&'a RawValue>);
+pub(crate) struct Params<'a>(Vec<&'a RawValue>);
 
 impl<'a> Params<'a> {
     /// Splits an array of parameters; absent and `null` are no parameters.
     ///
     /// # Errors
     /// -32602 for anything but an array.
-    pub fn read(raw: Option<&'a RawValue>) -> Result<Self, RpcError> {
+    pub(crate) fn read(raw: Option<&'a RawValue>) -> Result<Self, RpcError> {
         match raw {
             None => Ok(Self::default()),
             Some(raw) if raw.get() == "null" => Ok(Self::default()),
@@ -97,7 +97,7 @@ impl<'a> Params<'a> {
     ///
     /// # Errors
     /// -32602 when it is missing or of another shape.
-    pub fn get<T: DeserializeOwned>(&self, index: usize) -> Result<T, RpcError> {
+    pub(crate) fn get<T: DeserializeOwned>(&self, index: usize) -> Result<T, RpcError> {
         self.optional(index)?
             .ok_or_else(|| RpcError::invalid_params(format!("missing value for required argument {index}")))
     }
@@ -106,7 +106,7 @@ impl<'a> Params<'a> {
     ///
     /// # Errors
     /// -32602 when it is of another shape.
-    pub fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>, RpcError> {
+    pub(crate) fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>, RpcError> {
         match self.0.get(index) {
             None => Ok(None),
             Some(raw) if raw.get() == "null" => Ok(None),
@@ -115,28 +115,22 @@ impl<'a> Params<'a> {
                 .map_err(|error| RpcError::invalid_params(format!("invalid argument {index}: {error}"))),
         }
     }
-
-    /// Parameter `index` as it came.
-    #[must_use]
-    pub fn raw(&self, index: usize) -> Option<&'a RawValue> {
-        self.0.get(index).copied()
-    }
 }
 
 /// What a method answers.
-pub type Reply = Result<Box<RawValue>, RpcError>;
+pub(crate) type Reply = Result<Box<RawValue>, RpcError>;
 
 /// Writes `value` as the result of a method.
 ///
 /// # Errors
 /// -32603 when it cannot be written; no type of this crate cannot.
-pub fn reply(value: &(impl Serialize + ?Sized)) -> Reply {
+pub(crate) fn reply(value: &(impl Serialize + ?Sized)) -> Reply {
     serde_json::value::to_raw_value(value).map_err(|error| RpcError::internal(error.to_string()))
 }
 
 /// Writes the answer to the request with `id`.
 #[must_use]
-pub fn answer(id: Option<&RawValue>, outcome: &Reply) -> Vec<u8> {
+pub(crate) fn answer(id: Option<&RawValue>, outcome: &Reply) -> Vec<u8> {
     #[derive(Serialize)]
     struct ErrorObject<'a> {
         code: i64,

@@ -7,5 +7,23 @@ What it does not do: it decides no rules of the chain; those are in the crates b
 from __future__ import annotations
 
 from interlace.chain.account import DEV_MNEMONIC, Account, checksum_address
+from interlace.chain.client import Call, Client
+from interlace.chain.contract import Contract, Event
+from interlace.chain.node import ETHER, Chain, Deployment
+from interlace.chain.types import Block, Log, Receipt
 
-__all__ = ["DEV_MNEMONIC", "Account", "checksum_address"]
+__all__ = [
+    "DEV_MNEMONIC",
+    "ETHER",
+    "Account",
+    "Block",
+    "Call",
+    "Chain",
+    "Client",
+    "Contract",
+    "Deployment",
+    "Event",
+    "Log",
+    "Receipt",
+    "checksum_address",
+]

@@ -44,9 +44,7 @@ def checksum_address(address: bytes | str) -> str:
     digest = _core.keccak256(lower.encode()).hex()
     shown = "".join(c.upper() if int(d, 16) >= 8 else c for c, d in zip(lower, digest, strict=False))
     if digits not in (lower, lower.upper(), shown):
-        raise ChainError(
-            "chain.bad-address", f"{address!r} fails its EIP-55 checksum", hint=f"expected 0x{shown}"
-        )
+        raise ChainError("chain.bad-address", f"{address!r} fails its EIP-55 checksum", hint=f"expected 0x{shown}")
     return f"0x{shown}"
 
 

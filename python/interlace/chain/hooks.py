@@ -1,0 +1,77 @@
+"""Functions that run after each block, in a thread of their own.
+
+Invariant: a hook sees blocks after their commit, in order, and never delays one. Blocks wait in the node's bounded queue
+(`QUEUE_BLOCKS`); when a hook is slower than the chain for longer than that, blocks are skipped and counted in `dropped`.
+What it does not do: a hook that raises is logged and called again for the next block; it cannot veto anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from interlace import _core
+from interlace.chain.types import Block
+from interlace.errors import ChainError
+
+QUEUE_BLOCKS: Final = 1024
+"""Events that the node holds for each hook."""
+_POLL_MS: Final = 100
+_log = logging.getLogger("interlace.chain.hooks")
+
+
+class Hook:
+    """A function that is called for each block; made by `Chain.on_block`.
+
+    Parameters
+    ----------
+    callback
+        Called with each block.
+    stream
+        The node's stream of blocks.
+    read
+        Reads a block by its number.
+    """
+
+    def __init__(
+        self, callback: Callable[[Block], object], stream: _core.BlockStream, read: Callable[[int], Block]
+    ) -> None:
+        self._callback = callback
+        self._stream = stream
+        self._read = read
+        self._stop = threading.Event()
+        self.failures = 0
+        """Calls that raised."""
+        self._thread = threading.Thread(target=self._run, name="interlace-hook", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Events that were skipped because the callback was too slow."""
+        return self._stream.dropped
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            number = self._stream.next(_POLL_MS)
+            if number is None:
+                continue
+            try:
+                block = self._read(number)
+            except ChainError as error:
+                # The node stopped, or the block was reverted before it was read.
+                if error.code == "chain.stopped":
+                    return
+                continue
+            try:
+                self._callback(block)
+            except Exception:
+                self.failures += 1
+                _log.exception("a hook failed at block %d", number)
+
+    def cancel(self, timeout_seconds: float = 5.0) -> None:
+        """Stop calling; waits for a call that runs, unless the call itself cancels."""
+        self._stop.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout_seconds)

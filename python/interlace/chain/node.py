@@ -1,0 +1,284 @@
+"""A chain in this process: started, stopped and extended from Python.
+
+Invariant: a chain that is not started answers nothing, one that was stopped holds no thread and no port. State lives in
+memory: what was on a stopped chain is gone, and starting again begins at genesis.
+What it does not do: it is a developer's chain. Its order may be reverted and its accounts' keys are public.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal
+
+from interlace import _core
+from interlace.chain.account import DEV_MNEMONIC, Account
+from interlace.chain.client import Client
+from interlace.chain.hooks import Hook
+from interlace.chain.namespaces import dispatcher
+from interlace.chain.transport import NodeTransport
+from interlace.chain.types import Block
+from interlace.errors import ChainError
+
+ETHER: Final = 10**18
+"""Wei in one native token."""
+_LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
+_WILDCARD: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound here, only shown
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A contract whose constructor runs at genesis, in place."""
+
+    address: str
+    initcode: bytes
+    """Creation code with the constructor's arguments appended."""
+    value_wei: int = 0
+
+
+class Chain:
+    """A developer's chain inside this process.
+
+    Parameters
+    ----------
+    genesis
+        geth genesis document: a dict, JSON text, or a path to a file. Without it, one is made from the other parameters.
+    chain_id, fork, mnemonic, accounts, balance_ether, deployments, gas_limit
+        What that genesis holds: every fork up to `fork` active from the start, and `accounts` of `mnemonic` with
+        `balance_ether` each. `gas_limit` is per block.
+    host, port
+        Where JSON-RPC is served; port 0 takes a free one, `None` serves no socket at all.
+    block_time_ms
+        `None` mines as soon as a transaction is ready, 0 only when asked, else a block every so many milliseconds.
+    allowed_hosts, allowed_origins
+        Names and web pages beyond loopback that may talk to the server.
+    log_format, log_level
+        What the node writes to stderr: ``text`` or ``json``; ``off``, ``error``, ``warn``, ``info``, ``debug``.
+
+    Examples
+    --------
+    >>> with Chain(port=None) as chain:
+    ...     alice, bob = chain.accounts[:2]
+    ...     receipt = chain.client.send(alice, bob.address, value_wei=ETHER)
+    ...     chain.client.balance(bob.address) // ETHER
+    10001
+    """
+
+    def __init__(
+        self,
+        genesis: dict[str, Any] | str | Path | None = None,
+        *,
+        chain_id: int = 31337,
+        fork: str = "osaka",
+        mnemonic: str = DEV_MNEMONIC,
+        accounts: int = 10,
+        balance_ether: int = 10_000,
+        host: str = "127.0.0.1",
+        port: int | None = 8545,
+        block_time_ms: int | None = None,
+        deployments: Sequence[Deployment] = (),
+        gas_limit: int = 60_000_000,
+        allowed_hosts: Sequence[str] = (),
+        allowed_origins: Sequence[str] = (),
+        max_connections: int = 512,
+        log_format: Literal["text", "json"] = "text",
+        log_level: str = "warn",
+    ) -> None:
+        self.accounts: tuple[Account, ...] = tuple(Account.list_from_mnemonic(accounts, mnemonic))
+        """The developer accounts."""
+        self._config = {
+            "genesis": _document(genesis),
+            "dev": {
+                "chain_id": chain_id,
+                "fork": fork,
+                "gas_limit": gas_limit,
+                "balances": [(account.address, hex(balance_ether * ETHER)) for account in self.accounts],
+                "deployments": [
+                    (deployment.address, f"0x{deployment.initcode.hex()}", hex(deployment.value_wei))
+                    for deployment in deployments
+                ],
+            },
+            "mining": _mining(block_time_ms),
+            "beneficiary": "0x" + "00" * 20,
+            "gas_limit": None,
+            "server": None
+            if port is None
+            else {
+                "address": _address(host, port),
+                "allowed_hosts": list(allowed_hosts),
+                "allowed_origins": list(allowed_origins),
+                "max_connections": max_connections,
+            },
+        }
+        self._log = (log_format, log_level)
+        self._node: _core.Node | None = None
+        self._client: Client | None = None
+        self._hooks: list[tuple[Callable[[Block], object], Hook | None]] = []
+        self._namespaces: dict[str, object] = {}
+
+    # ---- life
+
+    def start(self) -> Chain:
+        """Start the node and return this chain.
+
+        Raises
+        ------
+        ChainError
+            ``chain.running`` when it runs already, ``chain.port-in-use``, ``chain.bad-genesis``, ``chain.bad-config``.
+        """
+        if self._node is not None:
+            raise ChainError("chain.running", "the chain is running already")
+        _core.set_logging(*self._log)
+        node = _core.Node(json.dumps(self._config), [account.key for account in self.accounts])
+        try:
+            for name, target in self._namespaces.items():
+                node.add_namespace(name, dispatcher(name, target))
+        except ChainError:
+            node.stop()
+            raise
+        self._node = node
+        self._client = Client(NodeTransport(node))
+        self._hooks = [(callback, self._hook(callback)) for callback, _ in self._hooks]
+        return self
+
+    def stop(self) -> None:
+        """Stop the node: hooks, server and threads end. A second call does nothing."""
+        node, self._node, self._client = self._node, None, None
+        for _, hook in self._hooks:
+            if hook is not None:
+                hook.cancel()
+        self._hooks = [(callback, None) for callback, _ in self._hooks]
+        if node is not None:
+            node.stop()
+
+    def __enter__(self) -> Chain:
+        """Start the chain."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the chain."""
+        self.stop()
+
+    def _running(self) -> _core.Node:
+        if self._node is None:
+            raise ChainError("chain.stopped", "the chain is not running", hint="call start(), or use `with Chain(...)`")
+        return self._node
+
+    # ---- what a user sees
+
+    @property
+    def client(self) -> Client:
+        """A client within this process, without sockets."""
+        self._running()
+        assert self._client is not None
+        return self._client
+
+    @property
+    def chain_id(self) -> int:
+        """Chain id."""
+        return self._running().chain_id
+
+    @property
+    def url(self) -> str:
+        """URL of the JSON-RPC server.
+
+        Raises
+        ------
+        ChainError
+            ``chain.no-server`` when the chain was started without a port.
+        """
+        return f"http://{self._authority()}"
+
+    @property
+    def ws_url(self) -> str:
+        """URL for WebSocket clients."""
+        return f"ws://{self._authority()}"
+
+    def _authority(self) -> str:
+        address = self._running().address
+        if address is None:
+            raise ChainError("chain.no-server", "the chain serves no socket", hint="give it a port; 0 takes a free one")
+        host, port = address
+        host = _WILDCARD.get(host, host)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def import_block(self, rlp: bytes) -> int:
+        """Execute and commit a block that extends the head, and return its number.
+
+        Raises
+        ------
+        ChainError
+            ``chain.bad-block`` with the rule it breaks; nothing changed then.
+        """
+        return self._running().import_block(rlp)
+
+    # ---- extending
+
+    def on_block(self, callback: Callable[[Block], object]) -> Callable[[], int]:
+        """Call `callback` with every block after its commit, in a thread; usable as a decorator.
+
+        Returns
+        -------
+        A function that answers how many events were dropped because `callback` was too slow.
+        """
+        hook = None if self._node is None else self._hook(callback)
+        self._hooks.append((callback, hook))
+
+        def dropped() -> int:
+            return sum(hook.dropped for known, hook in self._hooks if known is callback and hook is not None)
+
+        return dropped
+
+    def _hook(self, callback: Callable[[Block], object]) -> Hook:
+        return Hook(callback, self._running().blocks(), Client(NodeTransport(self._running())).block)
+
+    def add_namespace(self, name: str, target: object) -> None:
+        """Serve the public methods of `target` as ``name_method``, before or after the start.
+
+        Raises
+        ------
+        ChainError
+            ``chain.bad-namespace`` when the name is reserved or malformed.
+        """
+        if self._node is not None:
+            self._node.add_namespace(name, dispatcher(name, target))
+        self._namespaces[name] = target
+
+    def __repr__(self) -> str:
+        """Return whether it runs and where."""
+        if self._node is None:
+            return "Chain(stopped)"
+        return f"Chain(id {self._node.chain_id}, {self._node.address or 'in process'})"
+
+
+def _document(genesis: dict[str, Any] | str | Path | None) -> str | None:
+    if genesis is None:
+        return None
+    if isinstance(genesis, dict):
+        return json.dumps(genesis)
+    if isinstance(genesis, str) and genesis.lstrip().startswith("{"):
+        return genesis
+    try:
+        return Path(genesis).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ChainError("chain.bad-genesis", f"{genesis}: {error}") from None
+
+
+def _mining(block_time_ms: int | None) -> str | int:
+    if block_time_ms is None:
+        return "instant"
+    if block_time_ms < 0:
+        raise ChainError("chain.bad-config", f"block_time_ms is {block_time_ms}, not None, 0 or positive")
+    return "manual" if block_time_ms == 0 else block_time_ms
+
+
+def _address(host: str, port: int) -> str:
+    if not 0 <= port < 1 << 16:
+        raise ChainError("chain.bad-config", f"port {port} is not between 0 and 65535")
+    host = "127.0.0.1" if host == "localhost" else host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
