@@ -1,7 +1,7 @@
 """The configuration file of a service process.
 
-Invariant: keys are never in the file nor in argv, only references to them: an encrypted keystore with where its password
-is, a file, or an environment variable. Members that do not exist are refused.
+Invariant: keys are never in the file nor in argv, only references to them: an encrypted keystore with where its
+password is, a file, or an environment variable. Members that do not exist are refused.
 What it does not do: it starts nothing; ``__main__`` does. docs/serving.md lists the members.
 """
 
@@ -108,8 +108,8 @@ class ServiceConfig:
 def load_key(reference: object, folder: Path) -> Account:
     """Return the account that a reference leads to.
 
-    ``{"keystore": PATH, "password_file": PATH}``, ``{"keystore": PATH, "password_env": NAME}``, ``{"key_file": PATH}`` or
-    ``{"key_env": NAME}``; the last two hold 32 bytes of hex.
+    ``{"keystore": PATH, "password_file": PATH}``, ``{"keystore": PATH, "password_env": NAME}``, ``{"key_file": PATH}``
+    or ``{"key_env": NAME}``; the last two hold 32 bytes of hex.
 
     Raises
     ------

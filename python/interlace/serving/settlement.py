@@ -156,10 +156,8 @@ class Settler:
     def _open_some(self, batch_id: int, tree: MerkleTree, leaves: Sequence[tuple[int, Leaf]]) -> int:
         """Open leaves together; if the contract refuses them, find by halving which it refuses."""
         proofs = [tree.proof(index) for index, _ in leaves]
-        data = self._ledger.open_call(batch_id, [leaf.served for _, leaf in leaves], proofs)
         try:
-            self._ledger.try_call(data, self._account)
-            self._ledger.send(self._account, data)
+            self._ledger.open(self._account, batch_id, [leaf.served for _, leaf in leaves], proofs)
         except RevertError as error:
             if len(leaves) > 1:
                 half = len(leaves) // 2
