@@ -17,15 +17,86 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .assets.registry import Lineage
     from .assets.store import Store
+    from .assets.table import Table, labelled, read_csv, table
+    from .chain import Account, Chain, Client
+    from .errors import InterlaceError
+    from .models import ModelCard, Program, quantise
+    from .proofs import Verdict, verify
+    from .records import ReceiptFile
+    from .sdk.items import Answer, DataAsset, Model
+    from .sdk.network import Network, connect, devnet
+    from .sdk.party import Party
+    from .sdk.service import Service
+    from .sdk.units import Credits, Price, format_amount, parse_amount, parse_price
+    from .serving import Budget
 
 _HOMES = {
+    "Account": ".chain",
+    "Answer": ".sdk.items",
+    "Budget": ".serving",
+    "Chain": ".chain",
+    "Client": ".chain",
+    "Credits": ".sdk.units",
+    "DataAsset": ".sdk.items",
+    "InterlaceError": ".errors",
+    "Lineage": ".assets.registry",
+    "Model": ".sdk.items",
+    "ModelCard": ".models",
+    "Network": ".sdk.network",
+    "Party": ".sdk.party",
+    "Price": ".sdk.units",
+    "Program": ".models",
+    "ReceiptFile": ".records",
+    "Service": ".sdk.service",
     "Store": ".assets.store",
+    "Table": ".assets.table",
+    "Verdict": ".proofs",
+    "connect": ".sdk.network",
+    "devnet": ".sdk.network",
+    "format_amount": ".sdk.units",
+    "labelled": ".assets.table",
+    "parse_amount": ".sdk.units",
+    "parse_price": ".sdk.units",
+    "quantise": ".models",
+    "read_csv": ".assets.table",
+    "table": ".assets.table",
+    "verify": ".proofs",
 }
 
 __all__ = [
+    "Account",
+    "Answer",
+    "Budget",
+    "Chain",
+    "Client",
+    "Credits",
+    "DataAsset",
+    "InterlaceError",
+    "Lineage",
+    "Model",
+    "ModelCard",
+    "Network",
+    "Party",
+    "Price",
+    "Program",
+    "ReceiptFile",
+    "Service",
     "Store",
+    "Table",
+    "Verdict",
     "__version__",
+    "connect",
+    "devnet",
+    "format_amount",
+    "labelled",
+    "parse_amount",
+    "parse_price",
+    "quantise",
+    "read_csv",
+    "table",
+    "verify",
 ]
 
 

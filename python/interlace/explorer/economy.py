@@ -31,7 +31,7 @@ _PARTIES = ("node", "data", "model", "validators", "holders", "treasury")
 class Node(Protocol):
     """What this module needs of a client."""
 
-    def request(self, method: str, params: list[object]) -> Any:  # noqa: ANN401 - a JSON value
+    def rpc(self, method: str, *params: Any) -> Any:  # noqa: ANN401 - JSON values
         """Return the result of a JSON-RPC call."""
         ...
 
@@ -199,7 +199,7 @@ class Economy:
         return bytes.fromhex(self._request("eth_call", {"to": ADDRESSES[contract], "data": data}, "latest")[2:])
 
     def _request(self, method: str, *params: object) -> Any:  # noqa: ANN401 - a JSON value
-        answer = self._node.request(method, list(params))
+        answer = self._node.rpc(method, *params)
         if answer is None and method != "eth_getBlockByNumber":
             raise ServiceError("explorer.node", f"the node answers {method} with nothing")
         return answer

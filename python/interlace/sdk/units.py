@@ -72,6 +72,24 @@ def format_amount(wei: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+class Credits(int):
+    """An amount of credit-wei: an integer in every calculation, credits when it is shown.
+
+    Examples
+    --------
+    >>> print(Credits(2 * 10**15))
+    0.002 credits
+    """
+
+    def __str__(self) -> str:
+        """Return credits as text."""
+        return f"{format_amount(self)} credits"
+
+    def __repr__(self) -> str:
+        """Return how to make it."""
+        return f"Credits({int(self)})"
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """A price in credit-wei per call or per unit of work.

@@ -1,0 +1,312 @@
+"""A person or agent: an account with the verbs of the economy.
+
+Invariant: nothing is paid beyond the budget that was given with the question; a model is served only after it is
+published, so that everyone it derives from is paid.
+What it does not do: it computes no hashes and no shares; the rooms below and the contracts do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from interlace.assets.content import content_root
+from interlace.assets.descriptor import Descriptor
+from interlace.assets.registry import WEIGHT_SUM, Parent
+from interlace.assets.table import Table, decode, encode, labelled, table
+from interlace.errors import AssetError
+from interlace.models import Program, train_classifier
+from interlace.serving import Budget, ServiceClient
+
+from .items import Answer, DataAsset, Model
+from .purse import Balances, Purse, Role
+from .service import Service
+from .units import Credits, Price, parse_amount, parse_price
+
+if TYPE_CHECKING:
+    from interlace.chain import Account
+
+    from .network import Network
+
+Kind = Literal["mlp", "logistic"]
+Amount: TypeAlias = str | int
+
+
+@runtime_checkable
+class Bunch(Protocol):
+    """What scikit-learn's data sets are: rows and what they are to be named."""
+
+    @property
+    def data(self) -> ArrayLike:
+        """Rows of numbers."""
+
+    @property
+    def target(self) -> ArrayLike:
+        """One label for each row."""
+
+
+Data: TypeAlias = Table | Bunch | tuple[ArrayLike, ArrayLike] | NDArray[np.generic] | bytes | str | os.PathLike[str]
+
+
+class Party:
+    """The verbs of the economy for one account; made by `Network.accounts` or `Network.party`.
+
+    Attributes
+    ----------
+    name, address
+        Who this is.
+    account
+        The account that signs.
+    """
+
+    def __init__(self, net: Network, account: Account, name: str) -> None:
+        self.net = net
+        self.account = account
+        self.name = name
+        self.address = account.address
+        self._purse = Purse(net, account)
+        self._clients: dict[tuple[str, int], ServiceClient] = {}
+
+    # ---- making --------------------------------------------------------------------------------------
+
+    def anchor(self, data: Data, *, name: str, licence: str) -> DataAsset:
+        """Anchor a data set: keep its bytes, register its class on chain, and own all its shares.
+
+        Parameters
+        ----------
+        data
+            A table, a scikit-learn bunch, ``(features, labels)``, a matrix, the bytes of a file, or a path.
+        name, licence
+            What it is called, and its terms of use (best an SPDX expression).
+
+        Raises
+        ------
+        AssetError
+            When the data have no canonical bytes, or the store cannot keep them.
+        ChainError
+            ``chain.reverted`` when the contract refuses.
+        """
+        content, shape = _canonical(data)
+        descriptor = Descriptor(
+            name=name,
+            license=licence,
+            creator=self.address.lower(),
+            content_root=content_root(content),
+            size_bytes=len(content),
+            encoding="table" if shape else "raw",
+            rows=shape[0] if shape else 0,
+            columns=shape[1] if shape else 0,
+        )
+        self.net.store.put(content)
+        return DataAsset(descriptor, self.net.registry.register_dataset(self.account, descriptor))
+
+    def train(self, data: DataAsset, kind: Kind = "mlp", *, name: str = "", hidden: Sequence[int] = (32,)) -> Model:
+        """Train a classifier of an anchored table's target column and turn it into an integer program.
+
+        The bytes come from the store and are checked against the anchored root. A fifth of the rows, chosen by that
+        root, is held back; both accuracies are measured on it.
+
+        Raises
+        ------
+        AssetError
+            ``asset.missing``, ``asset.content-differs``, ``asset.not-a-table``, ``asset.no-target``.
+        ProgramError
+            ``model.*`` when the data cannot be trained on, or the model cannot become a program.
+        """
+        rows = decode(self.net.store.get(data.root))
+        features, labels = rows.features(), rows.labels()
+        seed = int.from_bytes(data.root[:4], "big")
+        trained = train_classifier(features, labels, kind, hidden=tuple(hidden), seed=seed)
+        card = trained.card(name or f"{data.name}-{kind}", "0x" + data.root.hex())
+        parents = (Parent(data.class_id, WEIGHT_SUM),)
+        held = trained.held_back
+        return Model(card, trained.quantised.program, parents, trained, features[held], labels[held])
+
+    def publish(self, model: Model) -> Model:
+        """Register the model's class, derived from its parents, and its program; own all its shares.
+
+        Raises
+        ------
+        AssetError
+            ``asset.published`` when it has a class already.
+        ChainError
+            ``chain.reverted`` when the contract refuses.
+        """
+        if model.registered is not None:
+            raise AssetError("asset.published", f"{model.name} is class {model.registered.class_id} already")
+        model.registered = self.net.registry.register_model(self.account, model.card, model.program, model.parents)
+        return model
+
+    def serve(self, model: Model, price: str | Price, *, port: int = 0, folder: str | Path | None = None) -> Service:
+        """Start a paid service of a model as a process of its own; publish the model first if need be.
+
+        Parameters
+        ----------
+        price
+            ``"0.002/call"`` or ``"0.000001/unit"``, in credits; a call never costs more than this says.
+        port
+            Where it listens on loopback; 0 takes a free port.
+        folder
+            Where its program, journal and log are kept; below the network's folder when absent.
+
+        Raises
+        ------
+        BudgetError
+            ``budget.bad-price``, ``budget.bad-amount``.
+        ServiceError
+            ``service.start`` with the service's own words.
+        """
+        unit_price = parse_price(price).unit_price(model.program.units)
+        if model.registered is None:
+            self.publish(model)
+        number = len(list(self.net.workdir.glob("service-*")))
+        place = Path(folder) if folder is not None else self.net.workdir / f"service-{number}"
+        return Service(self.net, self.account, model, unit_price, port=port, folder=place)
+
+    # ---- buying --------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        service: Service | str,
+        value: ArrayLike,
+        *,
+        budget: Amount | Budget,
+        assurance: int = 0,
+        program: Program | bytes | None = None,
+    ) -> Answer:
+        """Ask one question and pay for the answer.
+
+        Parameters
+        ----------
+        service
+            A service, or its URL.
+        value
+            One input: floats as the model was trained on, or integers of the program's own type.
+        budget
+            Most that this question may cost, in credits (``"0.05"``); or a `Budget` that several questions share.
+        assurance
+            0 for a receipt that is paid at once, 1 for one that can be challenged before it is paid.
+        program
+            The program, to have the answer checked on arrival; known when `service` was started here.
+
+        Raises
+        ------
+        BudgetError
+            ``budget.*`` before anything is signed.
+        ServiceError
+            What the service refused, or ``service.unreachable``.
+        VerificationError
+            ``verify.*`` when the answer does not hold.
+        """
+        answers = self.ask_all(service, [value], budget=budget, assurance=assurance, program=program)
+        return answers[0]
+
+    def ask_all(
+        self,
+        service: Service | str,
+        values: Sequence[ArrayLike],
+        *,
+        budget: Amount | Budget,
+        assurance: int = 0,
+        program: Program | bytes | None = None,
+    ) -> list[Answer]:
+        """Ask several questions in one go; parameters and errors as `ask`."""
+        content = program.to_bytes() if isinstance(program, Program) else program
+        if isinstance(service, Service) and content is None:
+            content = service.model.program.to_bytes()
+        client = self._client(service, assurance, content)
+        client.budget = budget if isinstance(budget, Budget) else Budget(parse_amount(budget))
+        if self.net.is_developer_chain and client.budget.left >= client.offer.cost * len(values):
+            self._purse.back(client.offer.cost * len(values))
+        replies = client.ask_many([np.asarray(value) for value in values])
+        return [Answer.from_reply(reply, content) for reply in replies]
+
+    def _client(self, service: Service | str, assurance: int, program: bytes | None) -> ServiceClient:
+        url = service.url if isinstance(service, Service) else service
+        key = (url, assurance)
+        if key not in self._clients:
+            client = ServiceClient(
+                url,
+                self.account,
+                Budget(0),
+                program=program,
+                card=service.model.card if isinstance(service, Service) else None,
+                ledger=self.net.ledger,
+                store=self.receipts,
+                assurance=assurance,
+            )
+            self.net.on_close(client.close)
+            self._clients[key] = client
+        return self._clients[key]
+
+    @property
+    def receipts(self) -> Path:
+        """Folder in which the receipt files of this party's answers are kept."""
+        return self.net.workdir / "receipts" / self.address
+
+    # ---- money ---------------------------------------------------------------------------------------
+
+    def fund(self, amount: Amount) -> Credits:
+        """Lock native tokens and receive as many credits; returns all credits held then."""
+        return self._purse.fund(parse_amount(amount))
+
+    def deposit(self, amount: Amount) -> Credits:
+        """Put credits into escrow, from which answers are paid; missing ones are funded first."""
+        return self._purse.deposit(parse_amount(amount))
+
+    def stake(self, amount: Amount) -> Credits:
+        """Stake native tokens for votes and for the holders' part of every fee; returns the whole stake."""
+        return self._purse.stake(parse_amount(amount))
+
+    def claim(self, source: DataAsset | Model | Role) -> Credits:
+        """Claim what a data set, a model, or one's role in the economy has earned.
+
+        Parameters
+        ----------
+        source
+            An asset of one's own; or ``node``, ``treasury``, ``validator``, ``holder``.
+
+        Raises
+        ------
+        ChainError
+            ``chain.reverted``, for example when the asset is another's.
+        """
+        if isinstance(source, str):
+            return self._purse.claim(source)
+        token = source.registered if isinstance(source, DataAsset) else source.token()
+        return Credits(self.net.registry.claim(self.account, token.token_id))
+
+    def balances(self) -> Balances:
+        """Return what this party holds, has in escrow, has staked and can claim in its roles."""
+        return self._purse.balances()
+
+    def __repr__(self) -> str:
+        """Return name and address, never the key."""
+        return f"Party({self.name!r}, {self.address})"
+
+
+def _canonical(data: Data) -> tuple[bytes, tuple[int, int] | None]:
+    """Return the bytes that are anchored, and rows and columns if they are a table."""
+    if isinstance(data, bytes):
+        return data, None
+    if isinstance(data, str | os.PathLike):
+        try:
+            return Path(data).read_bytes(), None
+        except OSError as error:
+            raise AssetError("asset.unreadable", f"{data}: {error.strerror}", hint="check the path") from None
+    if isinstance(data, Table):
+        made = data
+    elif isinstance(data, np.ndarray):
+        made = table(data)
+    elif isinstance(data, tuple):
+        made = labelled(*data)
+    elif isinstance(data, Bunch):
+        made = labelled(data.data, data.target)
+    else:
+        raise AssetError("asset.bad-table", f"{type(data).__name__} is no data set", hint="pass (features, labels)")
+    return encode(made), (made.rows, len(made.columns))

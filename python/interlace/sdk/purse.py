@@ -1,0 +1,130 @@
+"""The money side of a party: credits, escrow, stake, and what its roles have earned.
+
+Invariant: every amount is credit-wei as the contracts count it; what is claimed is read from the events, not assumed.
+What it does not do: it decides no split and holds no assets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from interlace.contracts import ADDRESSES
+from interlace.errors import UsageError
+
+from .units import CREDIT, Credits
+
+if TYPE_CHECKING:
+    from interlace.chain import Account
+
+    from .network import Network
+
+Role = Literal["node", "treasury", "validator", "holder"]
+_CONTRACT_OF_ROLE = {
+    "node": "FeeRouter",
+    "treasury": "FeeRouter",
+    "validator": "Validators",
+    "holder": "StakingVault",
+}
+_ESCROW_STEP = CREDIT
+"""On a developer chain missing escrow is put up in steps of one credit, so that most questions need no transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """What a party has, in credit-wei; `native` and `staked` are native tokens, shown with the same decimals.
+
+    Attributes
+    ----------
+    native, credits
+        Held.
+    escrow
+        In Settlement, for answers.
+    staked
+        In the vault.
+    earned
+        Can be claimed as a node or treasury, as a validator, and as a holder, together.
+    """
+
+    native: Credits
+    credits: Credits
+    escrow: Credits
+    staked: Credits
+    earned: Credits
+
+
+class Purse:
+    """The money of one account."""
+
+    def __init__(self, net: Network, account: Account) -> None:
+        self._net = net
+        self._account = account
+        self._promised = 0
+        self._deposited = 0
+
+    def fund(self, amount: int) -> Credits:
+        """Turn `amount` native wei into credits."""
+        self._net.contract("CreditToken").send(self._account, "deposit", value_wei=amount)
+        return self._credits()
+
+    def deposit(self, amount: int) -> Credits:
+        """Put `amount` into escrow and return the escrow."""
+        missing = amount - self._credits()
+        if missing > 0:
+            self.fund(missing)
+        settlement = self._net.contract("Settlement")
+        self._net.contract("CreditToken").send(self._account, "approve", settlement.address, amount)
+        settlement.send(self._account, "deposit", amount)
+        self._deposited += amount
+        return self._escrow()
+
+    def back(self, cost: int) -> None:
+        """See that the escrow covers what this purse has promised and not yet paid, and `cost` more."""
+        escrow = self._escrow()
+        settled = max(0, self._deposited - escrow)
+        self._promised += cost
+        missing = self._promised - settled - escrow
+        if missing > 0:
+            self.deposit(-(-missing // _ESCROW_STEP) * _ESCROW_STEP)
+
+    def stake(self, amount: int) -> Credits:
+        """Stake `amount` native wei and return the whole stake."""
+        self._net.contract("StakingVault").send(self._account, "stake", value_wei=amount)
+        return self._staked()
+
+    def claim(self, role: Role) -> Credits:
+        """Claim what a role has earned."""
+        if role not in _CONTRACT_OF_ROLE:
+            known = ", ".join(_CONTRACT_OF_ROLE)
+            raise UsageError("sdk.unknown-role", f"{role!r} is no role", hint=f"an asset of one's own, or {known}")
+        contract = self._net.contract(_CONTRACT_OF_ROLE[role])
+        receipt = contract.send(self._account, "claim", self._account.address)
+        return Credits(sum(event.args["amount"] for event in contract.events(receipt) if event.name == "Claimed"))
+
+    def balances(self) -> Balances:
+        """Return everything at once."""
+        who = self._account.address
+        earned = sum(
+            int(self._net.contract(name).call("claimable", who)) for name in ("FeeRouter", "Validators", "StakingVault")
+        )
+        return Balances(
+            native=Credits(self._net.client.balance(who)),
+            credits=self._credits(),
+            escrow=self._escrow(),
+            staked=self._staked(),
+            earned=Credits(earned),
+        )
+
+    def _credits(self) -> Credits:
+        return Credits(self._net.contract("CreditToken").call("balanceOf", self._account.address))
+
+    def _escrow(self) -> Credits:
+        return Credits(self._net.contract("Settlement").call("escrowOf", self._account.address))
+
+    def _staked(self) -> Credits:
+        return Credits(self._net.contract("StakingVault").call("stakeOf", self._account.address)[0])
+
+
+def credit_balance(net: Network, contract: str) -> int:
+    """Credit-wei that a contract of the economy holds."""
+    return int(net.contract("CreditToken").call("balanceOf", ADDRESSES[contract]))

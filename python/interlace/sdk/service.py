@@ -1,0 +1,177 @@
+"""A service as a process of its own, seen from the process that started it.
+
+Invariant: when the constructor returns, the service answers under `url`; after `stop` its process is gone, and every
+receipt it gave is in the journal, from which `settle` makes payments, also after the process died.
+What it does not do: it holds no payout key in the service; the process is given only the receipt key, through its
+environment, and settlement happens here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from interlace.chain import Account
+from interlace.errors import ServiceError
+from interlace.serving import Journal, Progress, Settler
+
+from .units import Credits
+
+if TYPE_CHECKING:
+    from .items import Model
+    from .network import Network
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 20.0
+_KEY_VARIABLE = "INTERLACE_RECEIPT_KEY"
+
+
+class Service:
+    """A running service of one model; a context manager. Made by `Party.serve`.
+
+    Attributes
+    ----------
+    url
+        Where it answers.
+    model
+        What it serves.
+    folder
+        Its program, model card, configuration, journal and log.
+    """
+
+    def __init__(
+        self, net: Network, node: Account, model: Model, unit_price: int, *, port: int = 0, folder: Path
+    ) -> None:
+        self.model = model
+        self.folder = folder
+        self.unit_price = unit_price
+        self._net = net
+        self._node = node
+        self._process = self._start(port)
+        try:
+            self.url = self._wait()
+        except BaseException:
+            self.stop()
+            raise
+        net.on_close(self.stop)
+
+    @property
+    def cost(self) -> Credits:
+        """What one call costs."""
+        return Credits(self.unit_price * self.model.program.units)
+
+    @property
+    def pid(self) -> int:
+        """The service's process id."""
+        return self._process.pid
+
+    @property
+    def program_file(self) -> Path:
+        """The program, as a verifier takes it."""
+        return self.folder / "program.ilp"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    def settle(self) -> Progress:
+        """Turn all receipts into payments, as far as the chain allows it now.
+
+        Receipts of assurance 0 are released at once, those of assurance 1 when their window has passed: call again.
+
+        Raises
+        ------
+        ServiceError
+            ``service.chain`` when the node does not answer, ``service.revert`` when the contract refuses the batch.
+        """
+        journal = Journal(self.folder / "journal.sqlite", "settler")
+        try:
+            settler = Settler(journal, self._net.ledger, self._node.address, self._node)
+            return settler.run_once()
+        finally:
+            journal.close()
+
+    def stop(self) -> None:
+        """Let the calls under way finish and end the process; a second call does nothing."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def __repr__(self) -> str:
+        """Return what it serves and where."""
+        return f"Service({self.model.name!r}, {self.url!r}, pid {self.pid})"
+
+    def _start(self, port: int) -> subprocess.Popen[bytes]:
+        """Write the configuration and start the process."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.model.program.save(self.program_file)
+        (self.folder / "card.json").write_bytes(self.model.card.to_json())
+        key = Account.create()
+        self._net.contract("Settlement").send(self._node, "setReceiptKey", key.address)
+        config = {
+            "program": "program.ilp",
+            "card": "card.json",
+            "rpc": self._net.url,
+            "node": self._node.address,
+            "receipt_key": {"key_env": _KEY_VARIABLE},
+            "unit_price": str(self.unit_price),
+            "journal": "journal.sqlite",
+            "name": self.model.name,
+            "port": port,
+        }
+        (self.folder / "service.json").write_text(json.dumps(config, indent=2))
+        with (self.folder / "service.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "interlace.serving", str(self.folder / "service.json")],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, _KEY_VARIABLE: key.key.hex()},
+                # A Ctrl-C at the terminal is for us; we stop the service ourselves and let it finish its calls.
+                start_new_session=True,
+            )
+
+    def _wait(self) -> str:
+        """Return the address that the process prints as its first line."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        line, deadline = b"", time.monotonic() + START_TIMEOUT_S
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))
+            part = os.read(stdout.fileno(), 65_536) if ready else b""
+            if not part:
+                raise ServiceError("service.start", f"the service did not start: {self._last_words()}")
+            line += part
+        return str(json.loads(line)["url"])
+
+    def _last_words(self) -> str:
+        """Return the end of the service's log, on one line."""
+        try:
+            text = (self.folder / "service.log").read_bytes()[-500:].decode(errors="replace")
+        except OSError:
+            text = ""
+        return " ".join(text.split()) or f"no log after {START_TIMEOUT_S:g} s"
