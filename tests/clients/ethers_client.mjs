@@ -7,7 +7,8 @@ import { ContractFactory, HDNodeWallet, JsonRpcProvider, WebSocketProvider, isEr
 const [url, wsUrl] = process.argv.slice(2);
 const { abi, bytecode } = JSON.parse(readFileSync(0, "utf8"));
 const phrase = "test test test test test test test test test test test junk";
-const provider = new JsonRpcProvider(url, undefined, { polling: true, pollingInterval: 50 });
+// ethers remembers a nonce for 250 ms by default, longer than a block takes here; the option is ethers' own remedy.
+const provider = new JsonRpcProvider(url, undefined, { polling: true, pollingInterval: 50, cacheTimeout: -1 });
 const wallet = (index) => HDNodeWallet.fromPhrase(phrase, "", `m/44'/60'/0'/0/${index}`).connect(provider);
 const [alice, bob] = [wallet(2), wallet(3)];
 

@@ -2,7 +2,9 @@
 // Usage: node viem_client.mjs HTTP_URL WS_URL < artifact.json ; prints what it saw as JSON, exits 1 on any surprise.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { createPublicClient, createTestClient, createWalletClient, defineChain, http, parseEther, webSocket } from "viem";
+import {
+  createPublicClient, createTestClient, createWalletClient, defineChain, encodeFunctionData, http, parseEther, webSocket,
+} from "viem";
 import { mnemonicToAccount } from "viem/accounts";
 
 const [url, wsUrl] = process.argv.slice(2);
@@ -56,13 +58,15 @@ await assert.rejects(overdraft, (error) => {
 
 // All fee fields, a batch of reads, an EIP-7702 authorisation and an access list go through the same calls.
 const authorization = await wallet.signAuthorization({ contractAddress: address, executor: "self" });
-const delegated = await wallet.sendTransaction({ to: alice.address, authorizationList: [authorization] });
+const data = encodeFunctionData({ abi, functionName: "totalSupply" });
+const delegated = await wallet.sendTransaction({ to: alice.address, data, authorizationList: [authorization] });
 assert.equal((await reader.waitForTransactionReceipt({ hash: delegated })).type, "eip7702");
 assert.equal((await reader.getCode({ address: alice.address })).toLowerCase(), `0xef0100${address.slice(2)}`.toLowerCase());
 const legacy = await wallet.sendTransaction({ to: bob.address, value: 1n, type: "legacy" });
 assert.equal((await reader.waitForTransactionReceipt({ hash: legacy })).type, "legacy");
 
-await remote.mine({ blocks: 2 }).catch(() => undefined);
+await remote.setBalance({ address: bob.address, value: 7n });
+assert.equal(await reader.getBalance({ address: bob.address }), 7n);
 await new Promise((done) => setTimeout(done, 500));
 unwatchEvents();
 unwatchHeads();
