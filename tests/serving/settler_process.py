@@ -1,0 +1,34 @@
+"""A settler as a process that stops where it is told, so that a test can kill it there.
+
+Invariant: it uses the package's own settler; only the pause at a step is added.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from interlace.chain import Account, Client
+from interlace.serving import Journal, Ledger, Settler
+
+
+def main() -> None:
+    told = json.loads(sys.argv[1])
+
+    def on_step(name: str) -> None:
+        sys.stdout.write(name + "\n")
+        sys.stdout.flush()
+        if name == told["stop_at"]:
+            time.sleep(60)
+
+    journal = Journal(told["journal"], "settler")
+    account = Account.from_key(os.environ["SETTLER_KEY"])
+    settler = Settler(journal, Ledger(Client(told["rpc"])), told["node"], account, open_size=2, on_step=on_step)
+    settler.run_once()
+    journal.close()
+
+
+if __name__ == "__main__":
+    main()
