@@ -1,0 +1,86 @@
+"""`interlace replay` as a user types it: data on stdout, talk on stderr, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import data_dir
+from tests.replay.recording import FlatBlock
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "interlace.cli", "replay", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_folder_of_blocks_with_json() -> None:
+    done = run(data_dir("evm/mainnet_proofs"), "--threads", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    totals = document["totals"]
+    assert totals["passed"] == totals["blocks"] == len(document["blocks"]) >= 8
+    assert totals["failed"] == 0
+    assert totals["gas_used"] == sum(block["gas_used"] for block in document["blocks"])
+    assert (totals["threads"], totals["engine"]) == (2, "sequential")
+    assert [block["number"] for block in document["blocks"]] == sorted(block["number"] for block in document["blocks"])
+    assert all(block["speedup"] is None and block["seconds"] > 0 for block in document["blocks"])
+
+
+def test_several_paths_for_people() -> None:
+    done = run(data_dir("evm/mainnet") / "1796867", data_dir("evm/mainnet_proofs") / "2675000.json.gz")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("ok       1796867 mainnet ")
+    assert lines[0].endswith("gas ok, bloom ok")
+    assert "not executed: ommers 0x0491" in lines[1]
+    assert lines[2].endswith("gas ok, receipts ok, bloom ok, state ok")
+    assert lines[-1].startswith("2 of 2 blocks equal their recording; 64 transactions, 5.2 Mgas")
+
+
+def test_the_deposit_is_excluded_by_name() -> None:
+    done = run(data_dir("evm/rise"))
+    assert done.returncode == 0, done.stderr
+    assert "not executed: transaction 0: OP-stack deposit, type 0x7e" in done.stdout
+    assert "not compared in 1 blocks: L1 data and operator fees" in done.stdout
+
+
+def test_a_mismatch_is_exit_code_1(tmp_path: Path) -> None:
+    block = FlatBlock(data_dir("evm/mainnet") / "46147")
+    block.block["gasUsed"] = "0x5209"
+    path = block.write(tmp_path)
+    done = run(path)
+    assert done.returncode == 1
+    assert "gas used: expected 21001, got 21000" in done.stdout
+    assert json.loads(run(path, "--json").stdout)["totals"]["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--engine", "parallel"], "replay.engine"),
+        (["--engine", "both"], "replay.engine"),
+        (["--threads", "0"], "replay.threads"),
+        (["--threads", "-1"], "replay.threads"),
+        ([], "replay.no-blocks"),
+    ],
+)
+def test_wrong_use_is_exit_code_2_with_a_hint(tmp_path: Path, words: list[str], code: str) -> None:
+    done = run(tmp_path, *words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"error[{code}]: ")
+    assert "\nhint: " in done.stderr
+    if code == "replay.engine":
+        assert "the parallel executor is not part of this version" in done.stderr
+    assert json.loads(run(tmp_path, *words, "--json").stdout)["error"]["code"] == code
+
+
+def test_a_path_that_does_not_exist() -> None:
+    done = run("no-such-folder")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error[replay.unreadable]: no-such-folder: ")
