@@ -182,7 +182,7 @@ def test_a_changed_leaf_is_not_in_the_trie(proven: Document, tmp_path: Path) -> 
             leaf = proof["accountProof"][-1]
             proof["accountProof"][-1] = leaf[:-70] + ("0" if leaf[-70] != "0" else "1") + leaf[-69:]
     report = replayed(cache, tmp_path)
-    assert report["error"]["code"] == "engine.state"
+    assert report["error"]["code"] == "replay.malformed"
     assert "is not in the witness" in report["error"]["message"]
 
 
