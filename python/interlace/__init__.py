@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from .assets.table import Table, labelled, read_csv, table
     from .chain import Account, Chain, Client
     from .errors import InterlaceError
-    from .models import ModelCard, Program, quantise
-    from .proofs import Verdict, verify
+    from .models import ModelCard, Program
+    from .models.quantise import quantise
+    from .proofs import Verdict
+    from .proofs.verify import verify
     from .records import ReceiptFile
     from .sdk.items import Answer, DataAsset, Model
     from .sdk.network import Network, connect, devnet

@@ -17,6 +17,7 @@ from interlace.errors import InterlaceError
 
 from . import output
 from .bench import bench
+from .demo import demo
 from .replay import replay
 from .verify import verify
 
@@ -55,6 +56,7 @@ def version(
         output.data(f"interlace {facts['interlace']} (python {facts['python']}, {facts['machine']})")
 
 
+app.command()(demo)
 app.command()(verify)
 app.command()(replay)
 app.add_typer(bench, name="bench")

@@ -124,14 +124,18 @@ class Network:
         return contract(self.client, name)
 
     def pass_time(self, seconds: int) -> None:
-        """Move the developer chain's clock forward and make a block.
+        """Make a block whose time is at least `seconds` after the newest one's.
 
         Raises
         ------
         UsageError
             ``sdk.not-a-devnet``.
         """
-        self.chain.client.increase_time(seconds)
+        client = self.chain.client
+        target = client.block().timestamp + seconds
+        # Many blocks within one second run ahead of the clock that is moved here, so one step may not be enough.
+        while (now := client.block().timestamp) < target:
+            client.increase_time(target - now)
 
     # ---- life ----------------------------------------------------------------------------------------
 
