@@ -93,6 +93,7 @@ class BudgetError(ServiceError):
 
 _ROOMS: dict[str, type[InterlaceError]] = {
     "chain": ChainError,
+    "engine": ChainError,
     "replay": ChainError,
     "contracts": ChainError,
     "program": ProgramError,

@@ -11,7 +11,7 @@ use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{EthereumTxEnvelope, Header, TxEip4844};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_rlp::Decodable;
+use alloy_rlp::{Decodable, Encodable};
 use interlace_evm::TxError;
 use interlace_primitives::Fork;
 
@@ -62,9 +62,18 @@ pub fn decode_header(rlp: &[u8]) -> Result<Header, String> {
     decode_all(rlp)
 }
 
-fn decode_all<T: Decodable>(mut rlp: &[u8]) -> Result<T, String> {
-    let value = T::decode(&mut rlp).map_err(|error| error.to_string())?;
-    if rlp.is_empty() { Ok(value) } else { Err(alloc::format!("{} bytes too many", rlp.len())) }
+fn decode_all<T: Decodable + Encodable>(rlp: &[u8]) -> Result<T, String> {
+    let mut rest = rlp;
+    let value = T::decode(&mut rest).map_err(|error| error.to_string())?;
+    if !rest.is_empty() {
+        return Err(alloc::format!("{} bytes too many", rest.len()));
+    }
+    // The decoder of typed transactions does not compare the length of the string around one with what it read from it,
+    // so that two encodings could stand for one block.
+    if alloy_rlp::encode(&value) != rlp {
+        return Err("not the canonical encoding".into());
+    }
+    Ok(value)
 }
 
 /// The address that signed `tx`, by the signature rules of `fork`.
