@@ -326,23 +326,26 @@ def weight_bytes(node: Node, x: TensorType, result: TensorType) -> int:
 
 
 def units(node: Node, x: TensorType, result: TensorType) -> int:
-    """Return the node's units of work; one unit is one multiply-accumulate."""
-    out = result.elements
+    """Return the node's units of work; one unit is one multiply-accumulate of a wide product."""
+    out, channels = result.elements, result.channels
+    rows = out // channels
     area = prod(node.window.size) if node.window else 0
+    height = node.window.size[0] if node.window else 0
+    product = depth(node, x) * (-(-channels // 16) * 16) + 4 * channels + 16
     work = {
-        MATMUL: out * (depth(node, x) + 4),
-        CONV2D: out * (depth(node, x) + 4),
-        ADD_I32: 4 * out,
-        ADD_I8: 16 * out,
-        REQUANTISE: 16 * out,
-        TABLE: 8 * out,
+        MATMUL: rows * product,
+        CONV2D: rows * (product + 32 + 16 * height),
+        ADD_I32: 8 * out,
+        ADD_I8: 8 * out,
+        REQUANTISE: 8 * out,
+        TABLE: 4 * out,
         CLAMP: out,
-        MAX_POOL: out * 2 * area,
-        AVERAGE_POOL: out * (2 * area + 32),
-        RESHAPE: out,
+        MAX_POOL: rows * (48 + 8 * area) + out * (area + 2),
+        AVERAGE_POOL: rows * (48 + 8 * area) + out * (2 * area + 12),
+        RESHAPE: 4 * out,
         ARGMAX: 8 * x.elements,
     }
-    return 64 + work[node.operator]
+    return 128 + work[node.operator]
 
 
 def weights_root(weights: bytes) -> bytes:

@@ -10,7 +10,7 @@ use crate::{
     elementwise::{self, Sweep},
     kernel::{self, Checked, Dense},
     plan::Plan,
-    tensor::{DType, Data, Tensor, read_elements, read_i32},
+    tensor::{DType, Data, Tensor, read_elements, read_i32, write_i32},
 };
 use alloc::{boxed::Box, vec, vec::Vec};
 
@@ -81,7 +81,8 @@ impl Program {
     pub fn run_on(&self, path: Path, input: &Tensor, scratch: &mut Scratch) -> Result<Tensor, Error> {
         self.load(input, scratch)?;
         self.execute(path.checked()?, 1, scratch);
-        Ok(Tensor::from_run(self.output_type().clone(), scratch.values[self.graph.nodes.len()].clone()))
+        let output = core::mem::replace(&mut scratch.values[self.graph.nodes.len()], Data::I8(Vec::new()));
+        Ok(Tensor::from_run(self.output_type().clone(), output))
     }
 
     /// Runs the program and returns the result of every node, in order.
@@ -142,9 +143,7 @@ impl Program {
         self.execute(path, inputs.len() / ty.data_bytes(), scratch);
         match &scratch.values[self.graph.nodes.len()] {
             Data::I8(values) => outputs.iter_mut().zip(values).for_each(|(to, from)| *to = from.cast_unsigned()),
-            Data::I32(values) => {
-                outputs.chunks_exact_mut(4).zip(values).for_each(|(to, from)| to.copy_from_slice(&from.to_le_bytes()));
-            }
+            Data::I32(values) => write_i32(values, outputs),
         }
     }
 

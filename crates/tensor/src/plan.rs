@@ -180,24 +180,27 @@ fn weight_bytes(op: &Op, x: &TensorType, result: &TensorType) -> u64 {
     }
 }
 
-/// Units of work of one node: one unit is one multiply-accumulate of i8.
+/// Units of work of one node: one unit is one multiply-accumulate of i8 in a wide matrix product.
 ///
-/// The factors are rounded from measured time per element over time per multiply-accumulate; docs/integer-programs.md
-/// has the table. They are part of the semantics: a change is a new semantics version.
+/// The factors bound time, also for thin shapes: on the machine they were measured on, no operator takes longer per unit
+/// than a multiply-accumulate takes on the scalar path (benches/tensor_units.py). They are part of the semantics: a
+/// change is a new semantics version. docs/integer-programs.md has the table.
 #[must_use]
 pub fn units_of_node(op: &Op, x: &TensorType, result: &TensorType) -> u64 {
-    const NODE: u64 = 64;
-    let out = result.elements();
+    const NODE: u64 = 128;
+    let (out, channels) = (result.elements(), result.channels() as u64);
+    let rows = out / channels;
     let area = |window: &Window| u64::from(window.height) * u64::from(window.width);
+    let product = depth(op, x) * channels.next_multiple_of(16) + 4 * channels + 16;
     let work = match op {
-        Op::MatMul { .. } | Op::Conv2d { .. } => out.saturating_mul(depth(op, x) + 4),
-        Op::AddI32 => 4 * out,
-        Op::AddI8 { .. } | Op::Requantise { .. } => 16 * out,
-        Op::Table => 8 * out,
-        Op::Clamp { .. } | Op::Reshape { .. } => out,
-        Op::MaxPool { window, .. } => out * area(window) * 2,
-        Op::AveragePool { window } => out * (area(window) * 2 + 32),
+        Op::MatMul { .. } => rows.saturating_mul(product),
+        Op::Conv2d { window, .. } => rows.saturating_mul(product + 32 + 16 * u64::from(window.height)),
+        Op::AddI32 | Op::AddI8 { .. } | Op::Requantise { .. } => 8 * out,
+        Op::Table | Op::Reshape { .. } => 4 * out,
+        Op::Clamp { .. } => out,
+        Op::MaxPool { window, .. } => rows * (48 + 8 * area(window)) + out * (area(window) + 2),
+        Op::AveragePool { window } => rows * (48 + 8 * area(window)) + out * (2 * area(window) + 12),
         Op::ArgMax => 8 * x.elements(),
     };
-    NODE + work
+    NODE.saturating_add(work)
 }

@@ -116,7 +116,11 @@ impl Data {
     pub(crate) fn extend_bytes(&self, out: &mut Vec<u8>) {
         match self {
             Self::I8(values) => out.extend(values.iter().map(|&v| v.cast_unsigned())),
-            Self::I32(values) => out.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+            Self::I32(values) => {
+                let start = out.len();
+                out.resize(start + 4 * values.len(), 0);
+                write_i32(values, &mut out[start..]);
+            }
         }
     }
 }
@@ -209,7 +213,14 @@ pub(crate) fn read_elements(dtype: DType, bytes: &[u8]) -> Data {
 }
 
 pub(crate) fn read_i32(bytes: &[u8]) -> Vec<i32> {
-    bytes.chunks_exact(4).map(|word| i32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
+    bytes.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect()
+}
+
+/// Writes elements as little-endian bytes; the shorter of both sides decides.
+pub(crate) fn write_i32(values: &[i32], out: &mut [u8]) {
+    for (word, value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+        *word = value.to_le_bytes();
+    }
 }
 
 const fn limit(what: &'static str, value: u64, max: u64) -> Error {

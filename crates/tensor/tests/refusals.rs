@@ -148,6 +148,6 @@ fn rounding_is_half_up_and_saturates() {
 fn units_are_a_function_of_the_graph() {
     let matmul = graph(1, &[3, 5], &[&[1, 0, 0, 0, 0, 0, 2], &[5, 0, 1, 1, 0, 127, 0, 0, 0, 0, 1]]);
     let program = Program::assemble(&matmul, &[0; 18]).unwrap();
-    assert_eq!(program.units(), 64 + 3 * 2 * (5 + 4) + 64 + 16 * 6);
+    assert_eq!(program.units(), 128 + 3 * (5 * 16 + 4 * 2 + 16) + 128 + 8 * 6);
     assert!(Graph::decode(&matmul, 0).is_ok());
 }
