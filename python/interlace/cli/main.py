@@ -19,6 +19,7 @@ from . import output
 from .bench import bench
 from .demo import demo
 from .replay import replay
+from .up import up
 from .verify import verify
 
 HELP = """An EVM chain that decides by models it can prove and pays everyone who made them, from Python.
@@ -56,6 +57,7 @@ def version(
         output.data(f"interlace {facts['interlace']} (python {facts['python']}, {facts['machine']})")
 
 
+app.command()(up)
 app.command()(demo)
 app.command()(verify)
 app.command()(replay)

@@ -1,0 +1,220 @@
+"""`interlace up`: a developer chain with the economy's contracts and an explorer, until Ctrl-C.
+
+Invariant: everything that was started is stopped, in reverse order, however the command ends; an address that cannot be
+taken stops the command before anything is announced.
+What it does not do: it keeps nothing; the chain's state ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_module
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from interlace.errors import ChainError, InterlaceError, ServiceError, UsageError
+
+from . import output
+
+if TYPE_CHECKING:
+    from interlace.chain import Chain, Deployment
+    from interlace.explorer.run import Explorer
+
+EXPLORER_PORT = 8600
+ECONOMY_FORKS = ("cancun", "prague", "osaka", "bpo1", "bpo2", "bpo3", "bpo4", "bpo5")
+"""Forks with the instructions that the economy's contracts need (transient storage came with cancun)."""
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def up(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of JSON-RPC; 0 takes a free one.")] = 8545,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    explorer_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the explorer; 8600 or a free one by default.")
+    ] = None,
+    explorer: Annotated[bool, typer.Option("--explorer/--no-explorer", help="Serve the explorer.")] = True,
+    block_time: Annotated[
+        float | None, typer.Option(min=0.001, max=3600, help="Seconds between blocks; without it one per transaction.")
+    ] = None,
+    fork: Annotated[str, typer.Option(help="Ethereum's rules up to this fork.")] = "osaka",
+    accounts: Annotated[int, typer.Option(min=1, max=1000, help="How many funded accounts.")] = 10,
+    mnemonic: Annotated[
+        str | None, typer.Option(help="Phrase of the accounts; by default the developers'.")
+    ] = None,
+    genesis: Annotated[Path | None, typer.Option(help="A genesis file of your own (geth's format).")] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Host name under which others may address the node; may be repeated.")
+    ] = None,
+    config_out: Annotated[Path | None, typer.Option(help="Write addresses, accounts and keys as JSON.")] = None,
+    log_format: Annotated[str, typer.Option(help="Log lines as text or json.")] = "text",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No banner.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print addresses, accounts and keys as JSON.")
+    ] = False,
+) -> int:
+    """Start a developer chain: funded accounts, the economy's contracts, JSON-RPC over HTTP and WebSocket, an explorer.
+
+    It is for development: state is in memory, the keys are public. Ctrl-C stops it.
+
+    Example: interlace up --port 8545 --block-time 2
+    """
+    from interlace.chain import DEV_MNEMONIC, Chain
+
+    phrase = DEV_MNEMONIC if mnemonic is None else mnemonic
+    economy = genesis is None and fork.lower() in ECONOMY_FORKS
+    chain = Chain(
+        genesis,
+        fork=fork,
+        mnemonic=phrase,
+        accounts=accounts,
+        host=host,
+        port=port,
+        block_time_ms=None if block_time is None else max(1, round(block_time * 1000)),
+        deployments=_deployments(phrase) if economy else (),
+        allowed_hosts=tuple(allow_host or ()),
+        log_format=_log_format(log_format),
+    )
+    with contextlib.ExitStack() as running:
+        running.callback(chain.stop)
+        with _port_hint("--port 0 takes a free one"):
+            chain.start()
+        page = running.enter_context(_explorer(chain, host, explorer_port, port)) if explorer else None
+        facts = _facts(chain, page, phrase, fork)
+        if config_out is not None:
+            _write(config_out, facts)
+        if json:
+            output.emit_json(facts)
+        if not quiet:
+            _banner(facts, host)
+        _until_signal()
+        if not quiet:
+            output.talk("stopping")
+    return 0
+
+
+def _deployments(phrase: str) -> list[Deployment]:
+    """The economy, governed and validated by the last accounts of the phrase."""
+    import dataclasses
+
+    from interlace.chain import Account
+    from interlace.contracts import EconomyConfig
+    from interlace.sdk.network import economy_deployments
+
+    people = [account.address for account in Account.list_from_mnemonic(10, phrase)]
+    config = dataclasses.replace(
+        EconomyConfig.development(), governor=people[9], treasury=people[8], validators=tuple(people[5:8])
+    )
+    return economy_deployments(config)
+
+
+def _explorer(chain: Chain, host: str, wanted: int | None, rpc_port: int) -> Explorer:
+    """Start the explorer where it was asked for; by default at its usual port, or a free one if that is taken."""
+    from interlace.explorer.economy import Economy
+    from interlace.explorer.names import names
+    from interlace.explorer.run import Explorer
+
+    economy = Economy(chain.client)
+    if wanted is not None or rpc_port == 0:
+        return Explorer(chain.url, economy.facts, names, host=host, port=wanted or 0)
+    try:
+        return Explorer(chain.url, economy.facts, names, host=host, port=EXPLORER_PORT)
+    except ServiceError:
+        return Explorer(chain.url, economy.facts, names, host=host, port=0)
+
+
+def _facts(chain: Chain, page: Explorer | None, phrase: str, fork: str) -> dict[str, object]:
+    from interlace.contracts import ADDRESSES
+
+    contracts = {name: at for name, at in ADDRESSES.items() if chain.client.code(at)}
+    return {
+        "rpc_url": chain.url,
+        "ws_url": chain.ws_url,
+        "explorer_url": page.url if page else None,
+        "chain_id": chain.chain_id,
+        "fork": fork,
+        "mnemonic": phrase,
+        "accounts": [
+            {
+                "address": account.address,
+                "private_key": "0x" + account.key.hex(),
+                "balance_wei": str(chain.client.balance(account.address)),
+            }
+            for account in chain.accounts
+        ],
+        "contracts": contracts,
+    }
+
+
+def _banner(facts: dict[str, object], host: str) -> None:
+    """Tell the person at the terminal where everything is."""
+    rows = facts["accounts"]
+    assert isinstance(rows, list)
+    lines = ["", "Accounts (public keys of development: never fund them elsewhere)", ""]
+    for index, row in enumerate(rows):
+        native = int(row["balance_wei"]) // 10**18
+        lines.append(f"  ({index}) {row['address']}  {native:>6,} native  {row['private_key']}")
+    lines += ["", f"  phrase  {facts['mnemonic']}", ""]
+    contracts = facts["contracts"]
+    assert isinstance(contracts, dict)
+    if contracts:
+        lines += ["Contracts of the economy", ""]
+        lines += [f"  {name:<13} {address}" for name, address in contracts.items()]
+        lines.append("")
+    lines += [f"Chain id   {facts['chain_id']} ({facts['fork']} rules)", f"JSON-RPC   {facts['rpc_url']}"]
+    lines.append(f"WebSocket  {facts['ws_url']}")
+    if facts["explorer_url"]:
+        lines.append(f"Explorer   {facts['explorer_url']}")
+    if host not in _LOOPBACK:
+        lines += ["", f"warning: {host} can be reached from other machines, and these keys are public"]
+    lines += ["", "Ctrl-C stops it."]
+    output.talk("\n".join(lines))
+
+
+def _write(path: Path, facts: dict[str, object]) -> None:
+    """Write the facts for the owner alone; the file appears whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json_module.dump(facts, file, indent=2)
+        part.replace(path)
+    except OSError as error:
+        raise UsageError("cli.file", f"{path}: {error.strerror}", hint="choose another file") from error
+
+
+def _until_signal() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    stop = threading.Event()
+    before = {kind: signal.signal(kind, lambda *_: stop.set()) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        # A wait with a limit lets the interpreter run the handler on every platform.
+        while not stop.wait(0.5):
+            pass
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _log_format(text: str) -> Literal["text", "json"]:
+    if text == "text":
+        return "text"
+    if text == "json":
+        return "json"
+    raise typer.BadParameter(f"{text!r} is neither text nor json")
+
+
+@contextlib.contextmanager
+def _port_hint(hint: str) -> Iterator[None]:
+    """Say what to do about a port that is taken."""
+    try:
+        yield
+    except ChainError as error:
+        if error.code != "chain.port-in-use":
+            raise
+        raise InterlaceError(error.code, error.message, hint=hint) from None
