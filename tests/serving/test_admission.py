@@ -12,6 +12,7 @@ import pytest
 
 from interlace.chain import Account, Contract
 from interlace.errors import InterlaceError, ServiceError
+from interlace.models import Program
 from interlace.records import Domain, sign, to_base64
 from interlace.serving import Limits, Service, ServiceServer
 from interlace.serving.wire import Call
@@ -19,7 +20,8 @@ from tests.contracts.evm import test_artifact
 from tests.proofs import sample
 
 OTHER = "0x00000000000000000000000000000000000000AA"
-COST = 240 * 7
+UNITS = Program.from_bytes(sample.PROGRAM).units
+COST = UNITS * 7
 
 
 def post(server: ServiceServer, body: object, path: str = "/v1/tensor") -> tuple[int, str, dict]:
@@ -134,7 +136,7 @@ def test_the_same_call_at_the_same_moment_runs_once(world) -> None:
 
     answers = asyncio.run(all_at_once())
     assert all(answer == answers[0] for answer in answers)
-    assert "interlace_units_total 240\n" in service.metrics_text()
+    assert f"interlace_units_total {UNITS}\n" in service.metrics_text()
 
 
 def test_escrow_covers_everything_admitted_and_unsettled(world) -> None:

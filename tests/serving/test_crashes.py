@@ -15,12 +15,14 @@ import pytest
 
 from interlace.chain import Account, Client
 from interlace.errors import ServiceError
+from interlace.models import Program
 from interlace.serving import Journal, Ledger, Settler
 from interlace.serving.journal import State
 from tests.proofs import sample
 
 ROOT = Path(__file__).resolve().parents[2]
-COST = 240 * 7
+UNITS = Program.from_bytes(sample.PROGRAM).units
+COST = UNITS * 7
 
 
 class Process:
@@ -129,7 +131,8 @@ def test_a_settler_killed_before_release_releases_once(world) -> None:
     progress = with_window.run_once()
     assert (progress.opened, progress.released, progress.waiting) == (3, 0, 3)
     with_window._journal.close()
-    world.client.increase_time(61)
+    # Counted from the newest block, which may be ahead of the clock.
+    world.client.increase_time(world.ledger.now() - int(time.time()) + 61)
     told = {"rpc": world.chain.url, "journal": str(journal), "node": world.node.address, "stop_at": "released"}
     process = Process(world, "tests.serving.settler_process", json.dumps(told), SETTLER_KEY=world.node.key.hex())
     while process.line() != "released":

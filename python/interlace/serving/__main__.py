@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import threading
 
@@ -65,6 +66,10 @@ def _run(config: ServiceConfig) -> None:
             settler = Settler(Journal(config.journal, "settler"), ledger, config.node, config.settle.account)
             settling = threading.Thread(target=settler.run, args=(stop, config.settle.every_s), name="settler")
             settling.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn takes these over while it serves; this is for the moments before and after, and its way to end
+            # the process by the signal it was stopped with.
+            signal.signal(number, lambda *_: server.request_stop())
         threading.Thread(target=_announce, args=(server, config), daemon=True).start()
         server.run()
     finally:

@@ -50,6 +50,15 @@ class Admission:
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
         # One entry for each payer that ever paid: bounded by the journal, not by who sends requests.
         self._last: dict[str, int] = journal.last_nonces().result()
+        self._ahead = max(0.0, ledger.now() - clock())
+
+    def now(self) -> int:
+        """Return the time that deadlines are compared with: ours, or the chain's where that is ahead.
+
+        The contract compares with the time of its block. A developer chain that mines many blocks within a second runs
+        ahead of the clock, since every block is later than the one before.
+        """
+        return int(self._clock() + self._ahead)
 
     def last_nonce(self, payer: str) -> int:
         """Return the last nonce admitted for `payer`, 0 if none."""
@@ -87,7 +96,7 @@ class Admission:
         ServiceError
             ``voucher.expired``, ``voucher.deadline-too-far``, ``voucher.max-cost``, ``voucher.nonce``.
         """
-        now, offer = int(self._clock()), self._offer
+        now, offer = self.now(), self._offer
         if voucher.deadline < now:
             raise ServiceError("voucher.expired", f"deadline {voucher.deadline} < now {now}", hint="sign a new voucher")
         if voucher.deadline > now + offer.max_deadline_s:
@@ -202,8 +211,9 @@ class Admission:
             return known
         at, before = self._clock(), frozenset(known.owed) if known is not None else frozenset()
         # The journal before the chain: what settles in between is then counted twice, never not at all.
-        owed = await asyncio.wrap_future(self._journal.open_amounts(payer, int(at)))
+        owed = await asyncio.wrap_future(self._journal.open_amounts(payer, self.now()))
         chain = await asyncio.to_thread(self._ledger.payer, payer)
+        self._ahead = max(0.0, await asyncio.to_thread(self._ledger.now) - self._clock())
         # What was admitted while we waited is in neither answer: take it over from the state it was noted in.
         current = self._payers.get(payer)
         noted = {d: amount for d, amount in current.owed.items() if d not in before} if current is not None else {}

@@ -210,6 +210,7 @@ async def _offer(service: Service, request: Request) -> Response:
     payer = request.query_params.get("payer")
     if payer is not None:
         offer["next_nonce"] = str(service.next_nonce(codec.address(payer, "payer")))
+        offer["now"] = str(service.now())
     return JSONResponse(offer)
 
 

@@ -35,6 +35,8 @@ from interlace.serving.wire import Answer, Call, Offer
 
 MAX_ANSWER_BYTES: Final = 64 << 20
 """A larger answer is not read."""
+_STALE: Final = frozenset({"voucher.expired", "voucher.deadline-too-far", "voucher.nonce", "voucher.price"})
+"""Refusals that fresh terms may cure: the clock ran on, or another process of the same payer took the nonce."""
 DEADLINE_S: Final = 60
 """How far ahead a voucher's deadline is set, if the offer allows it."""
 
@@ -118,6 +120,7 @@ class ServiceClient:
         self._order = threading.Lock()
         self._sent: dict[int, Reservation] = {}
         self._next = 1
+        self._ahead = 0
         self.offer = self.refresh()
 
     # ---- the offer ---------------------------------------------------------------------------------------------------
@@ -139,10 +142,14 @@ class ServiceClient:
         members = dict(body) if isinstance(body, dict) else {}
         try:
             next_nonce = codec.uint(codec.from_decimal(members.pop("next_nonce", None), "next_nonce"), 64, "next_nonce")
+            now = codec.uint(codec.from_decimal(members.pop("now", None), "now"), 64, "now")
             offer = Offer.from_json(members)
         except RecordError as error:
             raise ServiceError("service.bad-answer", f"the offer of {self.url}: {error.message}") from None
         self._check(offer)
+        # A chain may run ahead of the clock; the deadline is compared with its time.
+        chain_now = self._ledger.now() if self._ledger is not None else now
+        self._ahead = max(0, chain_now - int(self._clock()))
         # A service cannot make us reuse a nonce that we know to be taken.
         self._next = max(self._next, next_nonce)
         for nonce in [nonce for nonce in self._sent if nonce < next_nonce]:
@@ -198,10 +205,7 @@ class ServiceClient:
         VerificationError
             ``verify.*`` when the answer does not hold; its receipt is stored as evidence.
         """
-        with self._order:
-            call = self._sign([self._encode(value)])[0]
-            answer = self._answer(self._request("POST", "/v1/tensor", call.to_json()))
-            return self._accept([call], [answer])[0]
+        return self._buy([self._encode(value)])[0]
 
     def ask_many(self, values: Sequence[npt.NDArray[np.generic] | bytes]) -> list[Reply]:
         """Ask many questions, in batches; the whole is within the budget or nothing is signed.
@@ -209,23 +213,50 @@ class ServiceClient:
         Raises
         ------
         InterlaceError
-            As `ask`, for the first question that fails; its `data` has the replies before it, all paid and stored.
+            As `ask`, for the first question that fails; a refusal's `data` has the replies, all paid and stored.
         """
-        inputs = [self._encode(value) for value in values]
-        replies: list[Reply] = []
+        return self._buy([self._encode(value) for value in values])
+
+    def _buy(self, inputs: Sequence[bytes]) -> list[Reply]:
+        """Buy answers in batches; a refusal for stale terms is followed by fresh ones, once."""
+        replies: dict[int, Reply] = {}
+        stale = False
         with self._order:
-            room = self.budget.reserve(self.offer.cost * len(inputs)) if inputs else None
-            if room is not None:
-                room.release()
-            for start in range(0, len(inputs), self.offer.max_batch):
-                calls = self._sign(inputs[start : start + self.offer.max_batch])
-                body = self._request("POST", "/v1/tensor/batch", {"calls": [call.to_json() for call in calls]})
-                answers, refusal = self._answers(body, len(calls))
-                replies += self._accept(calls[: len(answers)], answers)
-                if refusal is not None:
-                    refusal.data = replies
-                    raise refusal
-        return replies
+            if len(inputs) > 1:
+                # All or nothing: what the whole costs must be there before the first voucher is signed.
+                self.budget.reserve(self.offer.cost * len(inputs), calls=len(inputs)).release()
+            while len(replies) < len(inputs):
+                part = [index for index in range(len(inputs)) if index not in replies][: self.offer.max_batch]
+                calls = self._sign([inputs[index] for index in part])
+                answers = self._exchange(calls)
+                good = [k for k, answer in enumerate(answers) if isinstance(answer, Answer)]
+                bought = self._accept([calls[k] for k in good], [a for a in answers if isinstance(a, Answer)])
+                replies |= dict(zip([part[k] for k in good], bought, strict=True))
+                refusals = [answer for answer in answers if isinstance(answer, ServiceError)]
+                if refusals and (stale or any(refusal.code not in _STALE for refusal in refusals)):
+                    refusals[0].data = [replies[index] for index in sorted(replies)]
+                    raise refusals[0]
+                if refusals:
+                    stale, self.offer = True, self._fetch()
+        return [replies[index] for index in range(len(inputs))]
+
+    def _exchange(self, calls: Sequence[Call]) -> list[Answer | ServiceError]:
+        """Send calls; return an answer or a refusal for each."""
+        if len(calls) > 1:
+            body = self._request("POST", "/v1/tensor/batch", {"calls": [call.to_json() for call in calls]})
+            listed = body.get("answers") if isinstance(body, dict) else None
+            if not isinstance(listed, list) or len(listed) != len(calls):
+                raise ServiceError("service.bad-answer", f"{self.url} does not answer each of {len(calls)} calls")
+            return [
+                _refusal(item, 400) if isinstance(item, dict) and "error" in item else self._answer(item)
+                for item in listed
+            ]
+        try:
+            return [self._answer(self._request("POST", "/v1/tensor", calls[0].to_json()))]
+        except ServiceError as error:
+            if error.code in _STALE:
+                return [error]
+            raise
 
     def _encode(self, value: npt.NDArray[np.generic] | bytes) -> bytes:
         """Return tensor bytes of the type that the offer takes."""
@@ -258,7 +289,7 @@ class ServiceClient:
             if nonce in self._sent:
                 self._sent[nonce].release()
             self._sent[nonce] = reservation
-        deadline = int(self._clock()) + min(DEADLINE_S, offer.max_deadline_s)
+        deadline = int(self._clock()) + self._ahead + min(DEADLINE_S, offer.max_deadline_s)
         calls = []
         for nonce, data in zip(nonces, inputs, strict=True):
             salt = os.urandom(32)
@@ -284,18 +315,6 @@ class ServiceClient:
         except RecordError as error:
             raise ServiceError("service.bad-answer", f"{self.url}: {error.message}") from None
 
-    def _answers(self, body: object, count: int) -> tuple[list[Answer], ServiceError | None]:
-        """Return the answers before the first refusal, and the refusal."""
-        listed = body.get("answers") if isinstance(body, dict) else None
-        if not isinstance(listed, list) or len(listed) != count:
-            raise ServiceError("service.bad-answer", f"{self.url} does not answer {count} calls with {count} answers")
-        answers: list[Answer] = []
-        for item in listed:
-            if isinstance(item, dict) and "error" in item:
-                return answers, _refusal(item, 400)
-            answers.append(self._answer(item))
-        return answers, None
-
     def _accept(self, calls: Sequence[Call], answers: Sequence[Answer]) -> list[Reply]:
         """Charge, store and verify answers; a bad one raises after all are stored."""
         files = [answer.to_file(call, self.offer.domain) for call, answer in zip(calls, answers, strict=True)]
@@ -303,7 +322,7 @@ class ServiceClient:
             reservation = self._sent.pop(file.voucher.nonce)
             # What an answer states as its cost is not believed beyond what was signed.
             reservation.spend(min(file.receipt.cost, file.voucher.max_cost))
-            self._next = file.voucher.nonce + 1
+            self._next = max(self._next, file.voucher.nonce + 1)
             if self._store is not None:
                 self._store.mkdir(parents=True, exist_ok=True)
                 digest = file.voucher.digest(file.domain)

@@ -204,7 +204,7 @@ class Service:
             claim_hash=claim.hash(),
             units=offer.units,
             cost=offer.units * voucher.unit_price,
-            served_at=min(int(self.clock()), voucher.deadline),
+            served_at=min(self._admission.now(), voucher.deadline),
         )
         signature = sign(receipt, offer.domain, self._key)
         return Served(voucher, call.voucher_signature, claim, receipt, signature, output)
@@ -259,6 +259,10 @@ class Service:
     def next_nonce(self, payer: str) -> int:
         """Return the lowest nonce that a new voucher of `payer` can have here."""
         return self._admission.last_nonce(payer) + 1
+
+    def now(self) -> int:
+        """Return the time that deadlines are compared with, unix seconds."""
+        return self._admission.now()
 
     def metrics_text(self) -> str:
         """Return all metrics in Prometheus text format."""
