@@ -107,14 +107,19 @@ class ServiceServer:
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    hint = "choose another host or port"
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-        # With its protocol named asyncio sets TCP_NODELAY; without, every answer waits 40 ms for an acknowledgement.
-        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except ValueError as error:
+        raise ServiceError("service.bind", str(error), hint=hint) from None
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    # With its protocol named asyncio sets TCP_NODELAY; without, every answer waits 40 ms for an acknowledgement.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((str(address), port))
         bound.listen(_BACKLOG)
-    except (OSError, OverflowError, ValueError) as error:
-        raise ServiceError("service.bind", f"{host}:{port}: {error}", hint="choose another host or port") from None
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise ServiceError("service.bind", f"{host}:{port}: {error}", hint=hint) from None
     return bound
