@@ -67,7 +67,14 @@ struct Inner {
     hashes: Vec<B256>,
     first_block: u64,
     /// Keys written by each version, for going back.
-    journal: Vec<(u64, Vec<(Address, Vec<U256>)>)>,
+    journal: Vec<Written>,
+}
+
+/// The keys that one version wrote.
+#[derive(Debug)]
+struct Written {
+    version: u64,
+    keys: Vec<(Address, Vec<U256>)>,
 }
 
 impl Inner {
@@ -99,16 +106,13 @@ impl Inner {
         }
         // Code is found by its hash, so that leftovers of a reverted version are harmless.
         self.codes.extend(changes.codes.iter().map(|(hash, code)| (*hash, code.clone())));
-        self.journal.push((version, touched));
+        self.journal.push(Written { version, keys: touched });
     }
 
     fn truncate(&mut self, version: u64) {
-        while let Some((written, _)) = self.journal.last() {
-            if *written <= version {
-                break;
-            }
-            let Some((_, touched)) = self.journal.pop() else { break };
-            for (address, slots) in touched {
+        while self.journal.last().is_some_and(|written| written.version > version) {
+            let Some(Written { keys, .. }) = self.journal.pop() else { break };
+            for (address, slots) in keys {
                 if self.accounts.get_mut(&address).is_some_and(|history| history.truncate(version)) {
                     self.accounts.remove(&address);
                 }

@@ -22,24 +22,24 @@ struct Handles {
 
 static HANDLES: OnceLock<Option<Handles>> = OnceLock::new();
 
-fn output(json: bool) -> Output {
+fn writer(json: bool) -> Output {
     let layer = fmt::layer().with_writer(std::io::stderr);
     if json { layer.json().boxed() } else { layer.boxed() }
 }
 
 /// `None` when the process has a subscriber that is not ours; then its owner decides.
 fn install() -> Option<Handles> {
-    let (out, output) = reload::Layer::new(output(false));
+    let (out, output) = reload::Layer::new(writer(false));
     let (filter, level) = reload::Layer::new(LevelFilter::OFF);
     tracing_subscriber::registry().with(out).with(filter).try_init().ok()?;
     Some(Handles { output, level: Box::new(move |to| level.reload(to).is_ok()) })
 }
 
-/// Sets format (`text` or `json`) and level (`off`, `error`, `warn`, `info`, `debug`, `trace`) for this process.
+/// Sets the form of the output (`text` or `json`) and level (`off`, `error`, `warn`, `info`, `debug`, `trace`) for this process.
 #[pyfunction]
-fn set_logging(py: Python<'_>, format: &str, level: &str) -> PyResult<()> {
+fn set_logging(py: Python<'_>, output: &str, level: &str) -> PyResult<()> {
     enter(py, || {
-        let json = match format {
+        let json = match output {
             "json" => true,
             "text" => false,
             other => {
@@ -54,7 +54,7 @@ fn set_logging(py: Python<'_>, format: &str, level: &str) -> PyResult<()> {
         })?;
         let Some(handles) = HANDLES.get_or_init(install) else { return Ok(()) };
         // Both can fail only if the subscriber is gone, which ends with the process.
-        let done = handles.output.reload(output(json)).is_ok() && (handles.level)(parsed);
+        let done = handles.output.reload(writer(json)).is_ok() && (handles.level)(parsed);
         if done { Ok(()) } else { Err(CoreError::new("chain.bad-config", "logging is gone")) }
     })
 }

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from interlace import _core
 from interlace.errors import ChainError
+
+Value: TypeAlias = Any
+"""A value of a Solidity type: int, str, bytes, bool, or a list or tuple of them."""
 
 _ERROR_STRING: Final = bytes.fromhex("08c379a0")
 _PANIC: Final = bytes.fromhex("4e487b71")
@@ -81,7 +84,7 @@ def parse_abi(abi: Sequence[dict[str, Any]]) -> list[Entry]:
         raise ChainError("chain.bad-abi", f"not a JSON ABI: {error}") from None
 
 
-def _prepare(kind: str, value: Any) -> Any:
+def _prepare(kind: str, value: Value) -> Value:
     """Accept hex text where the ABI wants bytes; everything else goes to eth-abi as it is."""
     if kind.endswith("]") and isinstance(value, list | tuple):
         inner = kind[: kind.rindex("[")]
@@ -91,10 +94,10 @@ def _prepare(kind: str, value: Any) -> Any:
     return value
 
 
-def encode_arguments(what: str, types: Sequence[str], args: Sequence[Any]) -> bytes:
+def encode_arguments(what: str, types: Sequence[str], args: Sequence[Value]) -> bytes:
     """Encode `args` as `types`; `what` names the function in the error."""
     # eth-abi takes a tenth of a second to import, and a chain without contracts never needs it.
-    from eth_abi import encode
+    from eth_abi.abi import encode
     from eth_abi.exceptions import EncodingError
 
     if len(types) != len(args):
@@ -105,9 +108,9 @@ def encode_arguments(what: str, types: Sequence[str], args: Sequence[Any]) -> by
         raise ChainError("chain.bad-arguments", f"{what}: {error}") from None
 
 
-def decode_values(what: str, types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+def decode_values(what: str, types: Sequence[str], data: bytes) -> tuple[Value, ...]:
     """Decode `data` as `types`; `what` names the function in the error."""
-    from eth_abi import decode
+    from eth_abi.abi import decode
     from eth_abi.exceptions import DecodingError
 
     try:

@@ -34,10 +34,8 @@ def checksum_address(address: bytes | str) -> str:
     ChainError
         ``chain.bad-address`` when it is not 20 bytes, or when mixed case does not match its checksum.
     """
-    if isinstance(address, bytes):
-        digits = address.hex()
-    else:
-        digits = address[2:] if address[:2] in ("0x", "0X") else address
+    text = address.hex() if isinstance(address, bytes) else address
+    digits = text[2:] if text[:2] in ("0x", "0X") else text
     lower = digits.lower()
     if len(lower) != 40 or any(c not in "0123456789abcdef" for c in lower):
         raise ChainError("chain.bad-address", f"{address!r} is not 20 bytes of hex")

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from interlace import _core
-from interlace.chain.abi import encode_arguments, parse_abi, revert_reason
+from interlace.chain.abi import Value, encode_arguments, parse_abi, revert_reason
 from interlace.chain.account import Account, checksum_address
 from interlace.chain.transport import HttpTransport, Transport
 from interlace.chain.types import Block, Json, Log, Receipt, to_bytes, to_int
@@ -288,7 +288,7 @@ class Client:
             if call.to is not None:
                 request["to"] = call.to
             requests.append(("eth_estimateGas", [request, "pending"]))
-        estimates = iter(self.batch(requests) if requests else ())
+        estimates = iter(self.batch(requests) if requests else [])
         limits = []
         for call in calls:
             if call.gas_limit is not None:
@@ -331,12 +331,23 @@ class Client:
 
     def _failure(self, account: Account, call: Call, receipt: Receipt) -> ChainError:
         what = f"transaction {receipt.transaction_hash} in block {receipt.block_number}"
+        # A receipt does not say why; the same call after the block before does, unless its own block changed the cause.
+        request: dict[str, Json] = {
+            "from": account.address,
+            "value": quantity(call.value_wei),
+            "data": f"0x{call.data.hex()}",
+        }
         if call.to is not None:
-            # A receipt does not say why; the same call on the block before does, unless its block changed the cause.
-            try:
-                self.call(call.to, call.data, account.address, max(receipt.block_number - 1, 0), call.value_wei)
-            except ChainError as error:
-                return ChainError("chain.reverted", f"{what}: {error.message}", data=error.data)
+            request["to"] = call.to
+        if call.gas_limit is not None:
+            request["gas"] = quantity(call.gas_limit)
+        try:
+            self.rpc("eth_call", request, quantity(max(receipt.block_number - 1, 0)))
+        except RpcError as error:
+            told = reverted(error, what)
+            if told is error:
+                return ChainError("chain.reverted", f"{what}: {error.rpc_message}")
+            return told
         return ChainError("chain.reverted", f"{what}: failed after {receipt.gas_used} gas")
 
     def deploy(
@@ -344,7 +355,7 @@ class Client:
         account: Account,
         bytecode: bytes | str,
         abi: Sequence[dict[str, Any]] | None = None,
-        args: Sequence[Any] = (),
+        args: Sequence[Value] = (),
         *,
         value_wei: int = 0,
         gas_limit: int | None = None,
@@ -398,7 +409,7 @@ class Client:
         """Close the connections."""
         self._transport.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         """Return the client."""
         return self
 

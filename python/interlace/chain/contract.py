@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interlace.chain.abi import Entry, decode_values, encode_arguments, parse_abi, revert_reason
+from interlace.chain.abi import Entry, Value, decode_values, encode_arguments, parse_abi, revert_reason
 from interlace.chain.account import Account, checksum_address
 from interlace.chain.client import Client
 from interlace.chain.types import Log, Receipt
@@ -22,7 +22,7 @@ class Event:
     """A decoded log."""
 
     name: str
-    args: dict[str, Any]
+    args: dict[str, Value]
     log: Log
 
 
@@ -51,7 +51,7 @@ class Contract:
         account: Account,
         bytecode: bytes | str,
         abi: Sequence[dict[str, Any]],
-        *args: Any,
+        *args: Value,
         value_wei: int = 0,
         gas_limit: int | None = None,
     ) -> Contract:
@@ -61,7 +61,7 @@ class Contract:
             raise ChainError("chain.rpc", f"receipt of {receipt.transaction_hash} names no contract")
         return cls(client, receipt.contract_address, abi)
 
-    def _function(self, name: str, args: Sequence[Any]) -> Entry:
+    def _function(self, name: str, args: Sequence[Value]) -> Entry:
         functions = [entry for entry in self._entries if entry.kind == "function"]
         named = [entry for entry in functions if name in (entry.name, entry.signature)]
         fitting = [entry for entry in named if len(entry.inputs) == len(args)]
@@ -73,12 +73,12 @@ class Contract:
         choices = ", ".join(entry.signature for entry in fitting or named)
         raise ChainError("chain.bad-arguments", f"{name} with {len(args)} arguments fits none or several of {choices}")
 
-    def encode(self, name: str, *args: Any) -> bytes:
+    def encode(self, name: str, *args: Value) -> bytes:
         """Return the calldata of a function; `name` may be a whole signature."""
         entry = self._function(name, args)
         return entry.digest[:4] + encode_arguments(entry.signature, entry.types, args)
 
-    def call(self, name: str, *args: Any, sender: str | None = None, block: int | str = "latest") -> Any:
+    def call(self, name: str, *args: Value, sender: str | None = None, block: int | str = "latest") -> Value:
         """Call a function without changing anything: its value, or a tuple of several."""
         entry = self._function(name, args)
         try:
@@ -90,7 +90,7 @@ class Contract:
         return values[0] if len(values) == 1 else values
 
     def send(
-        self, account: Account, name: str, *args: Any, value_wei: int = 0, gas_limit: int | None = None
+        self, account: Account, name: str, *args: Value, value_wei: int = 0, gas_limit: int | None = None
     ) -> Receipt:
         """Call a function in a transaction and wait for its receipt."""
         try:
@@ -132,13 +132,13 @@ class Contract:
         return f"Contract({self.address})"
 
 
-def _event_args(entry: Entry, log: Log) -> dict[str, Any]:
+def _event_args(entry: Entry, log: Log) -> dict[str, Value]:
     """Indexed parameters stand in the topics, dynamic ones there as their hash; the rest in the data."""
     indexed = [bool(parameter.get("indexed")) for parameter in entry.inputs]
     plain_types = [kind for kind, is_indexed in zip(entry.types, indexed, strict=True) if not is_indexed]
     plain = iter(decode_values(entry.signature, plain_types, log.data))
     topics = iter(log.topics[1:])
-    args: dict[str, Any] = {}
+    args: dict[str, Value] = {}
     for position, (parameter, kind, is_indexed) in enumerate(zip(entry.inputs, entry.types, indexed, strict=True)):
         name = str(parameter.get("name")) or str(position)
         if not is_indexed:

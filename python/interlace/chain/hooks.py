@@ -1,7 +1,8 @@
 """Functions that run after each block, in a thread of their own.
 
-Invariant: a hook sees blocks after their commit, in order, and never delays one. Blocks wait in the node's bounded queue
-(`QUEUE_BLOCKS`); when a hook is slower than the chain for longer than that, blocks are skipped and counted in `dropped`.
+Invariant: a hook sees blocks after their commit, in order, and never delays one. Blocks wait in the node's bounded
+queue (`QUEUE_BLOCKS`); when a hook is slower than the chain for longer than that, blocks are skipped and counted in
+`dropped`.
 What it does not do: a hook that raises is logged and called again for the next block; it cannot veto anything.
 """
 
@@ -66,7 +67,7 @@ class Hook:
                 continue
             try:
                 self._callback(block)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a user's function may raise anything, and the next block comes anyway
                 self.failures += 1
                 _log.exception("a hook failed at block %d", number)
 

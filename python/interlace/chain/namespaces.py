@@ -11,7 +11,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from interlace.errors import InterlaceError, RpcError
 
@@ -22,14 +22,14 @@ _APPLICATION: Final = -32000
 _log = logging.getLogger("interlace.chain.namespaces")
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> str:
     """Write what JSON lacks as Ethereum's JSON does: bytes as hex text."""
     if isinstance(value, bytes | bytearray):
         return f"0x{bytes(value).hex()}"
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def _failure(code: int, message: str, data: Any = None) -> tuple[bool, str]:
+def _failure(code: int, message: str, data: object = None) -> tuple[bool, str]:
     return False, json.dumps({"code": code, "message": message, "data": data}, default=str)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from interlace import _core
 from interlace.chain.account import DEV_MNEMONIC, Account
@@ -25,8 +25,7 @@ from interlace.errors import ChainError
 
 ETHER: Final = 10**18
 """Wei in one native token."""
-_LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
-_WILDCARD: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound here, only shown
+_WILDCARD: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Chain:
     Parameters
     ----------
     genesis
-        geth genesis document: a dict, JSON text, or a path to a file. Without it, one is made from the other parameters.
+        geth genesis document: a dict, JSON text or a path. Without it, one is made from the other parameters.
     chain_id, fork, mnemonic, accounts, balance_ether, deployments, gas_limit
         What that genesis holds: every fork up to `fork` active from the start, and `accounts` of `mnemonic` with
         `balance_ether` each. `gas_limit` is per block.
@@ -121,7 +120,7 @@ class Chain:
 
     # ---- life
 
-    def start(self) -> Chain:
+    def start(self) -> Self:
         """Start the node and return this chain.
 
         Raises
@@ -154,9 +153,9 @@ class Chain:
         if node is not None:
             node.stop()
 
-    def __enter__(self) -> Chain:
-        """Start the chain."""
-        return self.start()
+    def __enter__(self) -> Self:
+        """Start the chain unless it runs already."""
+        return self if self._node is not None else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
