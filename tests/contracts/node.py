@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from interlace.chain import Chain, Deployment
+from interlace.contracts import deployments
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def start(config: EconomyConfig) -> Iterator[str]:
     """Yield the URL of a fresh chain."""
-    from interlace.chain import Chain
-
-    with Chain(port=0, economy=config) as chain:
+    made = [Deployment(d["address"], bytes.fromhex(d["initcode"][2:])) for d in deployments(config)]
+    with Chain(port=0, deployments=made) as chain:
         yield chain.url

@@ -1,6 +1,6 @@
 """The world that the contract tests begin with, and the paid calls in it.
 
-Classes: 1 and 2 are data sets, 3 a model that derives from them (70 : 30), 4 a model without parents; 3 and 4 have programs.
+Classes: 1 and 2 are data sets, 3 a model that derives from them (70 : 30), 4 a model without parents; 3 and 4 run.
 Invariant: everything is signed and hashed by `interlace.records`, as a real node and a real payer do.
 What it does not do: it serves nothing; output hashes are made up, since no contract can tell.
 """

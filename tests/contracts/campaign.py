@@ -1,0 +1,354 @@
+"""Random sequences of operations on the economy, for the specification alone or beside the contracts.
+
+Each operation is drawn from what the specification's state makes possible, mostly valid and sometimes not. It is
+applied to the specification at once; what the contracts must answer, a result or the name of a refusal, is known first.
+Invariant: a seed gives the same sequence wherever it runs; `Economy.check` holds after every operation.
+What it does not do: it does not sign or encode anything until `calls` of an operation is asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from interlace.contracts import EconomyConfig, FeeShares
+from spec.economy import CREDIT, NATIVE, Economy, Leaf, Refused, Shares, Terms
+from tests.contracts.world import UNITS
+
+ACTORS = ("data", "model", "node1", "node2", "payer1", "payer2", "val1", "val2", "val3", "treasury")
+NODES, VALIDATORS = ACTORS[2:4], ACTORS[6:9]
+PAYERS = (*ACTORS[4:6], "eoa")
+NATIVE_WEI = 500 * 10**18
+SHARES = FeeShares(node=4_999, data=1_501, model=2_003, validators=497, holders=503, treasury=497)
+TERMS = Terms(window=50, vote=40, grace=200, withdrawal_delay=300, bond=10**15)
+LOCK_SECONDS = 30
+
+Call = tuple[str, str, tuple[Any, ...], int]
+"""Contract, function, arguments and native value; arguments name actors as `@data` and leaves as `#id`."""
+
+
+def config_for(addresses: dict[str, str]) -> EconomyConfig:
+    """Return the genesis that the specification's parameters stand for."""
+    return EconomyConfig(
+        governor=addresses["treasury"], treasury=addresses["treasury"], shares=SHARES,
+        validators=tuple(addresses[v] for v in VALIDATORS), threshold=2, window_seconds=TERMS.window,
+        vote_seconds=TERMS.vote, settlement_grace_seconds=TERMS.grace, stake_lock_seconds=LOCK_SECONDS,
+        withdrawal_delay_seconds=TERMS.withdrawal_delay, challenge_bond_wei=TERMS.bond,
+    )  # fmt: skip
+
+
+def base() -> Economy:
+    """Return the world of every sequence: funded actors, two data sets, two models, filled escrows, one staker."""
+    shares = Shares(*(getattr(SHARES, name) for name in Shares.__dataclass_fields__))
+    economy = Economy(list(VALIDATORS), 2, shares, TERMS, LOCK_SECONDS)
+    for actor in ACTORS:
+        economy.native.balance[actor] = NATIVE_WEI
+        economy.credit.deposit(actor, NATIVE_WEI)
+    for owner, parents, weights in (
+        ("data", [], []),
+        ("data", [], []),
+        ("model", [1, 2], [7_000, 3_000]),
+        ("model", [], []),
+    ):
+        economy.assets.create(owner, parents, weights)
+    for payer in PAYERS:
+        economy.settlement.deposit("payer1", payer, 10**20)
+    economy.check()
+    return economy
+
+
+@dataclass
+class Operation:
+    """One operation: who makes which calls, and what the last of them must answer."""
+
+    who: str
+    calls: list[Call]
+    error: str = ""
+    result: Any = None
+    leaves: tuple[Leaf, ...] = ()
+
+
+class Sequence:
+    """A random sequence; `segments` are run one after another, each at one time."""
+
+    def __init__(self, seed: int, start: int, world: Economy) -> None:
+        self.rng, self.now, self.world = random.Random(seed), start, copy.deepcopy(world)
+        self.nonce = self.batches = 0
+        self.served: list[Leaf] = []
+
+    def segments(self) -> Iterator[tuple[int, list[Operation]]]:
+        """Yield the whole sequence."""
+        for _ in range(self.rng.randint(2, 7)):
+            yield self.segment()
+
+    def segment(self) -> tuple[int, list[Operation]]:
+        """Move the clock and return its new time with the operations that happen then."""
+        step = self.rng.choice((1, 1, 2, 5, 20, 50)) if self.rng.random() < 0.95 else TERMS.withdrawal_delay
+        self.now += step
+        operations: list[Operation] = []
+        for _ in range(self.rng.randint(1, 8)):
+            operations += self.draw()
+            if len(operations) > 8:  # a segment is one transaction
+                break
+        return self.now, operations
+
+    def draw(self) -> list[Operation]:
+        """Draw an operation and apply it; mostly prefer one that makes another possible to one that cannot succeed."""
+        kinds = [
+            (8, self.open), (3, self.release), (3, self.challenge), (6, self.vote), (3, self.resolve), (7, self.mint),
+            (1, self.mint_many), (2, self.transfer), (1, self.use), (1, self.transfer_value), (3, self.settle),
+            (4, self.claim_token), (1, self.claim_unshared), (1, self.transfer_class), (2, self.expire),
+            (3, self.stake), (2, self.unstake), (3, self.claim_simple), (1, self.reward), (2, self.deposit),
+            (2, self.withdrawal), (1, self.credits),
+        ]  # fmt: skip
+        drawn = self.rng.choices([k for _, k in kinds], [w for w, _ in kinds])[0]
+        statuses = {e.status for e in self.world.settlement.entries.values()}
+        first = {
+            self.challenge: self.open if "pending" not in statuses else drawn,
+            self.vote: self.challenge if "challenged" not in statuses else drawn,
+            self.claim_token: self.mint if not self.world.assets.tokens else drawn,
+            self.unstake: self.stake if not any(h.stake for h in self.world.vault.holders.values()) else drawn,
+        }
+        return first.get(drawn, drawn)() if self.rng.random() < 0.95 else drawn()
+
+    # ---- helpers -------------------------------------------------------------------------------------
+
+    def one(self, who: str, call: Call, apply: Callable[[], Any], leaves: tuple[Leaf, ...] = ()) -> list[Operation]:
+        """Apply an operation to the specification and say what the contract must answer."""
+        operation = Operation(who, [call], leaves=leaves)
+        try:
+            operation.result = apply()
+        except Refused as refusal:
+            operation.error = refusal.error
+        self.world.check()
+        return [operation]
+
+    def actor(self) -> str:
+        return self.rng.choice(ACTORS)
+
+    def amount(self) -> int:
+        """Return dust as often as money; zero rarely."""
+        kind = self.rng.random()
+        if kind < 0.05:
+            return 0
+        return self.rng.randint(1, 20) if kind < 0.5 else self.rng.randint(1, 10 ** self.rng.randint(2, 19))
+
+    def either(self, likely: str) -> str:
+        """Return `likely`, now and then somebody else."""
+        return likely if self.rng.random() < 0.9 else self.actor()
+
+    def token(self) -> int:
+        return self.rng.randint(1, max(1, len(self.world.assets.tokens) + (self.rng.random() < 0.05)))
+
+    def leaf_in(self, status: str) -> str:
+        """Return a leaf in `status`, now and then any other."""
+        entries = self.world.settlement.entries
+        fit = [i for i, e in entries.items() if e.status == status or self.rng.random() < 0.05]
+        return self.rng.choice(fit) if fit else "none"
+
+    # ---- settlement ----------------------------------------------------------------------------------
+
+    def leaf(self, node: str) -> Leaf:
+        """Draw a served call; one in eight is not acceptable."""
+        rng, flaw = self.rng, self.rng.random()
+        old = [leaf for leaf in self.served if leaf.node == node]
+        if old and flaw < 0.02:
+            return rng.choice(old)
+        self.nonce += rng.choice((1, 1, 1, 200))
+        class_id = rng.choice((3, 3, 4))
+        price = rng.choice((0, 1, 3, 10**3, 10**9, 10**12, rng.randint(1, 10**13)))
+        deadline = self.now + (rng.randint(0, 30) if flaw > 0.06 else -TERMS.grace - rng.randint(0, 1))
+        served_at = min(self.now, deadline) + (flaw < 0.03)
+        leaf = Leaf(
+            leaf_id=f"{node}/{self.nonce}", payer=rng.choice(PAYERS), node=node, class_id=class_id,
+            units=UNITS[class_id], unit_price=price,
+            max_cost=UNITS[class_id] * price - (0.06 < flaw < 0.08 and price > 0),
+            assurance=int(rng.random() < 0.6), nonce=self.nonce, deadline=deadline, served_at=served_at,
+            proven=not 0.08 < flaw < 0.1,
+        )  # fmt: skip
+        self.served.append(leaf)
+        return leaf
+
+    def open(self) -> list[Operation]:
+        node = self.rng.choice(NODES)
+        leaves = [self.leaf(node) for _ in range(self.rng.randint(1, 3))]
+        self.batches += 1
+        commit: Call = ("Settlement", "commit", (f"@{node}", "#root", len(leaves)), 0)
+        call: Call = ("Settlement", "open", (self.batches, "#leaves", "#proofs"), 0)
+        (opened,) = self.one(node, call, lambda: self.world.settlement.open(self.now, leaves), tuple(leaves))
+        opened.calls.insert(0, commit)
+        return [opened]
+
+    def release(self) -> list[Operation]:
+        entries = self.world.settlement.entries
+        over = [i for i, e in entries.items() if e.status == "pending" and e.window_end <= self.now]
+        chosen = over[: self.rng.randint(1, 8)] if over and self.rng.random() < 0.9 else [self.leaf_in("pending")]
+        call: Call = ("Settlement", "release", ([f"#{i}" for i in chosen],), 0)
+        return self.one(self.actor(), call, lambda: self.world.settlement.release(self.now, chosen))
+
+    def challenge(self) -> list[Operation]:
+        who, leaf_id = self.actor(), self.leaf_in("pending")
+        call: Call = ("Settlement", "challenge", (f"#{leaf_id}",), 0)
+        return self.one(who, call, lambda: self.world.settlement.challenge(self.now, who, leaf_id))
+
+    def vote(self) -> list[Operation]:
+        who, leaf_id, uphold = (
+            self.either(self.rng.choice(VALIDATORS)),
+            self.leaf_in("challenged"),
+            self.rng.random() < 0.5,
+        )
+        call: Call = ("Settlement", "vote", (f"#{leaf_id}", uphold), 0)
+        return self.one(who, call, lambda: self.world.settlement.vote(self.now, who, leaf_id, uphold))
+
+    def resolve(self) -> list[Operation]:
+        leaf_id = self.leaf_in("challenged")
+        call: Call = ("Settlement", "resolve", (f"#{leaf_id}",), 0)
+        return self.one(self.actor(), call, lambda: self.world.settlement.resolve(self.now, leaf_id))
+
+    def deposit(self) -> list[Operation]:
+        who, payer, amount = self.actor(), self.rng.choice(PAYERS), self.amount()
+        call: Call = ("Settlement", "depositFor", (f"@{payer}", amount), 0)
+        return self.one(who, call, lambda: self.world.settlement.deposit(who, payer, amount))
+
+    def withdrawal(self) -> list[Operation]:
+        who = self.rng.choice(PAYERS[:2])
+        if self.rng.random() < 0.5:
+            call: Call = ("Settlement", "withdraw", (f"@{who}",), 0)
+            return self.one(who, call, lambda: self.world.settlement.withdraw(self.now, who))
+        amount = self.rng.choice((self.amount(), self.world.settlement.escrow[who]))
+        call = ("Settlement", "requestWithdrawal", (amount,), 0)
+        return self.one(who, call, lambda: self.world.settlement.request_withdrawal(self.now, who, amount))
+
+    # ---- assets --------------------------------------------------------------------------------------
+
+    def mint(self, class_id: int = 0, expire_at: int = -1) -> list[Operation]:
+        rng, assets = self.rng, self.world.assets
+        class_id = class_id or rng.randint(1, len(assets.classes) + (rng.random() < 0.02))
+        owner = assets.classes[class_id].owner if class_id in assets.classes else "data"
+        who, to = self.either(owner), self.actor()
+        share, value = (
+            rng.choice((0, 1, 1, 3, 7, 1_000, (1 << 32) - 1)) + (rng.random() < 0.01) * (1 << 32),
+            rng.randint(0, 50),
+        )
+        if expire_at < 0:
+            expire_at = rng.choice((0, 0, self.now + rng.randint(-1, 60)))
+        call: Call = ("Assets", "mint", (class_id, f"@{to}", value, share, expire_at), 0)
+        return self.one(who, call, lambda: assets.mint(self.now, who, class_id, to, value, share, expire_at))
+
+    def mint_many(self) -> list[Operation]:
+        """Mint more tokens than one call can expire, some at the same second."""
+        class_id = self.rng.choice((1, 2, 3, 3, 4, 4, 4))
+        return [op for i in range(18) for op in self.mint(class_id, self.now + 1 + i // 3)]
+
+    def expire(self) -> list[Operation]:
+        class_id, limit = self.rng.randint(1, 4), self.rng.randint(0, 4)
+        call: Call = ("Assets", "expire", (class_id, limit), 0)
+        return self.one(self.actor(), call, lambda: int(self.world.assets.work(self.now, class_id, limit)))
+
+    def transfer(self) -> list[Operation]:
+        token_id, to = self.token(), self.actor()
+        who = self.either(self.owner_of(token_id))
+        call: Call = ("Assets", "transferToken", (token_id, f"@{to}"), 0)
+        return self.one(who, call, lambda: self.world.assets.transfer(who, token_id, to))
+
+    def owner_of(self, token_id: int) -> str:
+        tokens = self.world.assets.tokens
+        return tokens[token_id].owner if token_id in tokens else "data"
+
+    def use(self) -> list[Operation]:
+        token_id, amount = self.token(), self.rng.randint(0, 30)
+        who = self.either(self.owner_of(token_id))
+        call: Call = ("Assets", "recordUsage", (token_id, bytes(32), amount), 0)
+        return self.one(who, call, lambda: self.world.assets.use(self.now, who, token_id, amount))
+
+    def transfer_value(self) -> list[Operation]:
+        source, target, value = self.token(), self.token(), self.rng.randint(0, 30)
+        who = self.either(self.owner_of(source))
+        call: Call = ("Assets", "transferValue", (source, target, value), 0)
+        return self.one(who, call, lambda: self.world.assets.transfer_value(self.now, who, source, target, value))
+
+    def settle(self) -> list[Operation]:
+        who, class_id, amount = self.actor(), self.rng.randint(1, 4), self.amount()
+        asset = self.rng.choice((NATIVE, CREDIT))
+        amount = min(amount, 10**18)
+        apply = lambda: self.world.assets.settle(self.now, who, class_id, asset, amount)  # noqa: E731
+        if asset == NATIVE:
+            return self.one(who, ("Assets", "settleRevenueETH", (class_id,), amount), apply)
+        return self.one(who, ("Assets", "settleRevenueERC20", (class_id, "@credit", amount), 0), apply)
+
+    def claim_token(self) -> list[Operation]:
+        token_id, asset = self.token(), self.rng.choice((NATIVE, CREDIT, CREDIT))
+        who = self.either(self.owner_of(token_id))
+        call: Call = ("Assets", "claim", (token_id, f"@{asset}", f"@{who}"), 0)
+        return self.one(who, call, lambda: self.world.assets.claim(self.now, who, token_id, asset))
+
+    def claim_unshared(self) -> list[Operation]:
+        class_id, asset = self.rng.randint(1, 4), CREDIT
+        who = self.either(self.world.assets.classes[class_id].owner)
+        call: Call = ("Assets", "claimUnshared", (class_id, f"@{asset}", f"@{who}"), 0)
+        return self.one(who, call, lambda: self.world.assets.claim_unshared(self.now, who, class_id, asset))
+
+    def transfer_class(self) -> list[Operation]:
+        # Classes 3 and 4 keep their owner, so that the sequence keeps meaning something.
+        class_id, to = self.rng.randint(1, 2), self.actor()
+        who = self.either(self.world.assets.classes[class_id].owner)
+        call: Call = ("Assets", "transferClass", (class_id, f"@{to}"), 0)
+        return self.one(who, call, lambda: self.world.assets.transfer_class(who, class_id, to))
+
+    # ---- stake, rewards, credit ----------------------------------------------------------------------
+
+    def stake(self) -> list[Operation]:
+        who, amount = self.actor(), min(self.amount(), 10**18)
+
+        def apply() -> None:
+            self.world.vault.stake(self.now, who, amount)
+            self.world.native.move(who, "vault", amount)
+
+        return self.one(who, ("StakingVault", "stake", (), amount), apply)
+
+    def unstake(self) -> list[Operation]:
+        stakers = [who for who, h in self.world.vault.holders.items() if h.stake] or ["data"]
+        who = self.rng.choice(stakers)
+        stake = self.world.vault.holders[who].stake
+        amount = self.rng.choice((stake, stake // 2 + 1, stake + 1))
+
+        def apply() -> None:
+            self.world.vault.unstake(self.now, who, amount)
+            self.world.native.move("vault", who, amount)
+
+        return self.one(who, ("StakingVault", "unstake", (amount,), 0), apply)
+
+    def reward(self) -> list[Operation]:
+        who, amount = self.actor(), self.amount()
+        contract, target = self.rng.choice((("StakingVault", self.world.vault), ("Validators", self.world.validators)))
+        return self.one(who, (contract, "addReward", (amount,), 0), lambda: target.add_reward(who, amount))
+
+    def claim_simple(self) -> list[Operation]:
+        who = self.actor()
+        contract, target = self.rng.choice(
+            (
+                ("StakingVault", self.world.vault),
+                ("Validators", self.world.validators),
+                ("FeeRouter", self.world.router),
+            )
+        )
+        return self.one(who, (contract, "claim", (f"@{who}",), 0), lambda: target.claim(who))
+
+    def credits(self) -> list[Operation]:
+        who, amount = self.actor(), min(self.amount(), 10**18)
+        deposit = self.rng.random() < 0.5
+
+        def apply() -> None:
+            if deposit:
+                self.world.credit.deposit(who, amount)
+                self.world.native.balance[who] -= amount
+            else:
+                self.world.credit.withdraw(who, amount)
+                self.world.native.balance[who] += amount
+
+        if deposit:
+            return self.one(who, ("CreditToken", "deposit", (), amount), apply)
+        return self.one(who, ("CreditToken", "withdraw", (amount,), 0), apply)
