@@ -95,7 +95,7 @@ class Evidence:
                 said, complaints = process.communicate(timeout=TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                raise ServiceError("sdk.verifier", f"no verdict after {TIMEOUT_S} s") from None
+                raise ServiceError("service.verifier", f"no verdict after {TIMEOUT_S} s") from None
         try:
             document = json.loads(said)
             failures = [failure for entry in document["receipts"] for failure in entry["failures"]]
@@ -103,5 +103,5 @@ class Evidence:
             counts = int(document["passed"]), int(document["failed"])
         except (ValueError, KeyError, TypeError):
             words = complaints.decode(errors="replace").strip()
-            raise ServiceError("sdk.verifier", f"exit code {process.returncode}: {words[-300:]}") from None
+            raise ServiceError("service.verifier", f"exit code {process.returncode}: {words[-300:]}") from None
         return Outcome(process.pid, process.returncode, *counts, str(first["code"]), str(first["detail"]))

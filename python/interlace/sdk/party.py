@@ -19,7 +19,7 @@ from interlace.assets.content import content_root
 from interlace.assets.descriptor import Descriptor
 from interlace.assets.registry import WEIGHT_SUM, Parent
 from interlace.assets.table import Table, decode, encode, labelled, table
-from interlace.errors import AssetError
+from interlace.errors import AssetError, UsageError
 from interlace.models import Program, train_classifier
 from interlace.serving import Budget, ServiceClient
 
@@ -71,6 +71,7 @@ class Party:
         self.address = account.address
         self._purse = Purse(net, account)
         self._clients: dict[tuple[str, int], ServiceClient] = {}
+        self._service: Service | None = None
 
     # ---- making --------------------------------------------------------------------------------------
 
@@ -142,7 +143,7 @@ class Party:
         model.registered = self.net.registry.register_model(self.account, model.card, model.program, model.parents)
         return model
 
-    def serve(self, model: Model, price: str | Price, *, port: int = 0, folder: str | Path | None = None) -> Service:
+    def serve(self, model: Model, price: str | Price, *, port: int = 0) -> Service:
         """Start a paid service of a model as a process of its own; publish the model first if need be.
 
         Parameters
@@ -151,22 +152,25 @@ class Party:
             ``"0.002/call"`` or ``"0.000001/unit"``, in credits; a call never costs more than this says.
         port
             Where it listens on loopback; 0 takes a free port.
-        folder
-            Where its program, journal and log are kept; below the network's folder when absent.
 
         Raises
         ------
         BudgetError
             ``budget.bad-price``, ``budget.bad-amount``.
+        UsageError
+            ``sdk.serving`` when this party's service is running.
         ServiceError
             ``service.start`` with the service's own words.
         """
         unit_price = parse_price(price).unit_price(model.program.units)
+        if self._service is not None and self._service.running:
+            raise UsageError(
+                "sdk.serving", f"{self.name} serves {self._service.model.name} already", hint="stop it first"
+            )
         if model.registered is None:
             self.publish(model)
-        number = len(list(self.net.workdir.glob("service-*")))
-        place = Path(folder) if folder is not None else self.net.workdir / f"service-{number}"
-        return Service(self.net, self.account, model, unit_price, port=port, folder=place)
+        self._service = Service(self.net, self.account, model, unit_price, port=port)
+        return self._service
 
     # ---- buying --------------------------------------------------------------------------------------
 

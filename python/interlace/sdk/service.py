@@ -2,8 +2,10 @@
 
 Invariant: when the constructor returns, the service answers under `url`; after `stop` its process is gone, and every
 receipt it gave is in the journal, from which `settle` makes payments, also after the process died.
-What it does not do: it holds no payout key in the service; the process is given only the receipt key, through its
-environment, and settlement happens here.
+A node has one folder with one journal and one receipt key, whatever it serves, because the contract counts nonces and
+knows one key per node; so it has one service at a time, and a later one goes on where the journal ends.
+What it does not do: the service never holds the payout key; it is given only the receipt key, and settlement happens
+here. A node that loses its folder starts at nonces that may be used up.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
     from .items import Model
     from .network import Network
 
+_KEY_FILE = "receipt.key"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
-_KEY_VARIABLE = "INTERLACE_RECEIPT_KEY"
 
 
 class Service:
@@ -46,11 +48,9 @@ class Service:
         Its program, model card, configuration, journal and log.
     """
 
-    def __init__(
-        self, net: Network, node: Account, model: Model, unit_price: int, *, port: int = 0, folder: Path
-    ) -> None:
+    def __init__(self, net: Network, node: Account, model: Model, unit_price: int, *, port: int = 0) -> None:
         self.model = model
-        self.folder = folder
+        self.folder = net.workdir / "nodes" / node.address
         self.unit_price = unit_price
         self._net = net
         self._node = node
@@ -130,14 +130,13 @@ class Service:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.model.program.save(self.program_file)
         (self.folder / "card.json").write_bytes(self.model.card.to_json())
-        key = Account.create()
-        self._net.contract("Settlement").send(self._node, "setReceiptKey", key.address)
+        self._register_key()
         config = {
             "program": "program.ilp",
             "card": "card.json",
             "rpc": self._net.url,
             "node": self._node.address,
-            "receipt_key": {"key_env": _KEY_VARIABLE},
+            "receipt_key": {"key_file": _KEY_FILE},
             "unit_price": str(self.unit_price),
             "journal": "journal.sqlite",
             "name": self.model.name,
@@ -150,10 +149,22 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, _KEY_VARIABLE: key.key.hex()},
                 # A Ctrl-C at the terminal is for us; we stop the service ourselves and let it finish its calls.
                 start_new_session=True,
             )
+
+    def _register_key(self) -> None:
+        """See that the node has a receipt key in a file that only the owner reads, and that the chain knows it."""
+        place = self.folder / _KEY_FILE
+        if place.exists():
+            key = Account.from_key(place.read_text().strip())
+        else:
+            key = Account.create()
+            with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(key.key.hex())
+        settlement = self._net.contract("Settlement")
+        if settlement.call("receiptKeyOf", self._node.address).lower() != key.address.lower():
+            settlement.send(self._node, "setReceiptKey", key.address)
 
     def _wait(self) -> str:
         """Return the address that the process prints as its first line."""

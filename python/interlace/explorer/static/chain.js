@@ -60,7 +60,7 @@ export function when(hexSeconds) {
 
 export function ago(hexSeconds) {
   const seconds = Math.round(Date.now() / 1000 - Number(quantity(hexSeconds)));
-  if (seconds < 0) return "ahead of this clock";
+  if (seconds < 0) return `in ${-seconds} s`;
   if (seconds < 60) return `${seconds} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} d ago`;

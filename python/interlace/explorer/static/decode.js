@@ -19,8 +19,8 @@ export function account(address, book) {
   return name ? link("address", address, name) : link("address", address);
 }
 
-function word(type, hex) {
-  if (type === "address") return link("address", `0x${hex.slice(24)}`);
+function word(type, hex, book) {
+  if (type === "address") return account(`0x${hex.slice(24)}`, book);
   if (/^uint\d*$/.test(type)) return grouped(BigInt(`0x${hex}`));
   if (/^int\d*$/.test(type)) return BigInt.asIntN(256, BigInt(`0x${hex}`)).toString();
   if (type === "bool") return BigInt(`0x${hex}`) === 1n ? "true" : "false";
@@ -42,7 +42,7 @@ export function logFacts(log, book) {
   let offset = 0;
   const pairs = event.inputs.map((input) => {
     const hex = input.indexed ? log.topics[topic++].slice(2) : data.slice(offset, (offset += 64));
-    return [input.name, word(input.type, hex) ?? mono(`0x${hex}`)];
+    return [input.name, word(input.type, hex, book) ?? mono(`0x${hex}`)];
   });
   return { title: event.name, pairs };
 }

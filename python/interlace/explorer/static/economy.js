@@ -27,7 +27,7 @@ function lineage(classes, book) {
     const again = seen.has(asset.id);
     seen.add(asset.id);
     const below = again ? [] : classes.filter((other) => other.parents.some((parent) => parent.id === asset.id));
-    const share = bp === null ? null : pill(`${bp / 100} % to parent`, "warm");
+    const share = bp === null ? null : pill(`${bp / 100} % of its data part go up`, "warm");
     return el("li", {},
       pill(asset.kind, asset.kind === "model" ? "" : "warm"), " ", el("b", {}, asset.name), ` #${asset.id} `,
       "by ", account(asset.creator, book), " ", share,
