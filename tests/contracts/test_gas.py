@@ -1,0 +1,67 @@
+"""What settling costs; the table of docs/contracts.md, which must stay true.
+
+Invariant: a measured number is at most a tenth above the documented one, and not less than nine tenths of it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.contracts.world import World
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/contracts.md"
+ROW = re.compile(r"^\| (?P<what>[^|]+) \| (?P<gas>[\d,]+) \|$", re.MULTILINE)
+
+
+def documented() -> dict[str, int]:
+    """Return the numbers of the page."""
+    table = PAGE.read_text().split("## Gas")[1]
+    return {row["what"]: int(row["gas"].replace(",", "")) for row in ROW.finditer(table)}
+
+
+def measure(world: World, assurance: int, count: int) -> tuple[int, int]:
+    """Return the gas of open() and, for assurance 1, of release(), for one leaf of `count` in a call."""
+    calls = [world.serve(assurance=assurance, nonce=n) for n in range(1_000, 1_000 + count)]
+    opened = int(world.open(calls)["gasUsed"], 16)
+    if assurance == 0:
+        return opened // count, 0
+    end = world.evm.call("Settlement", "entryOf", calls[0].leaf_id)[1]
+    world.evm.next_at(end)
+    released = world.send(world.stranger, "Settlement", "release", [call.leaf_id for call in calls])
+    return opened // count, int(released["gasUsed"], 16) // count
+
+
+@pytest.fixture
+def warm(world: World) -> World:
+    """Let every part have earned before: a token in each class, a stake, one paid call."""
+    for class_id in (1, 2, 3):
+        world.mint(class_id, 1)
+    world.send(world.payer, "StakingVault", "stake", value=1)
+    world.open([world.serve(nonce=900)])
+    return world
+
+
+def test_gas_is_as_documented(warm: World) -> None:
+    measured = {}
+    for count in (1, 16, 64):
+        taken = warm.evm.snapshot()
+        measured[f"open, assurance 0, {count} in a call, for each leaf"], _ = measure(warm, 0, count)
+        warm.evm.revert(taken)
+    for count in (1, 64):
+        taken = warm.evm.snapshot()
+        opened, released = measure(warm, 1, count)
+        measured[f"open, assurance 1, {count} in a call, for each leaf"] = opened
+        measured[f"release, {count} in a call, for each leaf"] = released
+        warm.evm.revert(taken)
+    claim = warm.send(warm.node, "FeeRouter", "claim", warm.node.address)
+    measured["claim from the router"] = int(claim["gasUsed"], 16)
+    print("\n".join(f"| {what} | {gas:,} |" for what, gas in measured.items()))
+    page = documented()
+    assert page.keys() == measured.keys()
+    wrong = {what: (gas, page[what]) for what, gas in measured.items() if not 0.9 <= gas / page[what] <= 1.1}
+    assert not wrong, f"measured and documented: {wrong}"
