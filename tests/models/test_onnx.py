@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from skl2onnx import to_onnx
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 
 from interlace.errors import ProgramError
 from interlace.models import Quantised, quantise
@@ -94,6 +96,19 @@ def test_a_file_is_read(digits_cnn, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
     again = quantise(tmp_path / "m.onnx", images)
     assert again.program.input_shape == quantised.program.input_shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_an_export_of_skl2onnx_is_read_without_its_label_tail(zipmap: bool) -> None:
+    digits = load_digits()
+    fit = MLPClassifier((16,), random_state=0, tol=0.05).fit(digits.data[:1_300], digits.target[:1_300])
+    proto = to_onnx(fit, digits.data[:1].astype(np.float32), options={id(fit): {"zipmap": zipmap}})
+    exported = quantise(proto, digits.data[:1_300])
+    direct = quantise(fit, digits.data[:1_300])
+    # The export rounds weights to f32, so a score may differ in its last digits: the answers must not.
+    assert [node[0] for node in exported.program.core.nodes()] == ["matmul", "requantise", "matmul"]
+    agree = np.array(exported.predict(digits.data)) == np.array(direct.predict(digits.data))
+    assert agree.mean() > 0.995
 
 
 def node(op: str, *inputs: str, **attributes: object) -> list:

@@ -55,6 +55,17 @@ def test_every_path_gives_the_integers_of_the_specification(seed: int) -> None:
     assert (program.run_batch(batch)[1] == program.run(values)).all()
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_many_programs_on_every_path() -> None:
+    for seed in range(20_000):
+        program = random_program(seed, 12)
+        values = random_input(seed, program)
+        expected = spec.run(spec.decode(program.to_bytes()), [int(v) for v in values.ravel()])
+        for path in Program.paths():
+            assert program.run(values, path=path).ravel().tolist() == expected, seed
+
+
 @settings(max_examples=60, deadline=None)
 @given(SEEDS)
 def test_identity_and_cost_are_those_of_the_specification(seed: int) -> None:

@@ -34,6 +34,11 @@ fn graphs_are_refused_by_code() {
         ("program.limit", graph(1, &[4], &[])),
         ("program.operator", graph(1, &[4], &[&[12, 0, 0]])),
         ("program.operand", graph(1, &[4], &[&[7, 0, 1, 0, 127]])),
+        // All nodes are used, but the output needs the table first.
+        (
+            "program.order",
+            graph(1, &[4], &[RELU, TABLE, &[7, 0, 1, 1, 127], &[4, 0, 2, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 9]]),
+        ),
         ("program.order", graph(1, &[4], &[RELU, &[7, 0, 0, 1, 127]])),
         ("program.order", graph(1, &[4], &[TABLE, RELU, &[4, 0, 1, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 9], RELU_1])),
         ("program.shape", graph(1, &[4], &[&[9, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1]])),

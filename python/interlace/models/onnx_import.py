@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 MAX_ONNX_BYTES = 1 << 28
 _TAIL = {"Softmax", "LogSoftmax", "ArgMax"}
+# What exporters put behind the scores to look a label up.
+_AFTER_TAIL = {"ArrayFeatureExtractor", "Cast", "Reshape", "Squeeze", "ZipMap"}
 _SAME = {"Identity", "Dropout"}
 
 
@@ -157,21 +159,22 @@ def _read_node(reader: _Reader, node: NodeProto) -> None:
     if node.op_type == "Constant" and "value" in attributes:
         reader.constants[node.output[0]] = _constant(attributes["value"])
         return
-    if node.op_type in _TAIL:
+    tail = next((name for name in node.input if name in reader.tail), None)
+    if node.op_type in _TAIL or tail is not None:
         # A label or probabilities follow from the scores outside the program.
-        reader.values[node.output[0]] = _value(reader, node, 0)
-        reader.tail.add(node.output[0])
+        if tail is not None and node.op_type not in _TAIL | _AFTER_TAIL | _SAME:
+            raise _unsupported(node, "follows a Softmax or ArgMax, which is read only at the end")
+        value = _value(reader, node, 0) if tail is None else reader.values[tail]
+        reader.values |= dict.fromkeys(node.output, value)
+        reader.tail.update(node.output)
         return
-    if node.op_type in _SAME:
-        if node.input[0] in reader.tail:
-            reader.tail.add(node.output[0])
+    widened = node.op_type == "Cast" and attributes["to"] in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    if node.op_type in _SAME or widened:
         reader.values[node.output[0]] = _value(reader, node, 0)
         return
     read = _OPERATORS.get(node.op_type)
     if read is None or node.domain not in ("", "ai.onnx"):
         raise _unsupported(node, "is not read", hint=f"read are {', '.join(sorted([*_OPERATORS, *_TAIL, *_SAME]))}")
-    if any(name in reader.tail for name in node.input):
-        raise _unsupported(node, "follows a Softmax or ArgMax, which is read only at the end")
     reader.values[node.output[0]] = read(reader, node, attributes)
 
 
