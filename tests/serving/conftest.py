@@ -87,9 +87,7 @@ class World:
         self.close.append(client.close)
         return client
 
-    def call(
-        self, signer: Account, nonce: int = 1, *, input_: bytes = sample.INPUT, now: int | None = None, **changes
-    ) -> Call:
+    def call(self, signer: Account, nonce: int = 1, *, input_: bytes = sample.INPUT, **changes) -> Call:
         """Return a call that the service would admit, but for the members of the voucher that are changed."""
         salt = bytes(31) + bytes([nonce % 256])
         cost = self.program.units * PRICE
@@ -97,7 +95,7 @@ class World:
             "payer": signer.address, "node": self.node.address, "asset_class": self.asset_class,
             "program_id": self.program.id, "request_hash": hash_input(salt, input_), "unit_price": PRICE,
             "max_cost": cost, "token": ADDRESSES["CreditToken"], "assurance": 0, "nonce": nonce,
-            "deadline": (int(time.time()) if now is None else now) + 60,
+            "deadline": max(int(time.time()), self.ledger.now()) + 60,
         }  # fmt: skip
         voucher = Voucher(**{**terms, **changes})
         return Call(voucher, sign(voucher, self.domain, signer), salt, input_, self.domain)

@@ -17,6 +17,7 @@ from interlace.chain import Account, Client
 from interlace.errors import ServiceError
 from interlace.models import Program
 from interlace.serving import Journal, Ledger, Settler
+from interlace.serving.config import ServiceConfig
 from interlace.serving.journal import State
 from tests.proofs import sample
 
@@ -51,15 +52,13 @@ class Process:
 
 
 def config_file(world, **more) -> Path:
-    """Write a configuration of a service process; its key is in an encrypted keystore."""
+    """Write a configuration of a service process."""
     folder = world.folder
-    if not (folder / "hot.json").exists():
-        world.program.save(folder / "model.ilp")
-        (folder / "password").write_text("open sesame\n")
-        world.hot.save(folder / "hot.json", "open sesame")
+    world.program.save(folder / "model.ilp")
+    (folder / "hot.key").write_text(world.hot.key.hex())
     document = {
         "program": "model.ilp", "rpc": world.chain.url, "node": world.node.address, "name": "linear",
-        "receipt_key": {"keystore": "hot.json", "password_file": "password"}, "unit_price": "7",
+        "receipt_key": {"key_file": "hot.key"}, "unit_price": "7",
         "journal": "journal.sqlite", "log": "json", **more,
     }  # fmt: skip
     (folder / "service.json").write_text(json.dumps(document))
@@ -143,7 +142,10 @@ def test_a_settler_killed_before_release_releases_once(world) -> None:
 
 def test_a_service_process_settles_by_itself_and_drains_on_sigterm(world) -> None:
     (world.folder / "node.key").write_text(world.node.key.hex())
-    process, url = serve(world, settle={"every_s": 0.2, "key": {"key_file": "node.key"}})
+    (world.folder / "password").write_text("open sesame\n")
+    world.hot.save(world.folder / "hot.json", "open sesame")
+    settle = {"every_s": 0.2, "key": {"key_file": "node.key"}}
+    process, url = serve(world, settle=settle, receipt_key={"keystore": "hot.json", "password_file": "password"})
     client = world.buyer(url)
     client.ask_many([sample.INPUT] * 3)
     end = time.monotonic() + 20
@@ -189,10 +191,8 @@ def test_bad_configurations_are_refused_with_a_code(world) -> None:
         {**good, "receipt_key": world.hot.key.hex()},
         {**good, "receipt_key": {"key_env": "NO_SUCH_VARIABLE_HERE"}},
         {**good, "receipt_key": {"key": "0x"}},
-        {**good, "settle": {"every_s": -1, "key": {"key_file": "password"}}},
+        {**good, "settle": {"every_s": -1, "key": {"key_file": "hot.key"}}},
     ]
-    from interlace.serving.config import ServiceConfig
-
     path = world.folder / "bad.json"
     for case in cases:
         path.write_bytes(case if isinstance(case, bytes) else json.dumps(case).encode())

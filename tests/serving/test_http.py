@@ -12,9 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from interlace.chain import Client
+from interlace.chain.transport import HttpTransport
 from interlace.errors import ServiceError
-from interlace.serving import Limits, ServiceServer, logs
+from interlace.serving import Ledger, Limits, ServiceServer, logs
 from tests.proofs import sample
 
 
@@ -227,3 +231,54 @@ def test_many_clients_at_once(world) -> None:
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(ask, clients)) == [5 * clients[0].offer.cost] * 6
     assert sum(server.service.journal.counts().result().values()) == 30
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@pytest.fixture
+def fuzzed(world):
+    server = world.server()
+    with httpx.Client(base_url=server.url) as client:
+        yield server, client, world.call(world.payer()).to_json()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["/v1/tensor", "/v1/tensor/batch", "/v1/chat/completions"]),
+    st.binary(max_size=200) | JSON,
+    st.data(),
+)
+def test_whatever_is_sent_the_answer_is_a_refusal_with_a_code(fuzzed, path, body, data) -> None:
+    server, client, good = fuzzed
+    if not isinstance(body, bytes):
+        shape = data.draw(st.sampled_from(["bare", "member", "voucher"]))
+        if shape == "member":
+            body = {**good, data.draw(st.sampled_from(sorted(good))): body}
+        elif shape == "voucher":
+            body = {**good, "voucher": {**good["voucher"], data.draw(st.sampled_from(sorted(good["voucher"]))): body}}
+        if path == "/v1/tensor/batch":
+            body = {"calls": [body]}
+        elif path == "/v1/chat/completions":
+            body = {"model": "linear", "messages": [{"role": "user", "content": "[1]"}], "interlace": body}
+        body = json.dumps(body).encode()
+    answer = client.post(path, content=body)
+    error = answer.json()["answers"][0]["error"] if answer.status_code == 200 else answer.json()["error"]
+    assert error["code"] != "service.internal"
+    assert sum(server.service.journal.counts().result().values()) == 0
+
+
+def test_a_node_that_goes_away_is_a_503_and_the_service_lives(world) -> None:
+    transport = HttpTransport(world.chain.url)
+    server = world.server(ledger=Ledger(Client(transport)))
+    call = world.call(world.payer())
+    transport.url = "http://127.0.0.1:9"
+    response = httpx.post(server.url + "/v1/tensor", json=call.to_json(), timeout=20)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "service.chain")
+    transport.url = world.chain.url
+    assert httpx.post(server.url + "/v1/tensor", json=call.to_json()).status_code == 200
+    transport.close()

@@ -81,3 +81,19 @@ def test_a_closed_journal_refuses(tmp_path) -> None:
     with pytest.raises(ServiceError) as caught:
         journal.counts().result()
     assert caught.value.code == "service.journal"
+
+
+def test_pruning_keeps_what_is_open_and_each_last_nonce(tmp_path) -> None:
+    journal = Journal(tmp_path / "j")
+    deadline = VOUCHER.deadline
+    for nonce in range(1, 5):
+        journal.admit(bytes([nonce]) * 32, voucher(nonce), b"s").result()
+    settled = [bytes([nonce]) * 32 for nonce in (1, 2, 4)]
+    update = "UPDATE calls SET state = ? WHERE voucher_hash = ?"
+    journal.submit(lambda c: c.executemany(update, [(State.SETTLED, one) for one in settled])).result()
+    assert journal.prune(deadline).result() == 0
+    assert journal.prune(deadline + 1).result() == 2
+    assert journal.last_nonces().result() == {sample.PAYER.address: 4}
+    assert journal.find(bytes([3]) * 32).result() == (State.ADMITTED, None)
+    assert journal.admit(b"x" * 32, voucher(1), b"s").exception().code == "voucher.nonce"
+    journal.close()

@@ -291,6 +291,21 @@ class Journal:
 
         return self.submit(work)
 
+    def prune(self, deadline_before: int) -> Future[int]:
+        """Delete settled and failed calls whose deadline is before that unix second; return how many.
+
+        Each payer's last call stays, so that its nonce stays taken. Who asks again for a deleted one is refused.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                "DELETE FROM calls WHERE state >= ? AND deadline < ?"
+                " AND nonce < (SELECT MAX(nonce) FROM calls AS later WHERE later.payer = calls.payer)",
+                (State.SETTLED, deadline_before.to_bytes(8, "big")),
+            ).rowcount
+
+        return self.submit(work)
+
 
 def nonce_error(nonce: int, last: int) -> ServiceError:
     """Return the refusal of a nonce that is not above the payer's last one."""
