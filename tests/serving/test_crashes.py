@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -212,3 +216,56 @@ def test_a_node_that_is_away_is_told_and_settlement_resumes(world) -> None:
     with Client("http://127.0.0.1:9", receipt_timeout_seconds=1) as away, pytest.raises(ServiceError) as caught:
         Settler(Journal(world.folder / "journal.sqlite", "settler"), Ledger(away), world.node.address, world.node)
     assert caught.value.code == "service.chain"
+
+
+ROUNDS = [3, pytest.param(40, marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_a_service_killed_under_load_answers_each_voucher_once(world, rounds) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process, url = serve(world, port=port)
+    client = world.buyer(url, retries=60)
+    calls, rng, stop = 0, random.Random(rounds), threading.Event()
+
+    def ask() -> int:
+        bought = 0
+        while not stop.is_set():
+            assert client.ask(sample.tensor([bought % 100] * 16)).file.voucher.nonce == bought + 1
+            bought += 1
+        return bought
+
+    with ThreadPoolExecutor(1) as pool:
+        buying = pool.submit(ask)
+        try:
+            for _ in range(rounds):
+                time.sleep(rng.uniform(0.05, 0.6))
+                process.kill()
+                process, _ = serve(world, port=port)
+            time.sleep(0.2)
+        finally:
+            stop.set()
+        calls = buying.result(60)
+    process.kill()
+    assert calls >= rounds
+    assert client.budget.spent == calls * COST
+    settled_once(world, client.account, calls)
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_a_settler_killed_at_any_moment_settles_each_voucher_once(world, rounds) -> None:
+    server, rng = world.server(), random.Random(rounds)
+    client = world.buyer(server.url)
+    told = {
+        "rpc": world.chain.url, "journal": str(world.folder / "journal.sqlite"), "node": world.node.address,
+        "stop_at": "",
+    }  # fmt: skip
+    for _ in range(rounds):
+        client.ask_many([sample.INPUT] * 12)
+        process = Process(world, "tests.serving.settler_process", json.dumps(told), SETTLER_KEY=world.node.key.hex())
+        assert process.line() == "batched"
+        time.sleep(rng.uniform(0.0, 0.15))
+        process.kill()
+    settled_once(world, client.account, 12 * rounds)

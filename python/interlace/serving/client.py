@@ -81,6 +81,9 @@ class ServiceClient:
         A folder where receipt files are kept, ``<voucher hash>.json``.
     assurance
         The tier to pay for.
+    retries
+        How often the same request is sent again when the connection breaks, after pauses of 0.05 s to 1 s. Each voucher
+        has one answer, so a buyer who can wait for a restart loses none that was paid.
     http
         A client of one's own, for example with a proxy; otherwise one is made and closed with this object.
 
@@ -347,7 +350,7 @@ class ServiceClient:
                 if attempt == self._retries:
                     text = f"{self.url}{path.partition('?')[0]}: {type(error).__name__}: {error}"
                     raise ServiceError("service.unreachable", text, hint="is the service running?") from None
-                time.sleep(0.05 * 2**attempt)
+                time.sleep(min(1.0, 0.05 * 2**attempt))
         raise ServiceError("service.unreachable", self.url)
 
     def _once(self, method: str, path: str, body: object) -> object:
