@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interlace._core import keccak256
+from interlace.assets import content as content_module
 from interlace.assets.content import check_part, content_root, prove
 from interlace.assets.descriptor import Descriptor, parse
 from interlace.assets.store import Store
@@ -48,9 +49,13 @@ def test_every_part_is_proven_and_no_other_part_passes(content, data):
             check_part(root, len(content), index, part, path[:-1], chunk_bytes)
 
 
-def test_content_has_bounds():
+def test_content_has_bounds(monkeypatch):
     with refused("asset.empty"):
         content_root(b"")
+    monkeypatch.setattr(content_module, "MAX_CONTENT_BYTES", 3)
+    assert content_root(b"abc")
+    with refused("asset.too-large"):
+        content_root(b"abcd")
     with refused("asset.no-such-part"):
         prove(b"abc", 1)
     with refused("asset.no-such-part"):

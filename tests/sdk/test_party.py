@@ -196,7 +196,7 @@ def test_a_node_has_one_service_at_a_time_and_stopping_ends_its_process(net, flo
     (carol,) = net.accounts("carol")
     with carol.serve(flowers[1], "0.001/call") as service:
         assert service.running
-        assert (service.folder / "receipt.key").stat().st_mode & 0o077 == 0
+        assert (service.folder / "receipt-key.hex").stat().st_mode & 0o077 == 0
         with pytest.raises(UsageError, match=r"^sdk\.serving: "):
             carol.serve(flowers[1], "0.001/call")
     assert not service.running

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .items import Model
     from .network import Network
 
-_KEY_FILE = "receipt.key"
+_KEY_FILE = "receipt-key.hex"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 
@@ -142,10 +142,10 @@ class Service:
             "name": self.model.name,
             "port": port,
         }
-        (self.folder / "service.json").write_text(json.dumps(config, indent=2))
-        with (self.folder / "service.log").open("ab") as log:
+        (self.folder / "config.json").write_text(json.dumps(config, indent=2))
+        with (self.folder / "log.txt").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "interlace.serving", str(self.folder / "service.json")],
+                [sys.executable, "-m", "interlace.serving", str(self.folder / "config.json")],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -182,7 +182,7 @@ class Service:
     def _last_words(self) -> str:
         """Return the end of the service's log, on one line."""
         try:
-            text = (self.folder / "service.log").read_bytes()[-500:].decode(errors="replace")
+            text = (self.folder / "log.txt").read_bytes()[-500:].decode(errors="replace")
         except OSError:
             text = ""
         return " ".join(text.split()) or f"no log after {START_TIMEOUT_S:g} s"
