@@ -95,6 +95,16 @@ def test_a_changed_transaction_is_reported(cancun: FlatBlock, tmp_path: Path) ->
     assert {"transaction 3: hash", "transaction 3: sender"} <= what(report)
 
 
+def test_a_signature_of_nobody_is_an_error(cancun: FlatBlock, tmp_path: Path) -> None:
+    def change(block: FlatBlock) -> None:
+        block.block["transactions"][3]["r"] = "0x0"
+
+    report = changed(cancun, tmp_path, change)
+    assert report["error"] is not None
+    assert "signature" in report["error"]["message"]
+    assert report["gas_used"] == 0, "nothing is executed in another's name"
+
+
 def test_a_changed_sender_is_reported(cancun: FlatBlock, tmp_path: Path) -> None:
     def change(block: FlatBlock) -> None:
         block.block["transactions"][3]["from"] = KITTY_CORE
