@@ -1,7 +1,7 @@
 //! Running a program: node by node over a batch of inputs, in buffers that are kept between runs.
 //!
 //! A batch is only an outer repetition: a matmul sees `batch * m` rows, a pool sees `batch` images. Convolutions are
-//! matrix products over gathered windows, gathered for [`BLOCK`] positions at a time.
+//! matrix products over gathered windows, gathered for at most [`BLOCK`] positions at a time.
 //!
 //! Invariant: the result for an input does not depend on its batch, on the path or on the number of threads.
 
@@ -16,6 +16,8 @@ use alloc::{boxed::Box, vec, vec::Vec};
 
 /// Rows of one matrix product; their widened form stays in the second cache.
 const BLOCK: usize = 64;
+/// Bytes of those rows, unless one row alone has more: bounds the memory of very deep products.
+const BLOCK_BYTES: usize = 1 << 21;
 /// Bytes of values that one chunk of a batch may take.
 const CHUNK_VALUE_BYTES: usize = 1 << 20;
 
@@ -175,8 +177,10 @@ impl Program {
             if let (Prepared::Dense(dense), Data::I8(x), Data::I32(out)) = (&self.prepared[node], x, &mut *out) {
                 let matrix = &self.weights[self.plan.spans[node].clone()][..dense.depth * dense.channels];
                 let sweep = self.sweep(node);
-                for (block, out) in out.chunks_mut(BLOCK * dense.channels).enumerate() {
-                    let rows = block * BLOCK..block * BLOCK + out.len() / dense.channels;
+                let block_rows = (BLOCK_BYTES / dense.depth).clamp(1, BLOCK);
+                for (block, out) in out.chunks_mut(block_rows * dense.channels).enumerate() {
+                    let start = block * block_rows;
+                    let rows = start..start + out.len() / dense.channels;
                     let x = match sweep {
                         Some(sweep) => {
                             columns.resize(rows.len() * dense.depth, 0);

@@ -76,6 +76,30 @@ fn every_row_count_and_width_agrees_with_the_scalar_path() {
     }
 }
 
+/// Rows of a very deep product are multiplied a few at a time; that must not show.
+#[test]
+fn deep_rows_in_small_blocks_agree() {
+    let (rows, k) = (37, 120_000);
+    let mut rng = Rng(9);
+    let weights: Vec<i8> = (0..k * 3).map(|_| rng.i8()).collect();
+    let program = one_matmul(k, &weights, 5).unwrap();
+    let ty = TensorType { dtype: DType::I8, dims: vec![rows, k] };
+    let packed = elements(&random_tensor(&mut rng, &ty));
+    let expected: Vec<u8> = packed
+        .chunks_exact(k as usize)
+        .flat_map(|row| {
+            (0..3).flat_map(|channel| {
+                let products = row.iter().zip(weights.iter().skip(channel).step_by(3));
+                let sum: i64 = products.map(|(x, w)| i64::from(x.cast_signed()) * i64::from(*w)).sum();
+                i32::try_from(sum + 5).unwrap().to_le_bytes()
+            })
+        })
+        .collect();
+    for path in Path::available() {
+        assert_eq!(program.run_batch(path, &packed).unwrap(), expected);
+    }
+}
+
 #[test]
 fn a_path_that_is_not_here_is_an_error() {
     let missing = [Path::Avx2, Path::Neon].into_iter().find(|path| !Path::available().any(|p| p == *path)).unwrap();
