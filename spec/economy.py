@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 S = 10**18
 BP = 10_000
-MAX_STEPS = 16
+MAX_STEPS, ROUTED_STEPS = 16, 4
 NATIVE, CREDIT = "native", "credit"
 
 
@@ -309,7 +309,7 @@ class Assets:
         """Settle from the router; never refused for the state of the class."""
         c = self._class(class_id)
         self._receive("router", c, CREDIT, amount)
-        if self.work(now, class_id, MAX_STEPS):
+        if self.work(now, class_id, ROUTED_STEPS):
             if c.queue and c.queue[-1][0] == now:
                 c.queue[-1][1] += amount
             else:

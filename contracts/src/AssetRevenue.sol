@@ -5,9 +5,10 @@
 // share * index, so it earns nothing from before its mint. Every division sees only tokens that are live at its time.
 //
 // Expiry. Tokens that expire wait in a heap by expireAt. Before revenue is divided, due tokens leave the heap, freeze
-// their index and leave totalShare; one call does at most MAX_STEPS of these. If more are due, a direct settlement
-// reverts (call expire() first) and the router's revenue is queued with its time. The queue and the heap are then worked
-// off in the order of time, so queued revenue is divided among exactly the tokens that were live when it came.
+// their index and leave totalShare; one call does at most MAX_STEPS of these, for the router ROUTED_STEPS. If more are
+// due, a direct settlement reverts (call expire() first) and the router's revenue is queued with its time. Queue and
+// heap are then worked off in the order of time, so queued revenue is divided among exactly the tokens that were live
+// when it came.
 // Source: draft ERC-8028 sections 6.6 and 6.7, with what it leaves open decided as in docs/contracts.md.
 // What it does not do: it moves no money; Assets does.
 pragma solidity ^0.8.28;
@@ -22,6 +23,8 @@ abstract contract AssetRevenue is AssetClasses {
 
     /// @notice Expiries and queued revenues that one call works off at most.
     uint256 public constant MAX_STEPS = 16;
+    /// @notice The same for revenue from the router, which reaches up to MAX_PARENTS + 1 classes in one transaction.
+    uint256 public constant ROUTED_STEPS = 4;
 
     /// @param countedInShare Whether the token is part of its class's totalShare.
     /// @param expired Whether the expiry was worked off; the index is frozen since.

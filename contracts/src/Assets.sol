@@ -156,7 +156,7 @@ contract Assets is AssetRevenue, ERC165, ReentrancyGuardTransient {
         _checkAmount(amount);
         _class(classId);
         IERC20(credit).safeTransferFrom(msg.sender, address(this), amount);
-        if (_work(classId, MAX_STEPS)) _enqueue(classId, amount);
+        if (_work(classId, ROUTED_STEPS)) _enqueue(classId, amount);
         else _divide(_books[classId], classId, credit, amount);
     }
 

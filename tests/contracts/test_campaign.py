@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SEQUENCES = 10_000
-SAMPLE_SECONDS = 40
+SAMPLE_SECONDS = 30
 FIRST = int(os.environ.get("INTERLACE_SEED", time.time() // 86_400 * 997)) % SEQUENCES
 
 
