@@ -313,3 +313,23 @@ def test_a_service_does_not_start_against_the_chains_word(world) -> None:
         with pytest.raises(InterlaceError) as caught:
             start()
         assert caught.value.code == code
+
+
+def test_a_retry_is_answered_after_the_price_rose_and_never_by_another_program(world) -> None:
+    payer, service = world.payer(), world.service()
+    call, cut_off = world.call(payer, 1), world.call(payer, 2)
+    answer = asyncio.run(service.call(call))
+    service.journal.admit(cut_off.voucher.digest(world.domain), cut_off.voucher, cut_off.voucher_signature).result()
+    service.close()
+    dearer = world.service(unit_price=9)
+    assert asyncio.run(dearer.call(call)) == answer
+    assert asyncio.run(dearer.call(cut_off)).receipt.cost == COST
+    with pytest.raises(ServiceError) as caught:
+        asyncio.run(dearer.call(world.call(payer, 3)))
+    assert caught.value.code == "voucher.price"
+    elsewhere = world.call(payer, 3, program_id=bytes(32))
+    dearer.journal.admit(elsewhere.voucher.digest(world.domain), elsewhere.voucher, b"x").result()
+    dearer._admission._last[payer.address] = 3
+    with pytest.raises(ServiceError) as caught:
+        asyncio.run(dearer.call(elsewhere))
+    assert caught.value.code == "voucher.program"

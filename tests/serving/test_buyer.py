@@ -108,7 +108,7 @@ def test_a_refused_voucher_stays_charged_and_its_nonce_is_used_again(world) -> N
     server = world.server()
     cost = world.program.units * 7
     poor = Account.create()
-    client = world.buyer(server.url, payer=poor, budget=Budget(2 * cost))
+    client = world.buyer(server.url, payer=poor, budget=Budget(cost))
     for _ in range(3):
         assert code_of(lambda: client.ask(sample.INPUT)) == "voucher.escrow"
         # One nonce, so one payment at most: it is charged once, however often it is signed.
@@ -280,3 +280,23 @@ def test_a_service_that_is_not_there(world) -> None:
     with pytest.raises(ServiceError) as caught:
         world.buyer("http://127.0.0.1:9", retries=0)
     assert caught.value.code == "service.unreachable"
+
+
+def test_a_store_that_cannot_be_written_is_told(world) -> None:
+    (world.folder / "file").write_text("")
+    client = world.buyer(world.server().url, store=world.folder / "file")
+    with pytest.raises(ServiceError) as caught:
+        client.ask(sample.INPUT)
+    assert caught.value.code == "service.store"
+
+
+def test_a_price_that_rose_is_paid_only_within_the_budget(world) -> None:
+    cheap = world.server()
+    cost = world.program.units * 7
+    client = world.buyer(cheap.url, budget=Budget(4 * cost, per_call=cost))
+    client.ask(sample.INPUT)
+    dear = world.server(name="dear.sqlite", unit_price=8)
+    client.url = dear.url
+    assert code_of(lambda: client.ask(sample.INPUT)) == "budget.per-call"
+    assert client.budget.left + client.budget.spent + client.budget.promised == 4 * cost
+    assert sum(dear.service.journal.counts().result().values()) == 0

@@ -64,8 +64,8 @@ class Admission:
         """Return the last nonce admitted for `payer`, 0 if none."""
         return self._last.get(payer, 0)
 
-    def check_terms(self, call: Call) -> None:
-        """Compare the voucher with the offer; no clock, no chain, no disk.
+    def check_terms(self, call: Call, *, price: bool = True) -> None:
+        """Compare the voucher with the offer, the price if asked for; no clock, no chain, no disk.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Admission:
             raise refuse("voucher.asset-class", "asset class", offer.asset_class, voucher.asset_class)
         if voucher.assurance not in offer.assurances:
             raise refuse("voucher.assurance", "assurance", offer.assurances, voucher.assurance)
-        if voucher.unit_price < offer.unit_price:
+        if price and voucher.unit_price < offer.unit_price:
             raise refuse("voucher.price", "unit price of at least", offer.unit_price, voucher.unit_price)
 
     def check_bounds(self, voucher: Voucher) -> None:
@@ -207,7 +207,7 @@ class Admission:
     async def _payer(self, payer: str) -> _Payer:
         """Return what is known of a payer, asked again when it is older than `payer_ttl_s`."""
         known = self._payers.get(payer)
-        if known is not None and self._clock() - known.at < self._limits.payer_ttl_s:
+        if known is not None and 0 <= self._clock() - known.at < self._limits.payer_ttl_s:
             return known
         at, before = self._clock(), frozenset(known.owed) if known is not None else frozenset()
         # The journal before the chain: what settles in between is then counted twice, never not at all.

@@ -53,8 +53,8 @@ class Budget:
         self._day = -1
         self._day_amount = 0
 
-    def reserve(self, amount: int, *, calls: int = 1) -> Reservation:
-        """Take `amount` for `calls` calls from the budget, or refuse; call this before signing.
+    def reserve(self, amount: int) -> Reservation:
+        """Take `amount` from the budget, or refuse; call this before signing.
 
         Raises
         ------
@@ -62,9 +62,8 @@ class Budget:
             ``budget.per-call``, ``budget.per-day`` or ``budget.total``; nothing is taken then.
         """
         with self._lock:
-            if self.per_call is not None and amount > self.per_call * calls:
-                each = amount // calls
-                raise BudgetError("budget.per-call", f"one call over {each} passes the limit of {self.per_call}")
+            if self.per_call is not None and amount > self.per_call:
+                raise BudgetError("budget.per-call", f"one call over {amount} passes the limit of {self.per_call}")
             taken = self._spent + self._promised
             if taken + amount > self.total:
                 raise BudgetError(

@@ -225,23 +225,48 @@ class ServiceClient:
         replies: dict[int, Reply] = {}
         stale = False
         with self._order:
-            if len(inputs) > 1:
-                # All or nothing: what the whole costs must be there before the first voucher is signed.
-                self.budget.reserve(self.offer.cost * len(inputs), calls=len(inputs)).release()
-            while len(replies) < len(inputs):
-                part = [index for index in range(len(inputs)) if index not in replies][: self.offer.max_batch]
-                calls = self._sign([inputs[index] for index in part])
-                answers = self._exchange(calls)
-                good = [k for k, answer in enumerate(answers) if isinstance(answer, Answer)]
-                bought = self._accept([calls[k] for k in good], [a for a in answers if isinstance(a, Answer)])
-                replies |= dict(zip([part[k] for k in good], bought, strict=True))
-                refusals = [answer for answer in answers if isinstance(answer, ServiceError)]
-                if refusals and (stale or any(refusal.code not in _STALE for refusal in refusals)):
-                    refusals[0].data = [replies[index] for index in sorted(replies)]
-                    raise refusals[0]
-                if refusals:
-                    stale, self.offer = True, self._fetch()
+            # The whole cost is taken before the first voucher is signed, so that nothing stops half-way.
+            purse = self._charge([], len(self._uncharged(len(inputs))))
+            try:
+                while len(replies) < len(inputs):
+                    part = [index for index in range(len(inputs)) if index not in replies][: self.offer.max_batch]
+                    calls = self._sign([inputs[index] for index in part], purse)
+                    answers = self._exchange(calls)
+                    good = [k for k, answer in enumerate(answers) if isinstance(answer, Answer)]
+                    bought = self._accept([calls[k] for k in good], [a for a in answers if isinstance(a, Answer)])
+                    replies |= dict(zip([part[k] for k in good], bought, strict=True))
+                    refusals = [answer for answer in answers if isinstance(answer, ServiceError)]
+                    if refusals and (stale or any(refusal.code not in _STALE for refusal in refusals)):
+                        refusals[0].data = [replies[index] for index in sorted(replies)]
+                        raise refusals[0]
+                    if refusals:
+                        stale, self.offer = True, self._fetch()
+            finally:
+                for unused in purse:
+                    unused.release()
         return [replies[index] for index in range(len(inputs))]
+
+    def _uncharged(self, count: int) -> list[int]:
+        """Return those of the next `count` nonces that no refused voucher has charged already.
+
+        Of two vouchers with one nonce the contract settles one at most.
+        """
+        nonces, cost = range(self._next, self._next + count), self.offer.cost
+        return [nonce for nonce in nonces if nonce not in self._sent or self._sent[nonce].amount < cost]
+
+    def _charge(self, purse: list[Reservation], count: int) -> list[Reservation]:
+        """Return `count` reservations over the cost of a call, taken from `purse` as far as it goes; all or none."""
+        cost = self.offer.cost
+        taken: list[Reservation] = []
+        try:
+            while len(taken) < count:
+                fits = bool(purse) and purse[-1].amount >= cost
+                taken.append(purse.pop() if fits else self.budget.reserve(cost))
+        except InterlaceError:
+            for reservation in taken:
+                reservation.release()
+            raise
+        return taken
 
     def _exchange(self, calls: Sequence[Call]) -> list[Answer | ServiceError]:
         """Send calls; return an answer or a refusal for each."""
@@ -274,21 +299,11 @@ class ServiceClient:
             )
         return data
 
-    def _sign(self, inputs: Sequence[bytes]) -> list[Call]:
-        """Take the cost of each input from the budget, then sign a voucher for each."""
-        offer, first = self.offer, self._next
-        nonces = range(first, first + len(inputs))
-        fresh: dict[int, Reservation] = {}
-        try:
-            for nonce in nonces:
-                # A refused voucher with this nonce has been charged already: one of the two at most can be settled.
-                if nonce not in self._sent or self._sent[nonce].amount < offer.cost:
-                    fresh[nonce] = self.budget.reserve(offer.cost)
-        except InterlaceError:
-            for reservation in fresh.values():
-                reservation.release()
-            raise
-        for nonce, reservation in fresh.items():
+    def _sign(self, inputs: Sequence[bytes], purse: list[Reservation]) -> list[Call]:
+        """Charge each input, then sign a voucher for each."""
+        offer, nonces = self.offer, range(self._next, self._next + len(inputs))
+        fresh = self._uncharged(len(inputs))
+        for nonce, reservation in zip(fresh, self._charge(purse, len(fresh)), strict=True):
             if nonce in self._sent:
                 self._sent[nonce].release()
             self._sent[nonce] = reservation
@@ -326,10 +341,7 @@ class ServiceClient:
             # What an answer states as its cost is not believed beyond what was signed.
             reservation.spend(min(file.receipt.cost, file.voucher.max_cost))
             self._next = max(self._next, file.voucher.nonce + 1)
-            if self._store is not None:
-                self._store.mkdir(parents=True, exist_ok=True)
-                digest = file.voucher.digest(file.domain)
-                (self._store / f"{digest.hex()}.json").write_bytes(file.dumps())
+        self._keep(files)
         programs = [] if self._artefact is None else [self._artefact]
         verdicts = verify_many(files, programs, receipt_key=self.offer.receipt_key)
         for verdict in verdicts:
@@ -338,6 +350,18 @@ class ServiceClient:
             Reply(tensor.decode(file.output), text_of(file.output, self.offer.labels), file, verdict)
             for file, verdict in zip(files, verdicts, strict=True)
         ]
+
+    def _keep(self, files: Sequence[ReceiptFile]) -> None:
+        """Write receipt files into the store, if there is one."""
+        if self._store is None:
+            return
+        try:
+            self._store.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                name = file.voucher.digest(file.domain).hex()
+                (self._store / f"{name}.json").write_bytes(file.dumps())
+        except OSError as error:
+            raise ServiceError("service.store", f"{self._store}: {error.strerror}", hint="the calls are paid") from None
 
     # ---- HTTP --------------------------------------------------------------------------------------------------------
 

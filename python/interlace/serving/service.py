@@ -116,7 +116,6 @@ class Service:
         ProgramError
             ``tensor.*`` when the input is not what the program takes.
         """
-        self._admission.check_terms(call)
         digest = call.voucher.digest(self.offer.domain)
         async with self._admission.turn(call.voucher.payer):
             stored = await self._decide(call, digest)
@@ -129,6 +128,7 @@ class Service:
         """Return the stored answer; or `None` when the call is in flight now, newly admitted or not."""
         admission, voucher = self._admission, call.voucher
         if digest not in self._flights and voucher.nonce > admission.last_nonce(voucher.payer):
+            admission.check_terms(call)
             admission.check_bounds(voucher)
             admission.check_request(call)
             self._check_input(call.input)
@@ -138,13 +138,17 @@ class Service:
             return None
         known = None if digest in self._flights else await asyncio.wrap_future(self.journal.find(digest))
         if digest not in self._flights and known is None:
+            admission.check_terms(call)
             raise nonce_error(voucher.nonce, admission.last_nonce(voucher.payer))
-        # A retry: it must pay for this input and be signed, but its nonce is taken and its time may be over.
+        # A retry: it must pay for this input and be signed; but its nonce is taken, its time may be over, and the price
+        # may have risen since it was admitted.
         admission.check_request(call)
         await admission.check_signature(call, digest)
         if known is not None and known[1] is not None:
             return _answer(known[1], self._key.address)
         if digest not in self._flights:
+            # Another service of this node may have admitted it, for another program.
+            admission.check_terms(call, price=False)
             self._launch(call, digest, None)
         return None
 
