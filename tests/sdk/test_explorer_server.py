@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
+import subprocess
 from importlib.resources import files
+from pathlib import Path
 
 import httpx
 import pytest
@@ -117,3 +120,19 @@ def test_an_explorer_that_does_not_begin_in_time_is_an_error_and_leaves_no_port(
     monkeypatch.undo()
     with Explorer("http://127.0.0.1:1", broken, broken, port=explorer.port) as again:
         assert httpx.get(again.url).status_code == 200
+
+
+def test_the_page_shows_amounts_exactly(tmp_path: Path):
+    static = tmp_path / "static"
+    shutil.copytree(str(files("interlace.explorer") / "static"), static)
+    (static / "package.json").write_text('{"type": "module"}')  # what <script type="module"> says to a browser
+    script = Path(__file__).with_name("explorer_units.mjs")
+    done = subprocess.run(["node", script, static], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_more_names_can_be_allowed():
+    with Explorer("http://127.0.0.1:1", broken, broken, host="0.0.0.0", allowed_hosts=["chain.test"]) as explorer:
+        assert explorer.url.startswith("http://127.0.0.1:")
+        assert httpx.get(explorer.url, headers={"host": "chain.test:80"}).status_code == 200
+        assert httpx.get(explorer.url, headers={"host": "other.test"}).status_code == 403

@@ -13,6 +13,8 @@ import typer
 from . import output
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from interlace.sdk.story import Summary
 
 
@@ -41,36 +43,47 @@ def demo(
 
 
 def _show(summary: Summary) -> None:
+    """Print the split and what was shown, as tables."""
+    console = output.console(stderr=False)
+    console.print(_split(summary))
+    console.print(_facts(summary))
+    output.data("everything agrees" if summary.ok else "SOMETHING DOES NOT AGREE: see above")
+
+
+def _split(summary: Summary) -> Table:
     from rich.table import Table
 
     from interlace.sdk.units import format_amount
 
-    console = output.console(stderr=False)
-    split = Table(title="Where the money went, in credits", title_justify="left")
-    for name, justify in (("party", "left"), ("share", "right"), ("earned", "right"), ("claimed", "right")):
-        split.add_column(name, justify="right" if justify == "right" else "left")
-    split.add_column("by")
+    table = Table(title="Where the money went, in credits", title_justify="left")
+    table.add_column("party")
+    for name in ("share", "earned", "claimed"):
+        table.add_column(name, justify="right")
+    table.add_column("by")
     for share in summary.shares:
-        bp = f"{share.bp / 100:g} %"
-        split.add_row(share.party, bp, format_amount(share.part), format_amount(share.claimed), share.by)
-    split.add_section()
-    earned, claimed = (sum(getattr(s, name) for s in summary.shares) for name in ("part", "claimed"))
-    split.add_row("all", "100 %", format_amount(earned), format_amount(claimed), f"{earned - claimed} wei of rounding")
-    console.print(split)
+        percent = f"{share.bp / 100:g} %"
+        table.add_row(share.party, percent, format_amount(share.part), format_amount(share.claimed), share.by)
+    table.add_section()
+    earned = sum(share.part for share in summary.shares)
+    claimed = sum(share.claimed for share in summary.shares)
+    left = f"{earned - claimed} credit-wei left by rounding"
+    table.add_row("all", "100 %", format_amount(earned), format_amount(claimed), left)
+    return table
 
-    facts = Table(show_header=False, title="What was shown", title_justify="left")
-    facts.add_column(style="bold")
-    facts.add_column()
-    facts.add_row(
-        "answers", f"{summary.calls} bought, {summary.integer_correct} right; float model {summary.float_correct}"
-    )
-    facts.add_row(
-        "receipts", f"{summary.receipts_verified} verified from files alone, {summary.released} paid on chain"
-    )
+
+def _facts(summary: Summary) -> Table:
+    from rich.table import Table
+
+    table = Table(show_header=False, title="What was shown", title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    right = f"{summary.integer_correct} right; the float model {summary.float_correct} on the same images"
+    table.add_row("answers", f"{summary.calls} bought, {right}")
+    verified = f"{summary.receipts_verified} verified from files alone"
+    table.add_row("receipts", f"{verified}, {summary.released} paid on chain")
     refused = sum(refusal.refused for refusal in summary.refusals)
-    facts.add_row("flipped bits", f"{refused} of {len(summary.refusals)} refused")
+    table.add_row("flipped bits", f"{refused} of {len(summary.refusals)} refused")
     for check in summary.checks:
-        facts.add_row("equal" if check.holds else "NOT EQUAL", f"{check.what}: {check.left}")
-    facts.add_row("time", f"{summary.seconds:.1f} s")
-    console.print(facts)
-    output.data("everything agrees" if summary.ok else "SOMETHING DOES NOT AGREE: see above")
+        table.add_row("equal" if check.holds else "NOT EQUAL", f"{check.what}: {check.left}")
+    table.add_row("time", f"{summary.seconds:.1f} s")
+    return table

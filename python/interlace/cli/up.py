@@ -44,9 +44,7 @@ def up(
     ] = None,
     fork: Annotated[str, typer.Option(help="Ethereum's rules up to this fork.")] = "osaka",
     accounts: Annotated[int, typer.Option(min=1, max=1000, help="How many funded accounts.")] = 10,
-    mnemonic: Annotated[
-        str | None, typer.Option(help="Phrase of the accounts; by default the developers'.")
-    ] = None,
+    mnemonic: Annotated[str | None, typer.Option(help="Phrase of the accounts; by default the developers'.")] = None,
     genesis: Annotated[Path | None, typer.Option(help="A genesis file of your own (geth's format).")] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Host name under which others may address the node; may be repeated.")
@@ -54,9 +52,7 @@ def up(
     config_out: Annotated[Path | None, typer.Option(help="Write addresses, accounts and keys as JSON.")] = None,
     log_format: Annotated[str, typer.Option(help="Log lines as text or json.")] = "text",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No banner.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print addresses, accounts and keys as JSON.")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print addresses, accounts and keys as JSON.")] = False,
 ) -> int:
     """Start a developer chain: funded accounts, the economy's contracts, JSON-RPC over HTTP and WebSocket, an explorer.
 
@@ -84,7 +80,9 @@ def up(
         running.callback(chain.stop)
         with _port_hint("--port 0 takes a free one"):
             chain.start()
-        page = running.enter_context(_explorer(chain, host, explorer_port, port)) if explorer else None
+        page = (
+            running.enter_context(_explorer(chain, host, explorer_port, port, allow_host or [])) if explorer else None
+        )
         facts = _facts(chain, page, phrase, fork)
         if config_out is not None:
             _write(config_out, facts)
@@ -113,19 +111,23 @@ def _deployments(phrase: str) -> list[Deployment]:
     return economy_deployments(config)
 
 
-def _explorer(chain: Chain, host: str, wanted: int | None, rpc_port: int) -> Explorer:
+def _explorer(chain: Chain, host: str, wanted: int | None, rpc_port: int, hosts: list[str]) -> Explorer:
     """Start the explorer where it was asked for; by default at its usual port, or a free one if that is taken."""
     from interlace.explorer.economy import Economy
     from interlace.explorer.names import names
     from interlace.explorer.run import Explorer
 
     economy = Economy(chain.client)
+
+    def at(port: int) -> Explorer:
+        return Explorer(chain.url, economy.facts, names, host=host, port=port, allowed_hosts=hosts)
+
     if wanted is not None or rpc_port == 0:
-        return Explorer(chain.url, economy.facts, names, host=host, port=wanted or 0)
+        return at(wanted or 0)
     try:
-        return Explorer(chain.url, economy.facts, names, host=host, port=EXPLORER_PORT)
+        return at(EXPLORER_PORT)
     except ServiceError:
-        return Explorer(chain.url, economy.facts, names, host=host, port=0)
+        return at(0)
 
 
 def _facts(chain: Chain, page: Explorer | None, phrase: str, fork: str) -> dict[str, object]:

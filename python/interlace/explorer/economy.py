@@ -20,7 +20,7 @@ from eth_abi.abi import decode
 
 from interlace._core import keccak256
 from interlace.contracts import ADDRESSES, artifact
-from interlace.errors import ServiceError
+from interlace.errors import RpcError, ServiceError
 
 MAX_BLOCKS_PER_QUERY = 5_000
 _KINDS = {0: "class", 1: "dataset", 2: "model", 3: "agent"}
@@ -81,17 +81,26 @@ class Economy:
             if not known or known["hash"] != sums.block_hash:
                 sums = self._sums = _Sums()
         last = int(self._request("eth_blockNumber"), 16)
+        span = MAX_BLOCKS_PER_QUERY
         while sums.block < last:
-            first, until = sums.block + 1, min(last, sums.block + MAX_BLOCKS_PER_QUERY)
-            query = {
-                "fromBlock": hex(first),
-                "toBlock": hex(until),
-                "address": [ADDRESSES[name] for name in _SOURCES],
-            }
-            for log in self._request("eth_getLogs", query):
+            until = min(last, sums.block + span)
+            try:
+                logs = self._logs(sums.block + 1, until)
+            except RpcError:
+                # A node bounds what one question may return; ask for less before giving up.
+                if span == 1:
+                    raise
+                span = max(1, min(span, last - sums.block) // 2)
+                continue
+            for log in logs:
                 self._apply(log)
             block = self._request("eth_getBlockByNumber", hex(until), False)
             sums.block, sums.block_hash = until, str(block["hash"])
+
+    def _logs(self, first: int, until: int) -> list[Mapping[str, Any]]:
+        sources = [ADDRESSES[name] for name in _SOURCES]
+        found = self._request("eth_getLogs", {"fromBlock": hex(first), "toBlock": hex(until), "address": sources})
+        return list(found)
 
     def _apply(self, log: Mapping[str, Any]) -> None:
         known = self._events.get(log["topics"][0])

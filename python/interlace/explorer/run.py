@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +33,8 @@ class Explorer:
         See `build_app`.
     host, port
         Where to listen; port 0 takes a free one.
+    allowed_hosts
+        Names, beside loopback and `host`, under which others may ask.
 
     Raises
     ------
@@ -39,11 +42,22 @@ class Explorer:
         ``explorer.port`` when the address cannot be taken.
     """
 
-    def __init__(self, rpc_url: str, economy: Facts, names: Facts, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        rpc_url: str,
+        economy: Facts,
+        names: Facts,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        allowed_hosts: Sequence[str] = (),
+    ) -> None:
         self._socket = _listen(host, port)
         self.port = int(self._socket.getsockname()[1])
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
-        app = build_app(rpc_url, economy, names, hosts=(*LOOPBACK, host))
+        # A wildcard is where to listen, not where to connect to.
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
+        app = build_app(rpc_url, economy, names, hosts=(*LOOPBACK, shown, *allowed_hosts))
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="interlace-explorer", daemon=True)
