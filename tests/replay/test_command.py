@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from interlace._core import Replay
 from tests.conftest import data_dir
 from tests.replay.recording import FlatBlock
 
@@ -84,3 +88,13 @@ def test_a_path_that_does_not_exist() -> None:
     done = run("no-such-folder")
     assert done.returncode == 2
     assert done.stderr.startswith("error[replay.unreadable]: no-such-folder: ")
+
+
+def test_ctrl_c_comes_through_while_a_block_runs() -> None:
+    blocks = Replay([data_dir("evm/rise")])
+    # The timer's thread needs the GIL, which the execution must not hold.
+    timer = threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        blocks.run(0, 1)
+    timer.join()
