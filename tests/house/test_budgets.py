@@ -1,4 +1,4 @@
-"""The helpers that all rooms' tests share: a room over its budget fails the run; absent data is a skip, in CI a failure."""
+"""What all rooms' tests share: a room over its budget fails the run; absent data is a skip, in CI a failure."""
 
 from __future__ import annotations
 
