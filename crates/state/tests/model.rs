@@ -100,7 +100,7 @@ proptest! {
     fn every_version_reads_as_its_model(genesis in changes(), steps in steps()) {
         let mut model = Model::new();
         apply(&mut model, &genesis);
-        let state = MemoryState::new(3, genesis, |root| keccak256(root));
+        let state = MemoryState::new(3, genesis, keccak256);
         let mut versions = vec![(state.latest(), model)];
         let mut gone: Vec<Snapshot> = Vec::new();
         for step in steps {
