@@ -101,7 +101,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "model": ProgramError,
     "record": RecordError,
     "claim": RecordError,
-    "voucher": RecordError,
+    "voucher": ServiceError,
     "receipt": RecordError,
     "verify": VerificationError,
     "sdk": UsageError,
