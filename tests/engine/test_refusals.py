@@ -5,7 +5,7 @@ import json
 from random import Random
 
 import pytest
-from engine_chain import Maker
+from engine_chain import DEPOSIT_CONTRACT, Maker
 from engine_oracle import FORKS, Chain, Fork, config_of, make_state
 from ethereum.crypto.hash import keccak256
 from ethereum_rlp import rlp
@@ -103,6 +103,17 @@ def test_a_chain_without_its_system_contracts_makes_no_block():
     case = {"alloc": alloc, "config": config_of(OSAKA), "parent": rlp.encode(chain.headers[0]).hex()}
     block = rlp.encode((chain.next_header(timestamp=U256(1)), (), (), ()))
     assert code_of(case, [block]) == "engine.system-contract"
+
+
+def test_a_log_of_the_deposit_contract_that_is_no_deposit():
+    maker = Maker(OSAKA, 8)
+    case = maker.case(0, 0)
+    draft = dataclasses.replace(maker.draft(maker.keys[0]), kind=2, to=DEPOSIT_CONTRACT, value=0, gas=500_000)
+    for data in (b"short", bytes(576)):
+        transaction = dataclasses.replace(draft, data=data).encode(OSAKA)
+        header = maker.next_header()
+        assert maker.chain.refuses(header, [transaction]) == "InvalidBlock"
+        assert code_of(case, [rlp.encode((header, (transaction,), (), ()))]) == "engine.deposit-log"
 
 
 def listed(payload: bytes) -> bytes:
