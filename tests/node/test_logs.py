@@ -101,13 +101,6 @@ def test_questions_are_bounded(client: Client) -> None:
         assert caught.value.rpc_code == code, question
 
 
-def test_a_span_of_too_many_blocks_is_refused(client: Client) -> None:
-    client.mine(100_000)
-    with pytest.raises(RpcError, match="spans more than 100000 blocks"):
-        client.rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
-    assert client.rpc("eth_getLogs", {"fromBlock": "0x1", "toBlock": "latest"}) == []
-
-
 def test_filters_answer_what_is_new(client: Client, alice: Account, contract: str) -> None:
     logs = client.rpc("eth_newFilter", {"address": contract})
     blocks = client.rpc("eth_newBlockFilter")

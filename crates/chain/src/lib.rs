@@ -17,6 +17,7 @@ mod metrics;
 mod miner;
 pub mod pool;
 mod produce;
+mod roots;
 mod store;
 mod versions;
 

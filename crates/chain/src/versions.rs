@@ -9,11 +9,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use interlace_stf::{Account, Changes, StateReader};
-use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount, state_root, storage_root};
+use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
 use crate::error::ChainError;
+use crate::roots::Leaves;
 
 /// The values of one key, with the version from which each holds.
 #[derive(Clone, Debug)]
@@ -53,6 +54,16 @@ impl<T: Copy> History<T> {
 struct Storage {
     slots: HashMap<U256, History<U256>>,
     root: History<B256>,
+    /// The slots of the newest version, as leaves.
+    leaves: Leaves,
+}
+
+impl Storage {
+    /// Brings the leaf of `slot` in line with its newest value.
+    fn settle(&mut self, slot: U256) {
+        let value = self.slots.get(&slot).and_then(History::latest).filter(|value| !value.is_zero());
+        self.leaves.set(keccak256(B256::from(slot)), value.map(alloy_rlp::encode));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +77,8 @@ struct Inner {
     /// Hash of each block, by number minus `first_block`.
     hashes: Vec<B256>,
     first_block: u64,
+    /// The accounts of the newest version, as leaves.
+    leaves: Leaves,
     /// Keys written by each version, for going back.
     journal: Vec<Written>,
 }
@@ -98,10 +111,13 @@ impl Inner {
                     storage.slots.entry(*slot).or_default().set(version, *value);
                     slots.push(*slot);
                 }
-                let live = storage.slots.iter().filter_map(|(slot, history)| Some((*slot, history.latest()?)));
-                let root = storage_root(live);
+                for slot in &slots {
+                    storage.settle(*slot);
+                }
+                let root = storage.leaves.root();
                 storage.root.set(version, root);
             }
+            self.settle(*address);
             touched.push((*address, slots));
         }
         // Code is found by its hash, so that leftovers of a reverted version are harmless.
@@ -116,16 +132,26 @@ impl Inner {
                 if self.accounts.get_mut(&address).is_some_and(|history| history.truncate(version)) {
                     self.accounts.remove(&address);
                 }
-                let Some(storage) = self.storage.get_mut(&address) else { continue };
-                storage.root.truncate(version);
-                for slot in slots {
-                    if storage.slots.get_mut(&slot).is_some_and(|history| history.truncate(version)) {
-                        storage.slots.remove(&slot);
+                if let Some(storage) = self.storage.get_mut(&address) {
+                    storage.root.truncate(version);
+                    for slot in slots {
+                        if storage.slots.get_mut(&slot).is_some_and(|history| history.truncate(version)) {
+                            storage.slots.remove(&slot);
+                        }
+                        storage.settle(slot);
                     }
                 }
+                self.settle(address);
             }
         }
         self.version = version;
+    }
+
+    /// Brings the leaf of `address` in line with the newest account.
+    fn settle(&mut self, address: Address) {
+        let account = self.accounts.get(&address).and_then(History::latest).flatten();
+        let leaf = account.map(|account| alloy_rlp::encode(self.trie_account(address, &account, self.version)));
+        self.leaves.set(keccak256(address), leaf);
     }
 
     fn trie_account(&self, address: Address, account: &Account, version: u64) -> TrieAccount {
@@ -168,7 +194,7 @@ impl VersionedState {
         inner.version += 1;
         inner.write(changes);
         let version = inner.version;
-        (version, state_root(inner.trie_accounts(version)))
+        (version, inner.leaves.root())
     }
 
     /// Notes the hash of the next block.

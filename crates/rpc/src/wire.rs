@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::RpcError;
@@ -23,8 +23,13 @@ pub(crate) struct Request<'a> {
     #[serde(borrow, default)]
     pub(crate) params: Option<&'a RawValue>,
     /// Id as it came; none for a notification.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(crate) id: Option<&'a RawValue>,
+}
+
+/// An id of `null` is an id: only an absent one makes a notification.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// What a body holds.
