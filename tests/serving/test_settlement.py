@@ -104,7 +104,7 @@ def test_a_challenge_is_ended_as_the_validators_decide(world, upheld) -> None:
     progress = settler.run_once()
     assert (progress.waiting, progress.failed) == (0, 0)
     wanted = LeafStatus.RELEASED if upheld else LeafStatus.REFUNDED
-    assert world.ledger.leaf(leaf_id).status is wanted
+    assert world.ledger.leaves([leaf_id])[0].status is wanted
     assert world.ledger.payer(payer.address).escrow == 10**9 - (COST if upheld else 0)
 
 

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from interlace.chain import Account, Client, Contract, checksum_address
 from interlace.chain.abi import parse_abi
 from interlace.contracts import ADDRESSES, artifact
-from interlace.errors import ChainError, ServiceError
+from interlace.errors import ChainError, RpcError, ServiceError
 from interlace.records import Claim, Receipt, Voucher
 from interlace.serving.journal import Served
 
@@ -149,10 +149,24 @@ class Ledger:
             raise
         return int(class_id), int(units)
 
-    def leaf(self, leaf_id: bytes) -> LeafState:
-        """Return where a leaf stands."""
-        entry = self._ask("entryOf", lambda: self._settlement.call("entryOf", leaf_id))
-        return LeafState(LeafStatus(entry[2]), int(entry[1]))
+    def leaves(self, leaf_ids: Sequence[bytes]) -> list[LeafState]:
+        """Return where leaves stand, asked in batches."""
+        calls = [
+            (
+                "eth_call",
+                [{"to": self.settlement, "data": "0x" + self._settlement.encode("entryOf", leaf_id).hex()}, "latest"],
+            )
+            for leaf_id in leaf_ids
+        ]
+        found = []
+        for answer in self._ask("entryOf", lambda: self._client.batch(calls)):
+            if isinstance(answer, RpcError):
+                raise ServiceError("service.chain", f"entryOf: {answer.message}")
+            words = bytes.fromhex(str(answer)[2:])
+            # Settlement.Entry is static: payer, windowEnd, status, node, classId, cost; one word each.
+            window_end, status = (int.from_bytes(words[k : k + 32], "big") for k in (32, 64))
+            found.append(LeafState(LeafStatus(status), window_end))
+        return found
 
     def now(self) -> int:
         """Return the time of the newest block, unix seconds."""

@@ -20,7 +20,7 @@ from interlace.errors import ServiceError
 from interlace.records import Domain, MerkleTree
 from interlace.serving.batches import Batch, Batches, Leaf
 from interlace.serving.journal import Journal, State
-from interlace.serving.ledger import MAX_OPEN, MAX_RELEASE, LeafStatus, Ledger, RevertError
+from interlace.serving.ledger import MAX_OPEN, MAX_RELEASE, LeafState, LeafStatus, Ledger, RevertError
 from interlace.serving.logs import event
 
 _FINAL: Final = frozenset({"NonceUsed", "SettledLate"})
@@ -146,8 +146,9 @@ class Settler:
         """Open what is not open yet; return how many leaves were opened."""
         leaves = self._batches.leaves(batch.root)
         tree = MerkleTree([leaf.leaf_id(self._domain) for leaf in leaves])
-        closed = [(i, leaf) for i, leaf in enumerate(leaves) if leaf.state is State.BATCHED]
-        closed = [(i, leaf) for i, leaf in closed if not self._note(leaf)]
+        waiting = [(i, leaf) for i, leaf in enumerate(leaves) if leaf.state is State.BATCHED]
+        seen = self._note([leaf for _, leaf in waiting])
+        closed = [pair for pair, state in zip(waiting, seen, strict=True) if state.status is LeafStatus.UNKNOWN]
         opened = 0
         for start in range(0, len(closed), self._open_size):
             opened += self._open_some(batch_id, tree, closed[start : start + self._open_size])
@@ -164,42 +165,41 @@ class Settler:
                 parts = (leaves[:half], leaves[half:])
                 return sum(self._open_some(batch_id, tree, part) for part in parts)
             leaf = leaves[0][1]
-            if not self._note(leaf) and error.name in _FINAL:
+            if self._note([leaf])[0].status is LeafStatus.UNKNOWN and error.name in _FINAL:
                 self._batches.mark([leaf], State.FAILED, error.name)
             event("a leaf is not opened", level=30, voucher=leaf.voucher_hash.hex(), reason=error.name)
             return 0
         self._step("opened")
-        for _, leaf in leaves:
-            self._note(leaf)
+        self._note([leaf for _, leaf in leaves])
         return len(leaves)
 
-    def _note(self, leaf: Leaf) -> bool:
-        """Write down where the chain says a leaf is; return whether it was opened."""
-        status = self._ledger.leaf(leaf.leaf_id(self._domain)).status
-        if status in (LeafStatus.RELEASED, LeafStatus.REFUNDED):
-            self._batches.mark([leaf], State.SETTLED, "refunded" if status is LeafStatus.REFUNDED else None)
-        elif status is not LeafStatus.UNKNOWN:
-            self._batches.mark([leaf], State.OPENED)
-        return status is not LeafStatus.UNKNOWN
+    def _note(self, leaves: Sequence[Leaf]) -> list[LeafState]:
+        """Write down where the chain says leaves are, and return that."""
+        states = self._ledger.leaves([leaf.leaf_id(self._domain) for leaf in leaves])
+        by_status: dict[LeafStatus, list[Leaf]] = {}
+        for leaf, state in zip(leaves, states, strict=True):
+            by_status.setdefault(state.status, []).append(leaf)
+        for status, part in by_status.items():
+            if status in (LeafStatus.PENDING, LeafStatus.CHALLENGED):
+                self._batches.mark(part, State.OPENED)
+            elif status is not LeafStatus.UNKNOWN:
+                self._batches.mark(part, State.SETTLED, "refunded" if status is LeafStatus.REFUNDED else None)
+        return states
 
     def _release(self, batch: Batch) -> int:
         """Release leaves whose window is over and end challenges that are decided; return how many were released."""
         held = [leaf for leaf in self._batches.leaves(batch.root) if leaf.state is State.OPENED]
         now, due = self._ledger.now(), []
-        for leaf in held:
-            state = self._ledger.leaf(leaf.leaf_id(self._domain))
+        for leaf, state in zip(held, self._note(held), strict=True):
             if state.status is LeafStatus.PENDING and now >= state.window_end:
                 due.append(leaf)
             elif state.status is LeafStatus.CHALLENGED:
                 self._resolve(leaf)
-            else:
-                self._note(leaf)
         for start in range(0, len(due), MAX_RELEASE):
             part = due[start : start + MAX_RELEASE]
             self._ledger.release(self._account, [leaf.leaf_id(self._domain) for leaf in part])
             self._step("released")
-            for leaf in part:
-                self._note(leaf)
+            self._note(part)
         return len(due)
 
     def _resolve(self, leaf: Leaf) -> None:
@@ -208,4 +208,4 @@ class Settler:
             self._ledger.resolve(self._account, leaf.leaf_id(self._domain))
         except RevertError:
             return
-        self._note(leaf)
+        self._note([leaf])
