@@ -19,7 +19,7 @@ CONFIG = EconomyConfig.development()
 
 @pytest.fixture(scope="package")
 def evm() -> Iterator[Evm]:
-    """Start our own chain; `make test` compares nothing with a chain of others here."""
+    """Start a chain of our own, with the economy of a developer chain in its genesis."""
     with start(CONFIG) as url:
         evm = Evm(url)
         yield evm

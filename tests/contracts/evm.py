@@ -46,18 +46,15 @@ def _type(member: dict[str, Any]) -> str:
 
 
 @functools.cache
-def test_artifact(name: str) -> dict[str, Any]:
+def double(name: str) -> dict[str, Any]:
     """Return a contract that only the tests use."""
     loaded: dict[str, Any] = json.loads((ARTIFACTS / f"{name}.json").read_text())
     return loaded
 
 
-test_artifact.__test__ = False  # type: ignore[attr-defined]
-
-
 @functools.cache
 def abi_of(name: str) -> list[dict[str, Any]]:
-    return artifact(name).abi if name in ADDRESSES else test_artifact(name)["abi"]
+    return artifact(name).abi if name in ADDRESSES else double(name)["abi"]
 
 
 @functools.cache
@@ -111,7 +108,6 @@ class Evm:
         self._ids = itertools.count(1)
         self.accounts = Account.list_from_mnemonic(10)
         self.chain_id = int(self.rpc("eth_chainId"), 16)
-        self.gas_used: dict[str, int] = {}
 
     def rpc(self, method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
@@ -168,7 +164,7 @@ class Evm:
 
     def deploy(self, name: str, *args: Any, sender: str, value: int = 0) -> tuple[str, str]:
         """Deploy a contract of the tests; return (name, address)."""
-        initcode = bytes.fromhex(test_artifact(name)["initcode"][2:])
+        initcode = bytes.fromhex(double(name)["initcode"][2:])
         inputs = next((i["inputs"] for i in abi_of(name) if i["type"] == "constructor"), [])
         data = "0x" + (initcode + encode([_type(m) for m in inputs], args)).hex()
         receipt = self.transact({"from": sender, "data": data, "value": hex(value)})
