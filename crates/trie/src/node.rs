@@ -184,7 +184,9 @@ pub(crate) fn unpack(key: &[u8]) -> Vec<u8> {
 /// Bytes of every node that becomes `node` when branches above it collapse: its path without 1, 2, ... leading nibbles.
 ///
 /// A deletion can merge a branch's last child with the path above it; who knows only the merged node (from a proof made
-/// after the deletion) finds the child that stood there before among these. Empty for branches and for malformed bytes.
+/// after the deletion) finds the child that stood there before among these, if it was a leaf or an extension. A child
+/// that was a branch cannot be found so: it stands unchanged behind the merged extension, which shows its hash alone.
+/// Empty for branches and for malformed bytes.
 pub fn before_collapse(node: &[u8]) -> Vec<Vec<u8>> {
     let shorten = |path: &[u8], build: &dyn Fn(Vec<u8>) -> Node, least: usize| -> Vec<Vec<u8>> {
         (1..=path.len().saturating_sub(least))
