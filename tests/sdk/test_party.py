@@ -155,6 +155,18 @@ def test_the_budget_stops_a_question_before_it_is_signed(people, flowers, servic
     assert bob.balances().escrow == escrow
 
 
+def test_escrow_is_put_up_ahead_of_the_questions(net, flowers):
+    """A service believes for a while what it last saw of the escrow; no question may fail for that."""
+    greta, heidi = net.accounts("greta", "heidi")
+    image = flowers[1].held_back[0]
+    with greta.serve(flowers[1], "0.3/call") as service:
+        answers = [heidi.ask(service, image, budget="0.3") for _ in range(25)]
+        paid = sum(answer.cost for answer in answers)
+        assert heidi.balances().escrow > paid
+        service.settle()
+    assert greta.claim("node") == paid // 2
+
+
 def test_a_killed_service_loses_no_receipt(net, people, flowers):
     """Everything up to the last claim also works when the service died in between."""
     alice, bob = people

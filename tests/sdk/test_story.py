@@ -15,7 +15,7 @@ import pytest
 import interlace
 from interlace._core import keccak256
 from interlace.contracts import ADDRESSES
-from interlace.errors import UsageError
+from interlace.errors import ProgramError, UsageError
 from interlace.sdk.story import Story
 
 from .snippets import ROOT
@@ -148,3 +148,9 @@ def test_the_demo_prints_one_json_document_and_says_the_steps_on_stderr():
 def test_a_story_has_bounds(told, calls):
     with pytest.raises(UsageError, match=r"^sdk\.bad-calls: "):
         Story(told[0], calls)
+
+
+def test_without_the_extra_the_story_says_what_to_install(told, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ProgramError, match=r"^model\.extra-missing: .*\nhint: pip install"):
+        Story(told[0], 1).tell()

@@ -25,7 +25,7 @@ MAX_RECEIPTS = 100_000
 
 
 def verify(
-    receipts: Annotated[list[Path], typer.Argument(metavar="RECEIPT...", help="Receipt files, or folders of them.")],
+    receipts: Annotated[list[Path], typer.Argument(metavar="RECEIPT", help="Receipt files, or folders of them.")],
     program: Annotated[list[Path], typer.Option("--program", "-p", help="The program's .ilp file; may be repeated.")],
     receipt_key: Annotated[
         str | None, typer.Option("--receipt-key", help="The node's receipt key (an address), known from elsewhere.")

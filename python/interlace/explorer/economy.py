@@ -3,7 +3,8 @@
 Invariant: every figure is a sum over events of the canonical chain: when the last block that was read is no
 longer part of it (a revert to a snapshot, a reorganisation), everything is read again. Amounts are
 integers, and text in JSON.
-What it does not do: it stores nothing on disk and answers for the newest block only.
+What it does not do: it stores nothing on disk and answers for the newest block only. Its memory grows with the classes,
+programs and batches on the chain, and with the receipts that wait for release, not with those that are settled.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from interlace.contracts import ADDRESSES, artifact
 from interlace.errors import RpcError, ServiceError
 
 MAX_BLOCKS_PER_QUERY = 5_000
+MAX_LISTED = 500
+"""Classes, programs and settlements that one answer lists, the newest of each; sums are over all."""
 _KINDS = {0: "class", 1: "dataset", 2: "model", 3: "agent"}
 _SOURCES = ("Assets", "Programs", "FeeRouter", "Settlement", "Validators", "StakingVault")
 _PARTIES = ("node", "data", "model", "validators", "holders", "treasury")
@@ -169,13 +172,13 @@ class Economy:
         self._sums.batches[event["batchId"]]["opened"] += 1
 
     def _on_Released(self, event: Mapping[str, Any], _: Mapping[str, Any]) -> None:  # noqa: N802
-        batch = self._sums.batches[self._sums.batch_of_leaf[event["leafId"].hex()]]
+        batch = self._sums.batches[self._sums.batch_of_leaf.pop(event["leafId"].hex())]
         batch["released"] += 1
         batch["paid"] += event["cost"]
         self._sums.settled_calls += 1
 
     def _on_Refunded(self, event: Mapping[str, Any], _: Mapping[str, Any]) -> None:  # noqa: N802
-        self._sums.batches[self._sums.batch_of_leaf[event["leafId"].hex()]]["refunded"] += 1
+        self._sums.batches[self._sums.batch_of_leaf.pop(event["leafId"].hex())]["refunded"] += 1
 
     def _document(self) -> dict[str, object]:
         sums = self._sums
@@ -195,11 +198,14 @@ class Economy:
                 {"name": party, "bp": bp, "paid": str(sums.paid[party])}
                 for party, bp in zip(_PARTIES, shares, strict=True)
             ],
-            "classes": [asset | {"revenue": str(asset["revenue"])} for asset in sums.classes.values()],
-            "programs": sums.programs,
+            "class_count": len(sums.classes),
+            "classes": [
+                asset | {"revenue": str(asset["revenue"])} for asset in list(sums.classes.values())[-MAX_LISTED:]
+            ],
+            "programs": sums.programs[-MAX_LISTED:],
             "settlements": [
                 batch | {"state": _state(batch), "paid": str(batch["paid"])}
-                for batch in reversed(sums.batches.values())
+                for batch in list(reversed(sums.batches.values()))[:MAX_LISTED]
             ],
         }
 

@@ -58,7 +58,7 @@ class Explorer:
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
         app = build_app(rpc_url, economy, names, hosts=(*LOOPBACK, shown, *allowed_hosts))
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="interlace-explorer", daemon=True)
 

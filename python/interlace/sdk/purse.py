@@ -26,8 +26,9 @@ _CONTRACT_OF_ROLE = {
     "validator": "Validators",
     "holder": "StakingVault",
 }
-_ESCROW_STEP = CREDIT
-"""On a developer chain missing escrow is put up in steps of one credit, so that most questions need no transaction."""
+_RESERVE_CALLS = 20
+"""On a developer chain the escrow is kept this many questions ahead, and at least a credit: most questions then need no
+transaction, and a service that has not yet seen the newest deposit still sees enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,14 @@ class Purse:
         return self._escrow()
 
     def back(self, cost: int) -> None:
-        """See that the escrow covers what this purse has promised and not yet paid, and `cost` more."""
+        """See that the escrow covers what this purse has promised and not yet paid, `cost` more, and a reserve."""
         escrow = self._escrow()
         settled = max(0, self._deposited - escrow)
         self._promised += cost
-        missing = self._promised - settled - escrow
-        if missing > 0:
-            self.deposit(-(-missing // _ESCROW_STEP) * _ESCROW_STEP)
+        ahead = escrow - (self._promised - settled)
+        reserve = max(CREDIT, _RESERVE_CALLS * cost)
+        if ahead < reserve // 2:
+            self.deposit(reserve - ahead)
 
     def stake(self, amount: int) -> Credits:
         """Stake `amount` native wei and return the whole stake."""

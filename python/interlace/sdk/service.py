@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from interlace.chain import Account
 from interlace.errors import ServiceError
-from interlace.serving import Journal, Progress, Settler
+from interlace.serving import Journal, Limits, Progress, Settler
 
 from .units import Credits
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .network import Network
 
 _KEY_FILE = "receipt-key.hex"
+_PAYER_TTL_S = 0.1
+"""How long a service on a developer chain believes what it saw of an escrow; elsewhere it is longer."""
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 
@@ -141,6 +143,7 @@ class Service:
             "journal": "journal.sqlite",
             "name": self.model.name,
             "port": port,
+            "limits": {"payer_ttl_s": _PAYER_TTL_S if self._net.is_developer_chain else Limits().payer_ttl_s},
         }
         (self.folder / "config.json").write_text(json.dumps(config, indent=2))
         with (self.folder / "log.txt").open("ab") as log:

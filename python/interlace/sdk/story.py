@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interlace.contracts import ADDRESSES
-from interlace.errors import UsageError
+from interlace.errors import ProgramError, UsageError
 from interlace.serving import Budget
 
 from .evidence import Evidence, Refusal
@@ -300,8 +300,11 @@ def _claimer(validator: Party) -> Callable[[], Credits]:
 
 def _digits() -> Bunch:
     """scikit-learn's bundled digits: 1,797 images of 8 x 8 pixels, from the UCI repository."""
-    from sklearn.datasets import load_digits
-
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        hint = "pip install 'interlace[ml]'"
+        raise ProgramError("model.extra-missing", "scikit-learn is not installed", hint=hint) from None
     digits: Bunch = load_digits()
     return digits
 

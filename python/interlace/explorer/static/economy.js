@@ -55,7 +55,7 @@ export async function economy() {
     ...heading("Economy", `Amounts in ${facts.token.name} (${facts.token.symbol}), 18 decimals, exact.`),
     tiles([
       ["credits in circulation", units18(facts.token.supply)], ["paid through the router", units18(facts.routed)],
-      ["asset classes", facts.classes.length], ["settled calls", grouped(facts.settled_calls)],
+      ["asset classes", grouped(facts.class_count)], ["settled calls", grouped(facts.settled_calls)],
     ]),
     el("h2", {}, "The split of every verified call"), ...split(facts.split),
     el("h2", {}, "Assets"),
