@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,9 +17,9 @@ from interlace.models import Program
 from interlace.records import Domain, sign, to_base64
 from interlace.serving import Limits, Service, ServiceServer
 from interlace.serving.wire import Call
-from tests.contracts.evm import test_artifact
 from tests.proofs import sample
 
+ROOT = Path(__file__).resolve().parents[2]
 OTHER = "0x00000000000000000000000000000000000000AA"
 UNITS = Program.from_bytes(sample.PROGRAM).units
 COST = UNITS * 7
@@ -168,7 +169,7 @@ def test_parallel_calls_cannot_pass_the_escrow_together(world) -> None:
 
 def test_a_contract_payer_signs_by_erc1271(world) -> None:
     key = Account.create()
-    artifact = test_artifact("Wallet")
+    artifact = json.loads((ROOT / "tests/contracts/artifacts/Wallet.json").read_text())
     wallet = Contract.deploy(world.client, world.owner, artifact["initcode"], artifact["abi"], key.address)
     world.deposit(wallet.address, 10 * COST)
     server = world.server()
