@@ -26,17 +26,18 @@ function solidityFiles(folder) {
     .sort();
 }
 
+const files = [...solidityFiles("src"), ...solidityFiles("test")];
+const wanted = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.methodIdentifiers"];
 const input = {
   language: "Solidity",
-  sources: Object.fromEntries(
-    [...solidityFiles("src"), ...solidityFiles("test")].map((name) => [name, { content: readFileSync(join(here, name), "utf8") }]),
-  ),
+  sources: Object.fromEntries(files.map((name) => [name, { content: readFileSync(join(here, name), "utf8") }])),
   settings: {
     optimizer: { enabled: true, runs: 1000 },
     evmVersion: "cancun",
     viaIR: true,
     metadata: { appendCBOR: false, bytecodeHash: "none" },
-    outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.methodIdentifiers"] } },
+    // Only our own files: OpenZeppelin's libraries would be compiled a second time for nothing.
+    outputSelection: Object.fromEntries(files.map((name) => [name, { "*": wanted }])),
   },
 };
 const find = (name) => ({ contents: readFileSync(join(here, "node_modules", name), "utf8") });
