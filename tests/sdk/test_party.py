@@ -164,6 +164,14 @@ def test_escrow_is_put_up_ahead_of_the_questions(net, flowers):
         paid = sum(answer.cost for answer in answers)
         assert heidi.balances().escrow > paid
         service.settle()
+        shared, escrow = interlace.Budget(interlace.parse_amount("1.5")), heidi.balances().escrow
+        (ivan,) = net.accounts("ivan")
+        for _ in range(5):
+            ivan.ask(service, image, budget=shared)
+        assert ivan.balances().escrow == shared.total
+        with pytest.raises(BudgetError, match=r"^budget\.total: "):
+            ivan.ask(service, image, budget=shared)
+        assert heidi.balances().escrow == escrow
     assert greta.claim("node") == paid // 2
 
 

@@ -93,6 +93,7 @@ def test_the_sums_agree_with_the_token_itself(told):
     assert 0 <= paid * bp["validators"] // 10_000 - sum(validators) < len(validators)
     left = {name: balances[address.lower()] for name, address in ADDRESSES.items()}
     assert left["Settlement"] == minted - paid
+    assert minted == 70 * interlace.parse_amount("0.0025"), "the buyer's budget is all that entered"
     assert sum(of.values()) + sum(validators) + sum(left.values()) == minted
     assert sum(left.values()) - left["Settlement"] < len(validators)
 

@@ -225,8 +225,9 @@ class Party:
             content = service.model.program.to_bytes()
         client = self._client(service, assurance, content)
         client.budget = budget if isinstance(budget, Budget) else Budget(parse_amount(budget))
-        if self.net.is_developer_chain and client.budget.left >= client.offer.cost * len(values):
-            self._purse.back(client.offer.cost * len(values))
+        cost = client.offer.cost * len(values)
+        if self.net.is_developer_chain and client.budget.left >= cost:
+            self._purse.back(cost, budget.left if isinstance(budget, Budget) else None)
         replies = client.ask_many([np.asarray(value) for value in values])
         return [Answer.from_reply(reply, content) for reply in replies]
 

@@ -79,14 +79,18 @@ class Purse:
         self._deposited += amount
         return self._escrow()
 
-    def back(self, cost: int) -> None:
-        """See that the escrow covers what this purse has promised and not yet paid, `cost` more, and a reserve."""
+    def back(self, cost: int, budget_left: int | None) -> None:
+        """See that the escrow covers what this purse has promised and not yet paid, and `cost` more.
+
+        Missing escrow is put up for all that is left of a shared budget, or else for a reserve of further questions.
+        """
         escrow = self._escrow()
         settled = max(0, self._deposited - escrow)
         self._promised += cost
         ahead = escrow - (self._promised - settled)
-        reserve = max(CREDIT, _RESERVE_CALLS * cost)
-        if ahead < reserve // 2:
+        reserve = max(CREDIT, _RESERVE_CALLS * cost) if budget_left is None else budget_left - cost
+        low = reserve // 2 if budget_left is None else 0
+        if ahead < low:
             self.deposit(reserve - ahead)
 
     def stake(self, amount: int) -> Credits:

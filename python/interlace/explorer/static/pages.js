@@ -45,7 +45,7 @@ export async function block(id) {
   if (!found) return missing(`There is no block ${id} yet.`);
   const number = quantity(found.number);
   const around = el("span", {},
-    number > 0n ? link("block", (number - 1n).toString(), "← before") : "", " ", link("block", (number + 1n).toString(), "after →"));
+    number > 0n ? link("block", (number - 1n).toString(), "← before") : "", " · ", link("block", (number + 1n).toString(), "after →"));
   const rows = found.transactions.map((tx) => [
     link("tx", tx.hash), account(tx.from, book), tx.to ? account(tx.to, book) : pill("new contract", "warm"),
     mono(callName(tx.input, book) ?? "transfer"), units18(quantity(tx.value)),
@@ -107,7 +107,7 @@ export async function address(value) {
   return [
     ...heading(name ?? "Account"),
     facts([
-      ["address", mono(value)], ["kind", code === "0x" ? "account with a key" : `contract of ${(code.length - 2) / 2} bytes`],
+      ["address", mono(value)], ["kind", code === "0x" ? "account with a key" : `contract of ${grouped((code.length - 2) / 2)} bytes`],
       ["native balance", units18(quantity(balance))], ["transactions sent", grouped(quantity(nonce))],
       ["code", code === "0x" ? null : bytes(code)],
     ]),
