@@ -64,6 +64,11 @@ def test_a_port_in_use_is_named() -> None:
             Chain(port=port).start()
 
 
+def test_an_address_of_another_machine_is_not_bound() -> None:
+    with pytest.raises(ChainError, match=r"chain\.start: 192\.0\.2\.1:0"):
+        Chain(host="192.0.2.1", port=0).start()
+
+
 def test_a_port_is_free_again_after_stop() -> None:
     with Chain(port=0) as chain:
         port = int(chain.url.rpartition(":")[2])

@@ -170,3 +170,23 @@ def test_reads_go_on_while_blocks_are_made(chain: Chain, alice: Account, bob: Ac
     assert faults == []
     assert reads[0] > 20
     assert client.block_number() == 150
+
+
+def test_many_senders_at_once_lose_nothing(chain: Chain) -> None:
+    """Transactions that arrive from many threads share blocks; each is mined once, in its sender's order."""
+    client, target = chain.client, "0x" + "55" * 20
+
+    def send(account: Account) -> None:
+        mine = Client(client._transport)
+        for _ in range(40):
+            assert mine.send(account, target, 1, gas_limit=21_000).status == 1
+
+    threads = [threading.Thread(target=send, args=(account,)) for account in chain.accounts[:8]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.balance(target) == 320
+    assert [client.nonce(account.address, "latest") for account in chain.accounts[:9]] == [40] * 8 + [0]
+    total = sum(len(client.block(number).transactions) for number in range(client.block_number() + 1))
+    assert total == 320

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from eth_account import Account as EthAccount
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from interlace import _core
 from interlace.chain import ETHER, Account, Chain, Client
@@ -113,6 +115,26 @@ def test_refusals_in_geths_words(client: Client, alice: Account) -> None:
 def test_rubbish_is_refused(client: Client, body: str) -> None:
     assert refusal(client, body)
     assert status(client) == (0, 0)
+
+
+mutations = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4)
+
+
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(0, 5), mutations, st.integers(0, 220), st.binary(max_size=8))
+def test_damaged_transactions_are_admitted_or_refused(
+    client: Client, alice: Account, kind: int, changes: list[tuple[int, int]], length: int, tail: bytes
+) -> None:
+    """Bytes near a valid transaction of any type: an answer every time, and never one of ours moves alice's money."""
+    body = bytearray.fromhex(raw(alice, 1_000)[2:])
+    if kind != 2:
+        body[0] = kind
+    for position, value in changes:
+        body[position % len(body)] = value
+    damaged = bytes(body[:length]) + tail
+    (answer,) = client.batch([("eth_sendRawTransaction", [f"0x{damaged.hex()}"])])
+    assert isinstance(answer, str) or answer.rpc_code == -32000
+    assert client.nonce(alice.address) == 0
 
 
 def test_bytes_after_a_transaction_are_refused(client: Client, alice: Account) -> None:

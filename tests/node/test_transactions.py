@@ -243,6 +243,25 @@ def test_events_and_errors_are_named(client: Client, alice: Account) -> None:
     assert log.events(receipt) == []
 
 
+def test_waiting_for_a_block_ends() -> None:
+    with Chain(port=None, block_time_ms=0) as chain:
+        client = Client(chain.client._transport, receipt_timeout_seconds=0.2)
+        alice, bob = chain.accounts[:2]
+        with pytest.raises(ChainError, match=r"chain\.timeout"):
+            client.send(alice, bob.address, 1)
+        chain.client.mine()
+        assert chain.client.balance(bob.address) == 10_000 * ETHER + 1
+        with pytest.raises(ChainError, match=r"chain\.bad-arguments"):
+            client.send(alice, bob.address, 2**256)
+        with pytest.raises(RpcError, match="nonce too low") as caught:
+            client.rpc(
+                "eth_sendTransaction", {"from": alice.address, "to": bob.address, "nonce": "0x0", "gas": "0x5208"}
+            )
+        assert caught.value.code == "chain.rpc"
+        with pytest.raises(ChainError, match=r"chain\.unknown"):
+            client.block(99)
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 10**18)), min_size=1, max_size=8))
 def test_value_is_conserved(chain: Chain, moves: list[tuple[int, int, int]]) -> None:

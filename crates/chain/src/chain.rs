@@ -259,11 +259,12 @@ impl Chain {
 
     /// Admits transactions, each on its own; admitted ones wait until [`Self::settle`] or the next block.
     pub fn submit(&self, transactions: Vec<Result<PoolTransaction, ChainError>>) -> Vec<Result<B256, ChainError>> {
-        let (_, state) = self.head_with_state();
         let mut admitted = Vec::new();
         let mut outcomes = Vec::with_capacity(transactions.len());
         {
             let mut waitroom = self.waitroom();
+            // Under the lock: a commit moves pool and head together, so the accounts read here are the pool's.
+            let (_, state) = self.head_with_state();
             for transaction in transactions {
                 let outcome = transaction.and_then(|transaction| self.admit(&mut waitroom, &state, transaction));
                 match &outcome {
@@ -286,7 +287,7 @@ impl Chain {
         let account = state.account(tx.sender)?.unwrap_or_default();
         let sender =
             SenderState { nonce: account.nonce, balance: account.balance, has_code: has_own_code(state, &account)? };
-        // A block may have been committed since `state` was taken; a transaction it holds is known, not too low.
+        // A transaction that is in a block is known, not too low.
         if tx_is_committed(&self.store(), &tx) {
             return Err(ChainError::AlreadyKnown(tx.hash));
         }

@@ -93,6 +93,11 @@ impl Chain {
             }
         }
         let output = builder.finish().map_err(|error| invalid(error.to_string()))?;
+        if !output.receipts_root_known {
+            return Err(invalid(
+                "receipts hold state roots before Byzantium; such blocks are imported, not built".into(),
+            ));
+        }
         let (transactions, senders) = taken.iter().map(|tx| (tx.envelope.clone(), tx.sender)).unzip();
         let withdrawals = output.header.withdrawals_root.map(|_| Withdrawals::new(withdrawals));
         let block = StoredBlock {

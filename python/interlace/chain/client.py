@@ -248,6 +248,9 @@ class Client:
         """Sign and send transactions in order without waiting, and return their hashes."""
         if not calls:
             return []
+        # Before anything is asked: what cannot be encoded is refused without a request.
+        recipients = [None if call.to is None else to_bytes(checksum_address(call.to)) for call in calls]
+        values = [_word(call.value_wei) for call in calls]
         nonce, block = self.batch(
             [("eth_getTransactionCount", [account.address, "pending"]), ("eth_getBlockByNumber", ["latest", False])]
         )
@@ -265,8 +268,8 @@ class Client:
                 gas_limit,
                 max_fee_wei,
                 tip_wei,
-                None if call.to is None else to_bytes(checksum_address(call.to)),
-                _word(call.value_wei),
+                recipients[offset],
+                values[offset],
                 bytes(call.data),
             )
             for offset, (call, gas_limit) in enumerate(zip(calls, gas_limits, strict=True))
