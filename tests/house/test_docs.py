@@ -23,3 +23,9 @@ def test_make_targets_named_in_documents_exist() -> None:
     for page in PAGES:
         for name in re.findall(r"`make ([a-z-]+)`", page.read_text()):
             assert name in targets, f"{page.name} names `make {name}`"
+
+
+def test_the_readme_shows_the_example_that_ships() -> None:
+    first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert first is not None
+    assert first.group(1) == (ROOT / "examples/quickstart.py").read_text()

@@ -17,7 +17,7 @@ CODE = rf"(?:{ROOMS})\.[a-z0-9]+(?:-[a-z0-9]+)*"
 LITERAL = re.compile(rf'"({CODE})"')
 ROW = re.compile(rf"^\| `({CODE})` \|", re.MULTILINE)
 # Words that look like a code and are not one: names of loggers and modules, for example.
-NOT_CODES = {"chain.rlp", "record.json", "model.onnx", "model.ilp", "receipt.json", "program.ilp"}
+NOT_CODES = {"chain.rlp", "model.onnx", "model.ilp", "receipt.json", "receipt.key", "service.json", "service.log"}
 
 
 def raised() -> dict[str, str]:
