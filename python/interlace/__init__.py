@@ -13,10 +13,10 @@ Invariant: importing this module loads neither the engine nor numpy; each public
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from . import errors
     from .assets.registry import Lineage
     from .assets.store import Store
     from .assets.table import Table, labelled, read_csv, table
@@ -91,6 +91,7 @@ __all__ = [
     "__version__",
     "connect",
     "devnet",
+    "errors",
     "format_amount",
     "labelled",
     "parse_amount",
@@ -105,7 +106,11 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Load a public name from the room it lives in (PEP 562)."""
     if name == "__version__":
-        value: object = _version("interlace")
+        from importlib.metadata import version
+
+        value: object = version("interlace")
+    elif name == "errors":
+        value = import_module(".errors", __name__)
     elif name in _HOMES:
         value = getattr(import_module(_HOMES[name], __name__), name)
     else:

@@ -9,7 +9,7 @@ import interlace
 
 def test_all_is_sorted_and_complete():
     assert interlace.__all__ == sorted(interlace.__all__)
-    assert set(interlace.__all__) == {*interlace._HOMES, "__version__"}
+    assert set(interlace.__all__) == {*interlace._HOMES, "__version__", "errors"}
     assert dir(interlace) == interlace.__all__
 
 

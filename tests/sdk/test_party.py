@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -223,6 +225,24 @@ def test_a_node_has_one_service_at_a_time_and_stopping_ends_its_process(net, flo
     service.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(service.pid, 0)
+
+
+def test_a_program_that_fails_leaves_no_service_behind(tmp_path):
+    program = """
+import interlace
+net = interlace.devnet()
+(alice,) = net.accounts("alice")
+data = alice.anchor(([[i % 5, i % 3] for i in range(60)], [i % 2 for i in range(60)]), name="n", licence="CC0-1.0")
+print(alice.serve(alice.train(data, "logistic"), "0.001/call").pid, net.workdir, flush=True)
+raise SystemExit(3)
+"""
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
+    pid, workdir = done.stdout.split()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+    assert not os.path.exists(workdir)
 
 
 def test_money_goes_where_it_is_put(net):

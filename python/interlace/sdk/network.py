@@ -7,6 +7,7 @@ What it does not do: it keeps no keys but those of the developer accounts, which
 
 from __future__ import annotations
 
+import atexit
 import re
 import tempfile
 from collections.abc import Callable
@@ -58,6 +59,8 @@ class Network:
         self.ledger = Ledger(client)
         self._parties: dict[str, Party] = {}
         self._closers: list[Callable[[], None]] = []
+        # A program that ends without closing must not leave services behind.
+        atexit.register(self.close)
 
     @property
     def is_developer_chain(self) -> bool:
@@ -145,6 +148,7 @@ class Network:
 
     def close(self) -> None:
         """Stop the services that were started here, and the chain if it is ours; a second call does nothing."""
+        atexit.unregister(self.close)
         while self._closers:
             self._closers.pop()()
         self.client.close()
