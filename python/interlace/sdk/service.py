@@ -16,6 +16,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _KEY_FILE = "receipt-key.hex"
 _PAYER_TTL_S = 0.1
 """How long a service on a developer chain believes what it saw of an escrow; elsewhere it is longer."""
+_OPEN_SIZE = 32
+"""Receipts that one transaction opens."""
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 
@@ -84,20 +87,31 @@ class Service:
         """Whether the process lives."""
         return self._process.poll() is None
 
-    def settle(self) -> Progress:
+    def settle(self, on_open: Callable[[int], None] | None = None) -> Progress:
         """Turn all receipts into payments, as far as the chain allows it now.
 
         Receipts of assurance 0 are released at once, those of assurance 1 when their window has passed: call again.
+
+        Parameters
+        ----------
+        on_open
+            Called with a number of receipts after each transaction that opened at most so many.
 
         Raises
         ------
         ServiceError
             ``service.chain`` when the node does not answer, ``service.revert`` when the contract refuses the batch.
         """
+
+        def opened(step: str) -> None:
+            if step == "opened" and on_open is not None:
+                on_open(_OPEN_SIZE)
+
         journal = Journal(self.folder / "journal.sqlite", "settler")
         try:
-            settler = Settler(journal, self._net.ledger, self._node.address, self._node)
-            return settler.run_once()
+            return Settler(
+                journal, self._net.ledger, self._node.address, self._node, open_size=_OPEN_SIZE, on_step=opened
+            ).run_once()
         finally:
             journal.close()
 

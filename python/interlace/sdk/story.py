@@ -260,8 +260,8 @@ class Story:
                 step.remark(refusal.line())
 
     def _settle(self, service: Service) -> None:
-        with self.narrator.step("settle") as step:
-            first = service.settle()
+        with self.narrator.step("settle", self.calls) as step:
+            first = service.settle(step.advance)
             window = int(self.net.contract("Settlement").call("windowSeconds"))
             self.net.pass_time(window)
             second = service.settle()
