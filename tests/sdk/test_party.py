@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -143,6 +144,23 @@ def test_integers_and_urls_do_as_well(people, flowers, service):
     with pytest.raises(UsageError, match=r"^sdk\.no-program: "):
         answers[0].verify()
     assert answers[0].verify(model.program).ok
+
+
+def test_threads_of_one_party_keep_their_own_budgets(net, flowers, service):
+    (judy,) = net.accounts("judy")
+    images, model = flowers[1].held_back, flowers[1]
+
+    def ask(number: int) -> str:
+        if number % 3:
+            return judy.ask(service, images[number], budget="0.001", assurance=number % 2).label
+        with pytest.raises(BudgetError, match=r"^budget\.total: "):
+            judy.ask(service, images[number], budget="0.0001")
+        return ""
+
+    with ThreadPoolExecutor(6) as pool:
+        labels = list(pool.map(ask, range(12)))
+    expected = model.trained.quantised.predict(images[:12])
+    assert labels == [str(label) if number % 3 else "" for number, label in enumerate(expected)]
 
 
 def test_the_budget_stops_a_question_before_it_is_signed(people, flowers, service):

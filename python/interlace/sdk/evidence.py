@@ -86,10 +86,10 @@ class Evidence:
     def _ask(self, name: str, receipts: list[ReceiptFile], program: bytes) -> Outcome:
         folder = self.folder / name
         (folder / "receipts").mkdir(parents=True)
-        (folder / "program.ilp").write_bytes(program)
+        (folder / "artefact.ilp").write_bytes(program)
         for index, file in enumerate(receipts):
             (folder / "receipts" / f"{index:06}.json").write_bytes(file.dumps())
-        command = [sys.executable, "-m", "interlace.cli", "verify", "receipts", "--program", "program.ilp", "--json"]
+        command = [sys.executable, "-m", "interlace.cli", "verify", "receipts", "--program", "artefact.ilp", "--json"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 said, complaints = process.communicate(timeout=TIMEOUT_S)

@@ -8,6 +8,7 @@ What it does not do: it computes no hashes and no shares; the rooms below and th
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
@@ -70,7 +71,9 @@ class Party:
         self.name = name
         self.address = account.address
         self._purse = Purse(net, account)
-        self._clients: dict[tuple[str, int], ServiceClient] = {}
+        self._clients: dict[tuple[str, int, bool], ServiceClient] = {}
+        self._latest: dict[str, tuple[str, int, bool]] = {}
+        self._asking = threading.Lock()
         self._service: Service | None = None
 
     # ---- making --------------------------------------------------------------------------------------
@@ -223,17 +226,20 @@ class Party:
         content = program.to_bytes() if isinstance(program, Program) else program
         if isinstance(service, Service) and content is None:
             content = service.model.program.to_bytes()
-        client = self._client(service, assurance, content)
-        client.budget = budget if isinstance(budget, Budget) else Budget(parse_amount(budget))
-        cost = client.offer.cost * len(values)
-        if self.net.is_developer_chain and client.budget.left >= cost:
-            self._purse.back(cost, budget.left if isinstance(budget, Budget) else None)
-        replies = client.ask_many([np.asarray(value) for value in values])
+        limit = budget if isinstance(budget, Budget) else Budget(parse_amount(budget))
+        # One question at a time: vouchers ascend, and a client has one budget while it signs.
+        with self._asking:
+            client = self._client(service, assurance, content)
+            client.budget = limit
+            cost = client.offer.cost * len(values)
+            if self.net.is_developer_chain and limit.left >= cost:
+                self._purse.back(cost, limit.left if isinstance(budget, Budget) else None)
+            replies = client.ask_many([np.asarray(value) for value in values])
         return [Answer.from_reply(reply, content) for reply in replies]
 
     def _client(self, service: Service | str, assurance: int, program: bytes | None) -> ServiceClient:
         url = service.url if isinstance(service, Service) else service
-        key = (url, assurance)
+        key = (url, assurance, program is not None)
         if key not in self._clients:
             client = ServiceClient(
                 url,
@@ -247,6 +253,10 @@ class Party:
             )
             self.net.on_close(client.close)
             self._clients[key] = client
+        elif self._latest.get(url) != key:
+            # Another of our clients has used nonces at this service since.
+            self._clients[key].refresh()
+        self._latest[url] = key
         return self._clients[key]
 
     @property

@@ -80,7 +80,7 @@ class Service:
     @property
     def program_file(self) -> Path:
         """The program, as a verifier takes it."""
-        return self.folder / "program.ilp"
+        return self.folder / "artefact.ilp"
 
     @property
     def running(self) -> bool:
@@ -148,7 +148,7 @@ class Service:
         (self.folder / "card.json").write_bytes(self.model.card.to_json())
         self._register_key()
         config = {
-            "program": "program.ilp",
+            "program": "artefact.ilp",
             "card": "card.json",
             "rpc": self._net.url,
             "node": self._node.address,
