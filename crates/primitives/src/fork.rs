@@ -3,7 +3,7 @@
 //! Invariant: the order of the variants is the order of activation, so `fork >= Fork::London` reads as "London is active".
 //! Source: execution-specs, "Mainnet protocol releases"; EIP-7892 for the blob-parameter forks.
 //! What it does not do: forks that change only the difficulty bomb (Muir, Arrow and Gray Glacier) and the DAO fork, which
-//! changes balances and no rule, are not versions; the DAO block is a field of `ChainSpec`.
+//! changes balances and no rule, are not versions; their blocks are fields of `ChainSpec`.
 
 use core::fmt;
 

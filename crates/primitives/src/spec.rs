@@ -111,6 +111,8 @@ pub struct ChainSpec {
     activations: [Option<Activation>; Fork::ALL.len()],
     blobs: [Option<BlobParams>; Fork::ALL.len()],
     dao_fork_block: Option<u64>,
+    /// Blocks of Muir, Arrow and Gray Glacier, which only delay the difficulty bomb.
+    glacier_blocks: [Option<u64>; 3],
     deposit_contract: Address,
 }
 
@@ -148,6 +150,7 @@ impl ChainSpec {
             spec.blobs[fork.index()] = default_blobs(fork);
         }
         spec.dao_fork_block = Some(1_920_000);
+        spec.glacier_blocks = [Some(9_200_000), Some(13_773_000), Some(15_050_000)];
         spec.deposit_contract = MAINNET_DEPOSIT_CONTRACT;
         spec
     }
@@ -198,6 +201,7 @@ impl ChainSpec {
         spec.check_order()?;
         spec.blobs = spec.blob_schedule(config)?;
         spec.dao_fork_block = config.dao_fork_block.filter(|_| config.dao_fork_support);
+        spec.glacier_blocks = [config.muir_glacier_block, config.arrow_glacier_block, config.gray_glacier_block];
         spec.deposit_contract = config.deposit_contract_address.unwrap_or(MAINNET_DEPOSIT_CONTRACT);
         Ok(spec)
     }
@@ -208,6 +212,7 @@ impl ChainSpec {
             activations: [None; Fork::ALL.len()],
             blobs: [None; Fork::ALL.len()],
             dao_fork_block: None,
+            glacier_blocks: [None; 3],
             deposit_contract: Address::ZERO,
         }
     }
@@ -222,6 +227,20 @@ impl ChainSpec {
     #[must_use]
     pub const fn dao_fork_block(&self) -> Option<u64> {
         self.dao_fork_block
+    }
+
+    /// By how many blocks the difficulty bomb is delayed at a block with this number and timestamp.
+    #[must_use]
+    pub fn bomb_delay_blocks(&self, number: u64, timestamp: u64) -> u64 {
+        let fork = match self.fork_at(number, timestamp) {
+            fork if fork >= Fork::London => 9_700_000,
+            fork if fork >= Fork::Constantinople => 5_000_000,
+            Fork::Byzantium => 3_000_000,
+            _ => 0,
+        };
+        let delays = [9_000_000, 10_700_000, 11_400_000];
+        let begun = self.glacier_blocks.iter().zip(delays).filter(|(at, _)| at.is_some_and(|at| number >= at));
+        begun.map(|(_, delay)| delay).fold(fork, u64::max)
     }
 
     /// Contract whose logs are deposits (EIP-6110).

@@ -13,6 +13,14 @@ fn config(rest: &str) -> Result<ChainSpec, SpecError> {
 }
 
 #[test]
+fn the_difficulty_bomb_is_delayed_by_versions_and_glaciers() {
+    let spec = ChainSpec::mainnet();
+    let delays = [4_369_999, 4_370_000, 7_280_000, 9_200_000, 12_965_000, 13_773_000, 15_050_000];
+    let expected = [0, 3_000_000, 5_000_000, 9_000_000, 9_700_000, 10_700_000, 11_400_000];
+    assert_eq!(delays.map(|number| spec.bomb_delay_blocks(number, 1)), expected);
+}
+
+#[test]
 fn mainnet_versions_are_found_by_number_and_time() {
     let spec = ChainSpec::mainnet();
     for (number, timestamp, fork) in [

@@ -21,5 +21,5 @@ pub use interlace_stf::{Account, AccountChange, Changes, StateReader};
 pub use interlace_trie::TrieAccount;
 pub use leaves::AccountProof;
 pub use memory::{MemoryState, Staged, Version};
-pub use reexecute::{ReexecuteError, reexecute};
+pub use reexecute::{ReexecuteError, import_block, reexecute};
 pub use snapshot::Snapshot;

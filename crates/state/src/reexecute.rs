@@ -92,15 +92,19 @@ pub fn reexecute(
     let mut outputs = Vec::with_capacity(blocks.len());
     for (index, rlp) in blocks.iter().enumerate() {
         let block = decode_block(rlp).map_err(|reason| ReexecuteError::Encoding { index, reason })?;
-        let output = next(&spec, &parent, &block, &state).map_err(|error| ReexecuteError::Block { index, error })?;
+        let output =
+            import_block(&spec, &parent, &block, &state).map_err(|error| ReexecuteError::Block { index, error })?;
         outputs.push(output);
         parent = block.header;
     }
     Ok(outputs)
 }
 
-/// Executes one block on the newest state, checks it in full and commits it.
-fn next(
+/// Executes `block`, a child of `parent`, on the newest state, checks it in full, state root included, and commits it.
+///
+/// # Errors
+/// The first rule that the block breaks; the state then is as before.
+pub fn import_block(
     spec: &ChainSpec,
     parent: &Header,
     block: &Block,

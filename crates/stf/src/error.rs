@@ -14,7 +14,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use interlace_evm::{EvmError, TxError};
 use interlace_primitives::Fork;
 
@@ -62,6 +62,14 @@ pub enum HeaderError {
         used: u64,
         /// Gas limit in the header.
         limit: u64,
+    },
+    /// Another difficulty than the parent's and the time since give.
+    #[error("difficulty {header} is not {expected}")]
+    Difficulty {
+        /// Difficulty in the header.
+        header: U256,
+        /// Difficulty that follows from the parent.
+        expected: U256,
     },
     /// Another base fee than the parent's usage gives.
     #[error("base fee {header} wei is not {expected} wei")]
@@ -132,6 +140,7 @@ impl HeaderError {
             Self::Timestamp { .. } => "engine.timestamp",
             Self::GasLimit { .. } => "engine.gas-limit",
             Self::GasUsed { .. } => "engine.gas-used",
+            Self::Difficulty { .. } => "engine.difficulty",
             Self::BaseFee { .. } => "engine.base-fee",
             Self::ExcessBlobGas { .. } => "engine.excess-blob-gas",
             Self::BlobGasUsed { .. } => "engine.blob-gas-used",

@@ -19,7 +19,7 @@ use crate::output::BlockOutput;
 
 const MAX_OMMERS: usize = 2;
 /// An ommer is at least one and at most six blocks older than the block that names it.
-const MAX_OMMER_AGE: u64 = 6;
+pub(crate) const MAX_OMMER_AGE: u64 = 6;
 
 /// Executes `block` on `state`, the state after `parent`, and checks everything but the state root.
 ///

@@ -4,7 +4,7 @@
 //! executes anything.
 //! Source: execution-specs `validate_header`; EIP-1559, 3675, 4399, 4844, 4895, 7685, 7918, 7934; geth for the gas limit
 //! of the first block with a base fee.
-//! What it does not do: proof of work and difficulty before Paris are taken as given.
+//! What it does not do: proof of work is taken as given, and difficulty is the business of `work`.
 
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header};
 use alloy_primitives::{B64, U256};

@@ -6,8 +6,8 @@
 //! Invariant: the result depends on the rules, the block and the state that the reader shows, and on nothing else.
 //! [`execute`] and [`BlockBuilder`] run the same code, so a block that was built executes to the header it was built with.
 //! Source: execution-specs (EELS), Frontier to Osaka; EIPs named where they apply.
-//! What it does not do: it computes no state root (a store does, from the changes), checks no proof of work, no
-//! difficulty, no ancestry of ommers, and keeps nothing.
+//! What it does not do: it computes no state root (a store does, from the changes), verifies no proof of work, and keeps
+//! nothing. Difficulty and the ancestry of ommers are checked apart from [`execute`], by who follows such a chain.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ mod header;
 mod output;
 mod requests;
 mod rewards;
+mod work;
 
 pub use alloy_consensus::{Header, ReceiptEnvelope};
 pub use block::{Attributes, Block, Transaction, decode_block, decode_header, recover_sender, recover_senders};
@@ -41,3 +42,4 @@ pub use interlace_evm::{
     TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 pub use output::BlockOutput;
+pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};
