@@ -141,6 +141,8 @@ def test_integers_and_urls_do_as_well(people, flowers, service):
     integers = model.card.prepare(model.held_back[:2])
     answers = bob.ask_all(service.url, list(integers), budget="0.1")
     assert [a.label for a in answers] == [str(x) for x in model.trained.quantised.predict(model.held_back[:2])]
+    # Whoever has only the URL finds the scales of the input in the card that the chain keeps.
+    assert bob.ask(service.url, model.held_back[0], budget="0.1").label == answers[0].label
     with pytest.raises(UsageError, match=r"^sdk\.no-program: "):
         answers[0].verify()
     assert answers[0].verify(model.program).ok

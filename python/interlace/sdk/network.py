@@ -101,17 +101,21 @@ class Network:
     @cached_property
     def validators(self) -> list[Party]:
         """The developer chain's validators: accounts 5 to 7 of the developers' phrase."""
-        self.chain  # noqa: B018 - refuses networks that are not ours
+        self._refuse_others()
         return [self.party(account, f"validator {i}") for i, account in enumerate(_developers()[5:8], start=1)]
 
     @cached_property
     def treasury(self) -> Party:
         """The developer chain's treasury: account 8 of the developers' phrase."""
-        self.chain  # noqa: B018 - as above
+        self._refuse_others()
         return self.party(_developers()[8], "treasury")
 
+    def _refuse_others(self) -> Chain:
+        """Return our chain; what follows from the developers' phrase means nothing on another one."""
+        return self.chain
+
     def _named(self, name: str) -> Party:
-        chain = self.chain
+        chain = self._refuse_others()
         if not _NAME.fullmatch(name):
             raise UsageError("sdk.bad-name", f"{name!r} is no name of an account", hint="for example alice")
         if name not in self._parties:

@@ -20,8 +20,8 @@ from interlace.assets.content import content_root
 from interlace.assets.descriptor import Descriptor
 from interlace.assets.registry import WEIGHT_SUM, Parent
 from interlace.assets.table import Table, decode, encode, labelled, table
-from interlace.errors import AssetError, UsageError
-from interlace.models import Program, train_classifier
+from interlace.errors import AssetError, ProgramError, UsageError
+from interlace.models import ModelCard, Program, train_classifier
 from interlace.serving import Budget, ServiceClient
 
 from .items import Answer, DataAsset, Model
@@ -241,12 +241,13 @@ class Party:
         url = service.url if isinstance(service, Service) else service
         key = (url, assurance, program is not None)
         if key not in self._clients:
+            card = service.model.card if isinstance(service, Service) else self._card_of(url, assurance)
             client = ServiceClient(
                 url,
                 self.account,
                 Budget(0),
                 program=program,
-                card=service.model.card if isinstance(service, Service) else None,
+                card=card,
                 ledger=self.net.ledger,
                 store=self.receipts,
                 assurance=assurance,
@@ -258,6 +259,16 @@ class Party:
             self._clients[key].refresh()
         self._latest[url] = key
         return self._clients[key]
+
+    def _card_of(self, url: str, assurance: int) -> ModelCard | None:
+        """Return the card that the chain keeps for what a service offers, if it is about the program served."""
+        with ServiceClient(url, self.account, Budget(0), ledger=self.net.ledger, assurance=assurance) as client:
+            offer = client.offer
+        try:
+            card = self.net.registry.read_model(offer.asset_class)
+        except (AssetError, ProgramError):
+            return None
+        return card if card.program_id == "0x" + offer.program_id.hex() else None
 
     @property
     def receipts(self) -> Path:
