@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+from interlace import _json
 from interlace._core import keccak256
 from interlace.errors import AssetError
 
@@ -90,13 +91,13 @@ def parse(text: str) -> Descriptor:
         raise _bad(f"{len(text)} characters > {MAX_DESCRIPTOR_BYTES}")
     names = {field.name for field in fields(Descriptor)}
     try:
-        body = json.loads(text)
+        body = _json.loads(text, 1)  # one flat object
         if body.pop("format") != FORMAT or set(body) != names:
             raise _bad(f"not the fields of {FORMAT}")
         body["content_root"] = bytes.fromhex(body["content_root"].removeprefix("0x"))
         value = Descriptor(**body)
         canonical = value.to_json() == text
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _bad(f"not a descriptor: {error}") from error
     if not canonical:
         raise _bad("the text is not in canonical form")

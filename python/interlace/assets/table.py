@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from interlace import _json
 from interlace.errors import AssetError
 
 MAGIC = b"ILDS"
@@ -172,10 +173,10 @@ def decode(content: bytes) -> Table:
         raise _not(f"a header of {header_bytes} bytes in {len(content)}")
     header = content[_PREFIX.size : start]
     try:
-        fields = json.loads(header)
+        fields = _json.loads(header, 2)  # an object with the list of columns
         columns, target = tuple(fields["columns"]), fields["target"]
         kind, rows = fields["type"], fields["rows"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _not(f"header: {error}") from error
     words = (target, *columns)
     if kind not in ("f64", "i64") or type(rows) is not int or not all(isinstance(w, str) for w in words):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from interlace import _core
+from interlace import _core, _json
 from interlace.chain.abi import Value, encode_arguments, parse_abi, revert_reason
 from interlace.chain.account import Account, checksum_address
 from interlace.chain.transport import HttpTransport, Transport
@@ -23,6 +23,8 @@ from interlace.errors import ChainError, RpcError
 
 MAX_BATCH: Final = 500
 """Requests in one body; longer batches are sent in several."""
+MAX_DEPTH: Final = 512
+"""Levels of arrays and objects in an answer; a trace has two for each call within a call."""
 _REVERTED: Final = 3
 _RECEIPT_PAUSES_SECONDS: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)
 
@@ -78,9 +80,9 @@ class Client:
     def _exchange(self, body: Json) -> Json:
         answer = self._transport.send(json.dumps(body).encode())
         try:
-            return json.loads(answer)
-        except ValueError:
-            raise ChainError("chain.http", f"the answer is no JSON: {answer[:100]!r}") from None
+            return _json.loads(answer, MAX_DEPTH)
+        except ValueError as error:
+            raise ChainError("chain.http", f"the answer is no JSON: {error}: {answer[:100]!r}") from None
 
     def _request(self, method: str, params: Sequence[Json]) -> Json:
         self._id += 1

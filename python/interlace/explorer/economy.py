@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 
 from eth_abi.abi import decode
 
+from interlace import _json
 from interlace._core import keccak256
 from interlace.contracts import ADDRESSES, artifact
 from interlace.errors import RpcError, ServiceError
@@ -241,11 +241,11 @@ def _described(uri: str, integrity_hash: bytes) -> dict[str, str]:
     plain = {"name": uri[:80] or "unnamed", "content": "0x" + integrity_hash.hex()}
     try:
         text = base64.b64decode(uri.removeprefix(prefix), validate=True)
-        body = json.loads(text)
+        body = _json.loads(text, 2)  # a model card holds lists
         if not uri.startswith(prefix) or keccak256(text) != integrity_hash:
             return plain
         return {"name": str(body["name"])[:80], "content": str(body.get("content_root") or body["program_id"])[:66]}
-    except (binascii.Error, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+    except (binascii.Error, ValueError, AttributeError, KeyError, TypeError):
         return plain
 
 

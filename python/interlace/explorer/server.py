@@ -9,7 +9,6 @@ What it does not do: it sends no transactions, keeps no index and no state.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 
@@ -22,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from interlace import _json
 from interlace.errors import InterlaceError
 
 READ_METHODS = frozenset(
@@ -41,6 +41,7 @@ READ_METHODS = frozenset(
 )
 MAX_BODY_BYTES = 65_536
 MAX_BATCH = 64
+MAX_DEPTH = 32
 MAX_ANSWER_BYTES = 16 << 20
 NODE_TIMEOUT_S = 10.0
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -146,8 +147,8 @@ async def _pass_on(request: Request, rpc_url: str) -> Response:
         if len(body) > MAX_BODY_BYTES:
             return failure("explorer.too-large", f"more than {MAX_BODY_BYTES} bytes", 413)
     try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
+        parsed = _json.loads(bytes(body), MAX_DEPTH)
+    except ValueError:
         return failure("explorer.bad-request", "the body is not JSON", 400)
     calls = parsed if isinstance(parsed, list) else [parsed]
     if not 0 < len(calls) <= MAX_BATCH:

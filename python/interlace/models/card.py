@@ -16,13 +16,15 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from interlace import _core
+from interlace import _core, _json
 from interlace.errors import ProgramError
 from interlace.models.program import Program
 from interlace.models.quantise import Label, to_integers
 
 FORMAT = "interlace.model-card.v1"
 MAX_CARD_BYTES = 1 << 20
+MAX_CARD_DEPTH = 2
+"""An object with lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,9 @@ class ModelCard:
         """Read a card; raises `model.card-invalid` unless `data` is exactly what `to_json` returns."""
         _require(len(data) <= MAX_CARD_BYTES, f"{len(data)} bytes, the limit is {MAX_CARD_BYTES}")
         try:
-            members = json.loads(data)
-        except (ValueError, RecursionError):
-            raise ProgramError("model.card-invalid", "a model card is JSON") from None
+            members = _json.loads(data, MAX_CARD_DEPTH)
+        except ValueError as error:
+            raise ProgramError("model.card-invalid", f"no JSON of a model card: {str(error)[:120]}") from None
         names = {field.name for field in fields(cls)}
         _require(isinstance(members, dict) and set(members) == names | {"format"}, f"members are {sorted(names)}")
         _require(members.pop("format") == FORMAT, f"format is {FORMAT}")

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
+from interlace import _json
 from interlace.chain import checksum_address
 from interlace.errors import ChainError, RecordError
 
 WORD: Final = 32
 MAX_DEPTH: Final = 16
 """Levels of arrays and objects that JSON may have; tensors have at most eight dimensions."""
-_BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,77}")
 _HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*")
 
@@ -185,25 +184,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
-def _too_deep(text: str) -> bool:
-    """Return whether arrays and objects nest deeper than `MAX_DEPTH`.
-
-    The interpreter's own parser recurses on the C stack; libraries that raise the recursion limit (py_ecc does) turn
-    deep nesting into a crash; so depth is counted before it parses.
-    """
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return False
-    depth = 0
-    for token in _BRACKET.finditer(text):
-        if token.group() in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif token.group() in "]}":
-            depth -= 1
-    return False
-
-
 def loads(data: bytes | str, where: str, limit: int) -> object:
     """Parse JSON of at most `limit` bytes and `MAX_DEPTH` levels; a member named twice is refused.
 
@@ -215,10 +195,7 @@ def loads(data: bytes | str, where: str, limit: int) -> object:
     if len(data) > limit:
         raise RecordError("record.too-large", f"{where} has {len(data)} bytes, more than {limit}")
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
-        if _too_deep(text):
-            raise RecordError("record.bad-json", f"{where} nests deeper than {MAX_DEPTH} levels")
-        parsed: object = json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        parsed: object = _json.loads(data, MAX_DEPTH, _unique)
+    except ValueError as error:
         raise RecordError("record.bad-json", f"{where} is not JSON: {str(error)[:120]}") from None
     return parsed
