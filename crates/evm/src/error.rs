@@ -222,7 +222,7 @@ pub enum EvmError<E: core::error::Error + 'static> {
     /// The state could not be read.
     #[error("state could not be read: {0}")]
     State(#[source] E),
-    /// The interpreter refused to run, for a reason that a caller of this crate cannot cause.
+    /// The interpreter refused to run, for example in a block environment that lacks what its fork needs.
     #[error("interpreter: {0}")]
     Interpreter(String),
 }

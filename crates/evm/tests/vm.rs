@@ -127,30 +127,57 @@ fn a_refused_transaction_leaves_no_trace() {
     let balance = vm.overlay().account(SENDER).unwrap().unwrap().balance;
     let value_wei = U256::from(ETHER);
     let required = value_wei + U256::from(1_000_000);
-    for (tx, error) in [
-        (TxRequest { nonce: 0, ..good.clone() }, TxError::NonceTooLow { tx: 0, state: 1 }),
-        (TxRequest { nonce: 9, ..good.clone() }, TxError::NonceTooHigh { tx: 9, state: 1 }),
-        (TxRequest { value_wei, ..good.clone() }, TxError::InsufficientFunds { required, balance }),
-        (TxRequest { gas_limit: 1, ..good.clone() }, TxError::IntrinsicGas { required: 21_000, gas_limit: 1 }),
+    for (tx, error, code) in [
+        (TxRequest { nonce: 0, ..good.clone() }, TxError::NonceTooLow { tx: 0, state: 1 }, "engine.nonce-too-low"),
+        (TxRequest { nonce: 9, ..good.clone() }, TxError::NonceTooHigh { tx: 9, state: 1 }, "engine.nonce-too-high"),
+        (
+            TxRequest { value_wei, ..good.clone() },
+            TxError::InsufficientFunds { required, balance },
+            "engine.insufficient-funds",
+        ),
+        (
+            TxRequest { gas_limit: 1, ..good.clone() },
+            TxError::IntrinsicGas { required: 21_000, gas_limit: 1 },
+            "engine.intrinsic-gas",
+        ),
         (
             TxRequest { fee_cap_wei: 9, ..good.clone() },
             TxError::FeeCapBelowBaseFee { fee_cap_wei: 9, base_fee_wei: 10 },
+            "engine.fee-cap-too-low",
         ),
         (
             TxRequest { fee_cap_wei: u128::MAX, value_wei: U256::MAX, ..good.clone() },
             TxError::CostOverflow { gas_limit: 100_000, fee_cap_wei: u128::MAX, value_wei: U256::MAX },
+            "engine.cost-overflow",
         ),
-        (TxRequest { tx_type: 3, to: TxKind::Create, ..good.clone() }, TxError::CannotCreate(3)),
-        (TxRequest { nonce: u64::MAX, ..good.clone() }, TxError::NonceAtMaximum(u64::MAX)),
-        (TxRequest { tx_type: 2, tip_wei: Some(0), ..good.clone() }, TxError::NoChainId(2)),
+        (
+            TxRequest { tx_type: 3, to: TxKind::Create, ..good.clone() },
+            TxError::CannotCreate(3),
+            "engine.cannot-create",
+        ),
+        (TxRequest { nonce: u64::MAX, ..good.clone() }, TxError::NonceAtMaximum(u64::MAX), "engine.nonce-at-maximum"),
+        (TxRequest { tx_type: 2, tip_wei: Some(0), ..good.clone() }, TxError::NoChainId(2), "engine.no-chain-id"),
         (
             TxRequest { tx_type: 9, ..good.clone() },
             TxError::NotActive { what: "a transaction type above 4", fork: Fork::Osaka },
+            "engine.not-active",
         ),
     ] {
-        assert_eq!(refused(&mut vm, &tx), error);
+        let refusal = refused(&mut vm, &tx);
+        assert_eq!(refusal.code(), code);
+        assert_eq!(refusal, error);
     }
     assert!(vm.execute(&good).unwrap().is_success());
+}
+
+#[test]
+fn a_block_that_lacks_what_its_fork_needs_runs_nothing() {
+    let lacking = BlockEnv { blob_fee_wei: None, ..env(Fork::Osaka) };
+    let mut vm = Vm::new(lacking, Checks::TRANSACTION, Overlay::new(world(bytes!("00"))));
+    let error = vm.execute(&request()).unwrap_err();
+    assert!(matches!(error, EvmError::Interpreter(_)));
+    assert_eq!(error.code(), "engine.interpreter");
+    assert!(vm.overlay().changes().is_empty());
 }
 
 #[test]

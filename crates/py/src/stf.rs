@@ -22,10 +22,9 @@ fn execute_blocks<'py>(
     let json = enter(py, || {
         let outputs =
             reexecute(alloc, config, parent, &blocks).map_err(|error| CoreError::new(error.code(), &error))?;
-        let array: Vec<Value> = outputs.iter().map(block_json).collect();
-        serde_json::to_vec(&array).map_err(|error| CoreError::new("engine.json", error))
+        Ok(outputs.iter().map(block_json).collect::<Value>().to_string())
     })?;
-    Ok(PyBytes::new(py, &json))
+    Ok(PyBytes::new(py, json.as_bytes()))
 }
 
 fn block_json(output: &BlockOutput) -> Value {

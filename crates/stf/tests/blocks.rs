@@ -10,7 +10,7 @@ use interlace_primitives::{ChainSpec, Fork};
 use interlace_stf::{
     Account, AccountChange, AccountOverride, Attributes, Block, BlockBuilder, BlockEnv, BlockError, CallOptions,
     Changes, Deployment, GENESIS_DEPLOYER, GenesisError, StateReader, Transaction, TxError, TxRequest, call, deploy,
-    execute, run, system_contracts,
+    execute, expected_difficulty, run, system_contracts, validate_difficulty,
 };
 
 const SENDER: Address = address!("0x1000000000000000000000000000000000000001");
@@ -104,6 +104,7 @@ fn a_built_block_executes_to_its_own_header_under_every_fork_with_fee_caps() {
         assert_eq!(execute(&spec, &parent, &block, &[SENDER; 3], &state).unwrap_err().code(), "engine.mismatch");
         let error = execute(&spec, &parent, &block, &[SENDER], &state).unwrap_err();
         assert!(matches!(error, BlockError::Senders { transactions: 3, senders: 1 }));
+        assert_eq!(error.code(), "engine.senders");
     }
 }
 
@@ -193,6 +194,7 @@ fn genesis_deployments_run_in_order_and_stop_at_the_first_failure() {
     assert!(changes.accounts.get(&GENESIS_DEPLOYER).is_none_or(|change| change.info.is_none()));
     let error = deploy(env, &[deployment(first, bytes!("5f5ffd"))], Fixed::default()).unwrap_err();
     assert!(matches!(error, GenesisError::Constructor { index: 0, .. }));
+    assert_eq!(error.code(), "engine.genesis-constructor");
 }
 
 #[test]
@@ -209,4 +211,18 @@ fn transaction_errors_keep_their_numbers_inside_blocks() {
     let error = execute(&spec, &parent, &block, &[SENDER], &state).unwrap_err();
     let BlockError::Transaction { index: 0, error, .. } = error else { unreachable!("{error}") };
     assert_eq!(*error, TxError::NonceTooHigh { tx: 3, state: 0 });
+}
+
+#[test]
+fn another_difficulty_than_the_one_that_follows_is_refused() {
+    for (fork, next) in [(Fork::Frontier, 131_136), (Fork::London, 131_136), (Fork::Paris, 0)] {
+        let spec = ChainSpec::dev(1337, fork);
+        let parent = Header { difficulty: U256::from(131_072), ..parent(&spec) };
+        let child = |difficulty| Header { number: 1, timestamp: 5, difficulty, ..Header::default() };
+        let expected = U256::from(next);
+        assert_eq!(expected_difficulty(&spec, &parent, 1, 5), expected);
+        assert_eq!(validate_difficulty(&spec, &parent, &child(expected)), Ok(()));
+        let error = validate_difficulty(&spec, &parent, &child(expected + U256::from(1))).unwrap_err();
+        assert_eq!(error.code(), "engine.difficulty");
+    }
 }
