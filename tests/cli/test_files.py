@@ -65,7 +65,7 @@ def test_a_wrong_program_or_key_is_exit_code_1(evidence: Path, tmp_path: Path, c
     assert "receipt-key" in capsys.readouterr().out
 
 
-def test_files_that_cannot_be_used_are_named(evidence: Path, tmp_path: Path, monkeypatch, capsys):
+def test_files_that_cannot_be_used_are_named(evidence: Path, tmp_path: Path, capsys):
     program, receipts = str(evidence / "program.ilp"), str(evidence / "receipts")
     (tmp_path / "none").mkdir()
     cases = [
@@ -76,12 +76,17 @@ def test_files_that_cannot_be_used_are_named(evidence: Path, tmp_path: Path, mon
     for words, code in cases:
         assert main(words) == 1
         assert capsys.readouterr().err.startswith(f"error[{code}]: ")
-    monkeypatch.setattr(command, "MAX_PROGRAM_BYTES", 10)
-    with pytest.raises(UsageError, match=r"^cli\.too-large: "):
-        command.verify([evidence / "receipts"], [evidence / "program.ilp"])
-    monkeypatch.setattr(command, "MAX_RECEIPTS", 1)
-    with pytest.raises(UsageError, match=r"^cli\.too-many: "):
-        command.verify([evidence / "receipts"], [evidence / "program.ilp"])
+
+
+def test_receipts_have_bounds(evidence: Path, tmp_path: Path):
+    program = evidence / "program.ilp"
+    large = tmp_path / "large.json"
+    with large.open("wb") as file:
+        file.truncate(interlace.records.MAX_FILE_BYTES + 1)
+    with pytest.raises(UsageError, match=rf"^cli\.too-large: {large} "):
+        command.verify([evidence / "receipts", large], [program])
+    with pytest.raises(UsageError, match=r"^cli\.too-many: 100001 receipts > 100000"):
+        command.verify([evidence / "receipts/0.json"] * (command.MAX_RECEIPTS + 1), [program])
 
 
 def test_a_verifier_without_a_verdict_is_an_error(evidence: Path, tmp_path: Path):
