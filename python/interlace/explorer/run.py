@@ -61,6 +61,7 @@ class Explorer:
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="interlace-explorer", daemon=True)
+        self._failure = "no answer in time"
 
     def start(self) -> Self:
         """Begin to serve and return when the page answers."""
@@ -69,7 +70,7 @@ class Explorer:
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 self.stop()
-                raise ServiceError("explorer.start", f"{self.url} did not begin to serve")
+                raise ServiceError("explorer.start", f"{self.url} did not begin to serve: {self._failure}")
             time.sleep(0.005)
         return self
 
@@ -91,7 +92,12 @@ class Explorer:
         self.stop()
 
     def _run(self) -> None:
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        except (OSError, ValueError) as error:
+            if self._server.started:
+                raise
+            self._failure = str(error)  # `start` tells
 
 
 def _listen(host: str, port: int) -> socket.socket:
