@@ -5,16 +5,16 @@
 // A leaf of assurance 1 is open to challenge while now < windowEnd; it can be released from windowEnd on. A challenge is
 // voted on while now < voteEnd and may be resolved as soon as one side has the validators' threshold. From voteEnd on,
 // without a threshold, it is refunded: undecided means refund.
-// Source: the life of a leaf in docs/contracts.md; OpenZeppelin MerkleProof (sorted pairs) and SignatureChecker.
+// Source: the life of a leaf in docs/contracts.md; OpenZeppelin MerkleProof (sorted pairs), ERC-1271.
 // What it does not do: it runs no program. That an output is right is the validators' vote; with assurance 0 nobody is
 // asked. It has no owner and no pause.
 pragma solidity ^0.8.28;
 
+import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
@@ -32,6 +32,8 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     uint256 public constant MAX_OPEN = 64;
     uint256 public constant MAX_RELEASE = 256;
     uint256 public constant MAX_PROOF = 32;
+    /// @notice Gas that a contract payer gets to answer for one signature (ERC-1271); the node pays for it.
+    uint256 public constant SIGNATURE_GAS = 500_000;
     uint16 public constant SEMANTICS = 1;
     /// @notice Highest assurance that this contract settles.
     uint8 public constant MAX_ASSURANCE = 1;
@@ -235,8 +237,7 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
             NonceUsed(voucher.payer, voucher.node, voucher.nonce)
         );
         require(
-            SignatureChecker.isValidSignatureNowCalldata(voucher.payer, digest, leaf.payerSignature),
-            BadPayerSignature(voucher.payer, digest)
+            _accepts(voucher.payer, digest, leaf.payerSignature), BadPayerSignature(voucher.payer, digest)
         );
         (address signer, ECDSA.RecoverError err, ) = ECDSA.tryRecoverCalldata(receipt, leaf.nodeSignature);
         require(
@@ -338,6 +339,23 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     function _batch(uint256 batchId) private view returns (Batch storage batch) {
         batch = _batches[batchId];
         require(batch.count != 0, UnknownBatch(batchId));
+    }
+
+    /// @dev The payer's own key, or a contract's word (ERC-1271). The key comes first and always counts: an account that
+    /// delegates its code (EIP-7702) after it was served cannot take its signature back. A contract can; it gets
+    /// SIGNATURE_GAS and one word to answer in, so that it cannot make the node pay for more.
+    function _accepts(address payer, bytes32 digest, bytes calldata signature) private view returns (bool accepted) {
+        (address signer, ECDSA.RecoverError err, ) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (err == ECDSA.RecoverError.NoError && signer == payer) return true;
+        if (payer.code.length == 0) return false;
+        bytes memory question = abi.encodeCall(IERC1271.isValidSignature, (digest, signature));
+        bytes32 answer;
+        assembly ("memory-safe") {
+            accepted := staticcall(SIGNATURE_GAS, payer, add(question, 0x20), mload(question), 0x00, 0x20)
+            accepted := and(accepted, gt(returndatasize(), 0x1f))
+            answer := mload(0x00)
+        }
+        return accepted && answer == bytes32(IERC1271.isValidSignature.selector);
     }
 
     /// @dev The receipt is for this voucher and this claim, and the claim answers this voucher on this chain.

@@ -22,6 +22,21 @@ contract FeeToken is ERC20 {
     }
 }
 
+/// @notice A wallet that agrees to everything and takes its time: it burns `burn` gas before each answer.
+contract Burner is IERC1271 {
+    uint256 public burn;
+
+    function set(uint256 burn_) external {
+        burn = burn_;
+    }
+
+    function isValidSignature(bytes32, bytes calldata) external view returns (bytes4) {
+        uint256 start = gasleft();
+        while (start - gasleft() < burn) {}
+        return IERC1271.isValidSignature.selector;
+    }
+}
+
 /// @notice A wallet whose one key signs by ERC-1271 and calls anything.
 contract Wallet is IERC1271 {
     address public immutable key;

@@ -9,16 +9,21 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from eth_account import Account as EthAccount
 
 from interlace.contracts import ADDRESSES
 from interlace.records import Domain
-from tests.contracts.evm import ETHER, refused
+from tests.contracts.evm import ETHER, calldata, refused
 from tests.contracts.world import PROGRAMS, Call
 
 if TYPE_CHECKING:
     from tests.contracts.world import World
 
 OTHER = "0x00000000000000000000000000000000000000AA"
+
+
+def nonce_of(world: World, address: str) -> int:
+    return int(world.evm.rpc("eth_getTransactionCount", address, "latest"), 16)
 
 
 def held(world: World, **changes: Any) -> Call:
@@ -75,6 +80,42 @@ def test_a_contract_pays_by_erc_1271_until_it_revokes(world: World) -> None:
     assert world.evm.call("Settlement", "escrowOf", wallet[1]) == ETHER - call.receipt.cost
     world.send(key, wallet, "revoke")
     refused("BadPayerSignature", world.open, [world.serve(payer=wallet[1], payer_key=key, nonce=3)])
+
+
+def test_an_account_that_delegates_its_code_after_it_was_served_still_pays(world: World) -> None:
+    call = world.serve()
+    key = EthAccount.from_key(world.payer.key)
+    # EIP-7702: the account's code becomes that of a contract which knows no isValidSignature.
+    order = key.sign_authorization(
+        {"chainId": world.evm.chain_id, "address": ADDRESSES["CreditToken"], "nonce": nonce_of(world, key.address) + 1}
+    )
+    transaction = {
+        "type": 4, "chainId": world.evm.chain_id, "nonce": nonce_of(world, key.address), "to": key.address, "value": 0,
+        "data": "0x", "gas": 200_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 1, "authorizationList": [order],
+    }  # fmt: skip
+    world.evm.rpc("eth_sendRawTransaction", "0x" + key.sign_transaction(transaction).raw_transaction.hex())
+    assert world.evm.rpc("eth_getCode", key.address, "latest").startswith("0xef0100")
+    world.open([call])
+    assert world.status(call) == "released"
+    forged = world.serve(nonce=2, payer_key=world.stranger, payer=world.payer.address)
+    refused("BadPayerSignature", world.open, [forged])
+
+
+def test_a_contract_payer_makes_the_node_pay_for_little_gas(world: World) -> None:
+    burner = world.evm.deploy("Burner", sender=world.stranger.address)
+    world.send(world.payer, "Settlement", "depositFor", burner[1], ETHER)
+    limit = world.evm.call("Settlement", "SIGNATURE_GAS")
+    world.send(world.stranger, burner, "set", limit * 9 // 10)
+    world.open([world.serve(payer=burner[1], payer_key=world.stranger)])
+    world.send(world.stranger, burner, "set", 10 * limit)
+    call = world.serve(payer=burner[1], payer_key=world.stranger, nonce=2)
+    batch, tree = world.commit([call])
+    data = calldata("Settlement", "open", batch, [call.abi], [tree.proof(0)])
+    sent = {"from": world.stranger.address, "to": ADDRESSES["Settlement"], "data": "0x" + data.hex()}
+    sent_hash = world.evm.rpc("eth_sendTransaction", {**sent, "gas": hex(16_000_000)})
+    receipt = world.evm.rpc("eth_getTransactionReceipt", sent_hash)
+    assert receipt["status"] == "0x0"
+    assert int(receipt["gasUsed"], 16) < 2 * limit
 
 
 # ---- one thing is wrong --------------------------------------------------------------------------------

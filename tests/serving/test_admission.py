@@ -10,8 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from eth_account import Account as EthAccount
 
 from interlace.chain import Account, Contract
+from interlace.contracts import ADDRESSES
 from interlace.errors import InterlaceError, ServiceError
 from interlace.models import Program
 from interlace.records import Domain, sign, to_base64
@@ -177,6 +179,40 @@ def test_a_contract_payer_signs_by_erc1271(world) -> None:
     assert post(server, call.to_json())[0] == 200
     bad = world.call(Account.create(), 2, payer=wallet.address)
     assert post(server, bad.to_json())[:2] == (401, "voucher.signature")
+
+
+def test_an_account_with_delegated_code_still_signs_with_its_key(world) -> None:
+    """As the contract has it: the key of an account counts also when its code (EIP-7702) accepts nothing."""
+    payer, server = world.payer(), world.server()
+    world.client.send(world.owner, payer.address, 10**18)
+    order = EthAccount.sign_authorization(
+        {"chainId": world.chain.chain_id, "address": ADDRESSES["CreditToken"], "nonce": 1}, payer.key
+    )
+    body = {
+        "type": 4, "chainId": world.chain.chain_id, "nonce": 0, "to": payer.address, "value": 0, "gas": 200_000,
+        "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 1, "authorizationList": [order],
+    }  # fmt: skip
+    world.client.rpc(
+        "eth_sendRawTransaction", "0x" + EthAccount.sign_transaction(body, payer.key).raw_transaction.hex()
+    )
+    assert world.client.code(payer.address)
+    assert post(server, world.call(payer).to_json())[0] == 200
+    bad = world.call(Account.create(), 2, payer=payer.address)
+    assert post(server, bad.to_json())[:2] == (401, "voucher.signature")
+
+
+def test_a_contract_payer_has_the_gas_that_the_contract_gives_it(world) -> None:
+    artifact = json.loads((ROOT / "tests/contracts/artifacts/Burner.json").read_text())
+    burner = Contract.deploy(world.client, world.owner, artifact["initcode"], artifact["abi"])
+    world.deposit(burner.address, 10 * COST)
+    server, anyone = world.server(), Account.create()
+    limit = world.contract("Settlement").call("SIGNATURE_GAS")
+    burner.send(world.owner, "set", limit * 9 // 10)
+    assert post(server, world.call(anyone, 1, payer=burner.address).to_json())[0] == 200
+    # Settlement would not wait for this answer, so whoever serves it is not paid.
+    burner.send(world.owner, "set", limit + 100_000)
+    refused = post(server, world.call(anyone, 2, payer=burner.address).to_json())
+    assert refused[:2] == (401, "voucher.signature")
 
 
 @pytest.mark.parametrize(

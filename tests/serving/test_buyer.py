@@ -300,3 +300,33 @@ def test_a_price_that_rose_is_paid_only_within_the_budget(world) -> None:
     assert code_of(lambda: client.ask(sample.INPUT)) == "budget.per-call"
     assert client.budget.left + client.budget.spent + client.budget.promised == 4 * cost
     assert sum(dear.service.journal.counts().result().values()) == 0
+
+
+def test_a_receipt_that_states_too_little_is_charged_as_it_was_signed(world) -> None:
+    """The contract takes units times price, whatever the node told the buyer; the node can sign a second receipt."""
+    url = lying(world, lambda path, body: forged(world, body, units=0, cost=0) if path == "/v1/tensor" else body)
+    client = world.buyer(url, program=None)
+    for asked in (1, 2):
+        with pytest.raises(VerificationError) as caught:
+            client.ask(sample.INPUT)
+        assert caught.value.code == "verify.units"
+        assert client.budget.spent == asked * client.offer.cost
+
+
+@pytest.mark.parametrize("change", ["node", "settlement"])
+def test_a_service_that_becomes_another_node_gets_no_second_voucher_for_one_charge(world, change) -> None:
+    """Nonces count by payer and node: two nodes could settle two vouchers of one nonce, which are charged once."""
+    seen, signed = [], []
+
+    def lie(path: str, body: dict) -> dict:
+        if path.startswith("/v1/offer"):
+            seen.append(path)
+            return {**body, change: "0x" + f"{len(seen):02x}" * 20}
+        return {"error": {"code": "voucher.expired", "message": "", "hint": ""}}
+
+    client = world.buyer(lying(world, lie))
+    sign_ = client._sign
+    client._sign = lambda *arguments: signed.extend(sign_(*arguments)) or signed[-1:]
+    for _ in range(3):
+        assert code_of(lambda: client.ask(sample.INPUT)) in {"service.offer", "voucher.expired"}
+    assert len({(call.voucher.node, call.domain) for call in signed}) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 
 import pytest
 
@@ -96,4 +97,37 @@ def test_pruning_keeps_what_is_open_and_each_last_nonce(tmp_path) -> None:
     assert journal.last_nonces().result() == {sample.PAYER.address: 4}
     assert journal.find(bytes([3]) * 32).result() == (State.ADMITTED, None)
     assert journal.admit(b"x" * 32, voucher(1), b"s").exception().code == "voucher.nonce"
+    journal.close()
+
+
+def test_whatever_an_operation_raises_or_whoever_stops_waiting_the_journal_goes_on(tmp_path) -> None:
+    journal = Journal(tmp_path / "j")
+
+    def broken(_: sqlite3.Connection) -> None:
+        raise ValueError("a row that does not decode")
+
+    with pytest.raises(ValueError, match="does not decode"):
+        journal.submit(broken).result(timeout=10)
+    held, go = threading.Event(), threading.Event()
+
+    def slow(_: sqlite3.Connection) -> None:
+        held.set()
+        go.wait(10)
+
+    first = journal.submit(slow)
+    assert held.wait(10)
+    given_up = journal.admit(b"a" * 32, voucher(1), b"s")
+    assert given_up.cancel()
+    go.set()
+    first.result(timeout=10)
+    # What nobody waits for any more is not done, and the next one is.
+    journal.admit(b"b" * 32, voucher(1), b"s").result(timeout=10)
+    assert journal.find(b"a" * 32).result(timeout=10) is None
+    journal.close()
+
+
+def test_nobody_else_reads_the_journal(tmp_path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.admit(b"a" * 32, voucher(1), b"s").result()
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
     journal.close()

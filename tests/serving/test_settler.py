@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from interlace.chain import Account
+from interlace.chain import Account, Contract
 from interlace.errors import ServiceError
 from interlace.models import Program
 from interlace.proofs import verify
@@ -17,6 +20,7 @@ from interlace.serving.journal import State
 from interlace.serving.ledger import LeafStatus, RevertError
 from tests.proofs import sample
 
+ROOT = Path(__file__).resolve().parents[2]
 COST = Program.from_bytes(sample.PROGRAM).units * 7
 
 
@@ -154,3 +158,48 @@ def test_errors_of_the_chain_have_a_code(world) -> None:
     assert world.ledger.receipt_key(Account.create().address) is None
     assert not world.ledger.accepts_signature(Account.create().address, bytes(32), b"x")
     assert not world.ledger.accepts_signature(world.ledger.token, bytes(32), b"x")
+
+
+def test_leaves_that_take_more_gas_than_a_transaction_has_are_opened_in_parts(world) -> None:
+    artifact = json.loads((ROOT / "tests/contracts/artifacts/Burner.json").read_text())
+    burner = Contract.deploy(world.client, world.owner, artifact["initcode"], artifact["abi"])
+    world.deposit(burner.address, 100 * COST)
+    burner.send(world.owner, "set", 450_000)
+    service, anyone = world.service(), Account.create()
+    serve(service, [world.call(anyone, nonce, payer=burner.address) for nonce in range(1, 61)])
+    progress = settler_of(world, service, open_size=60).run_once()
+    assert (progress.opened, progress.waiting, progress.failed) == (60, 0, 0)
+
+
+def test_somebody_else_releasing_one_leaf_does_not_hold_up_the_others(world) -> None:
+    payer, service = world.payer(), world.service()
+    serve(service, [world.call(payer, nonce, assurance=1) for nonce in (1, 2, 3)])
+    settler = settler_of(world, service)
+    assert settler.run_once().opened == 3
+    forward(world, 61)
+    release, ahead = settler._ledger.release, []
+
+    def front_run(account: Account, leaf_ids) -> None:
+        if not ahead:
+            ahead.append(leaf_ids[1])
+            release(world.owner, leaf_ids[1:2])
+        release(account, leaf_ids)
+
+    settler._ledger.release = front_run
+    progress = settler.run_once()
+    assert (progress.waiting, progress.failed) == (0, 0)
+
+
+def test_an_unexpected_error_does_not_end_settlement(world) -> None:
+    payer, service, stop = world.payer(), world.service(), threading.Event()
+    serve(service, [world.call(payer)])
+    passes = []
+
+    def stumble(step: str) -> None:
+        passes.append(step)
+        if len(passes) == 1:
+            raise ValueError("not foreseen")
+        stop.set()
+
+    settler_of(world, service, on_step=stumble).run(stop, 0.01)
+    assert len(passes) > 1

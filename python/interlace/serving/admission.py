@@ -126,7 +126,7 @@ class Admission:
             raise refuse("voucher.request-hash", "request hash of salt and input", "0x" + found.hex(), stated)
 
     async def check_signature(self, call: Call, digest: bytes) -> None:
-        """Check the payer's signature: ECDSA for an account without code, ERC-1271 for a contract.
+        """Check the payer's signature as Settlement does: the payer's own key, or a contract's word (ERC-1271).
 
         Raises
         ------
@@ -138,13 +138,15 @@ class Admission:
             signer = recover(digest, call.voucher_signature)
         except RecordError:
             signer = "nobody"
+        if signer == payer:
+            return
         if (await self._payer(payer)).is_contract:
             accepts = self._ledger.accepts_signature
             if not await asyncio.to_thread(accepts, payer, digest, call.voucher_signature):
                 raise ServiceError(
                     "voucher.signature", f"contract payer {payer} does not accept the signature (ERC-1271)"
                 )
-        elif signer != payer:
+        else:
             raise ServiceError(
                 "voucher.signature",
                 f"the voucher is signed by {signer}, not by its payer {payer}",

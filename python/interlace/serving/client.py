@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace.chain import Account
-from interlace.errors import InterlaceError, RecordError, ServiceError
+from interlace.errors import InterlaceError, RecordError, ServiceError, VerificationError
 from interlace.models import ModelCard, tensor
 from interlace.proofs import Artefact, Verdict, verify_many
 from interlace.records import ReceiptFile, Voucher, codec, hash_input, sign
@@ -150,6 +150,11 @@ class ServiceClient:
         except RecordError as error:
             raise ServiceError("service.bad-answer", f"the offer of {self.url}: {error.message}") from None
         self._check(offer)
+        before = getattr(self, "offer", offer)
+        if (offer.node, offer.domain) != (before.node, before.domain):
+            # Nonces count by payer and node: what was charged for one node must not pay a second one.
+            changed = f"{self.url} was node {before.node} of {before.domain}, and is {offer.node} of {offer.domain}"
+            raise ServiceError("service.offer", changed, hint="make a new client if that is meant")
         # A chain may run ahead of the clock; the deadline is compared with its time.
         chain_now = self._ledger.now() if self._ledger is not None else now
         self._ahead = max(0, chain_now - int(self._clock()))
@@ -338,14 +343,17 @@ class ServiceClient:
         files = [answer.to_file(call, self.offer.domain) for call, answer in zip(calls, answers, strict=True)]
         for file in files:
             reservation = self._sent.pop(file.voucher.nonce)
-            # What an answer states as its cost is not believed beyond what was signed.
-            reservation.spend(min(file.receipt.cost, file.voucher.max_cost))
+            # What was signed is what counts: a node that states less here can settle another receipt for the voucher.
+            reservation.spend(file.voucher.max_cost)
             self._next = max(self._next, file.voucher.nonce + 1)
         self._keep(files)
         programs = [] if self._artefact is None else [self._artefact]
         verdicts = verify_many(files, programs, receipt_key=self.offer.receipt_key)
-        for verdict in verdicts:
+        for file, verdict in zip(files, verdicts, strict=True):
             verdict.raise_for_failure()
+            if file.receipt.units != self.offer.units:
+                text = f"the receipt states {file.receipt.units} units, the offer {self.offer.units}"
+                raise VerificationError("verify.units", text)
         return [
             Reply(tensor.decode(file.output), text_of(file.output, self.offer.labels), file, verdict)
             for file, verdict in zip(files, verdicts, strict=True)

@@ -124,6 +124,8 @@ class Journal:
 
     def _open(self) -> sqlite3.Connection:
         try:
+            # Made before SQLite does, for its owner only; the files beside it get the same mode.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -134,7 +136,7 @@ class Journal:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise ServiceError("service.journal", f"{self.path}: {error}") from None
         if version not in (0, VERSION):
             raise ServiceError("service.journal-version", f"{self.path} has version {version}, this is {VERSION}")
@@ -169,10 +171,12 @@ class Journal:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for work, future in group:
+                if not future.set_running_or_notify_cancel():
+                    continue  # nobody waits for it any more, so it is not done
                 connection.execute("SAVEPOINT one")
                 try:
                     done.append((future, work(connection), None))
-                except (sqlite3.Error, ServiceError) as error:
+                except Exception as error:  # noqa: BLE001 - it is the caller's; this thread must live on
                     connection.execute("ROLLBACK TO one")
                     done.append((future, None, error))
                 connection.execute("RELEASE one")
@@ -180,7 +184,7 @@ class Journal:
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            done = [(future, None, error) for _, future in group]
+            done = [(future, None, error) for _, future in group if not future.done() and not future.cancelled()]
         for future, result, failure in done:
             if isinstance(failure, sqlite3.Error):
                 failure = ServiceError("service.journal", f"the journal refused a write: {failure}")

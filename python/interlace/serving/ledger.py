@@ -23,6 +23,10 @@ MAX_OPEN: Final = 64
 """Leaves that one transaction opens at most (Settlement.MAX_OPEN)."""
 MAX_RELEASE: Final = 256
 """Leaves that one transaction releases at most (Settlement.MAX_RELEASE)."""
+SIGNATURE_GAS: Final = 500_000
+"""Gas that a contract payer gets to answer for one signature (Settlement.SIGNATURE_GAS)."""
+_OUT_OF_GAS: Final = ("gas required exceeds", "out of gas", "gas limit")
+"""What nodes say of a transaction that needs more gas than one can have."""
 _ERC1271_ABI: Final = [
     {
         "type": "function",
@@ -125,14 +129,21 @@ class Ledger:
         return self._ask("escrowOf", read)
 
     def accepts_signature(self, payer: str, digest: bytes, signature: bytes) -> bool:
-        """Return whether the contract at `payer` accepts the signature (ERC-1271); false if it is no contract."""
-        wallet = Contract(self._client, payer, _ERC1271_ABI)
-        data = wallet.encode("isValidSignature", digest, signature)
-        try:
-            answer = self._ask("isValidSignature", lambda: self._client.call(payer, data))
-        except RevertError:
-            return False
-        return bytes(answer[:32]) == _ERC1271_MAGIC + bytes(28)
+        """Return whether the contract at `payer` accepts the signature (ERC-1271); false if it is no contract.
+
+        It is asked as Settlement asks it: by the same caller and with as much gas.
+        """
+        data = Contract(self._client, payer, _ERC1271_ABI).encode("isValidSignature", digest, signature)
+        gas = SIGNATURE_GAS + 21_000 + sum(16 if byte else 4 for byte in data)
+        request = {"from": self.settlement, "to": payer, "data": f"0x{data.hex()}", "gas": hex(gas)}
+
+        def read() -> bytes:
+            try:
+                return bytes.fromhex(str(self._client.rpc("eth_call", request, "latest"))[2:])
+            except RpcError:
+                return b""
+
+        return self._ask("isValidSignature", read)[:32] == _ERC1271_MAGIC + bytes(28)
 
     def receipt_key(self, node: str) -> str | None:
         """Return the hot key of a node, `None` if it registered none."""
@@ -223,6 +234,8 @@ class Ledger:
                 data = error.data if isinstance(error.data, bytes) else b""
                 name = self._errors.get(data[:4], f"0x{data[:4].hex()}" if data else "no reason")
                 raise RevertError(name, what) from None
+            if isinstance(error, RpcError) and any(said in error.rpc_message for said in _OUT_OF_GAS):
+                raise RevertError("OutOfGas", what) from None
             raise ServiceError("service.chain", f"{what}: {error.message}", hint="is the node running?") from None
 
 

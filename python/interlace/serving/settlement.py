@@ -21,7 +21,7 @@ from interlace.records import Domain, MerkleTree
 from interlace.serving.batches import Batch, Batches, Leaf
 from interlace.serving.journal import Journal, State
 from interlace.serving.ledger import MAX_OPEN, MAX_RELEASE, LeafState, LeafStatus, Ledger, RevertError
-from interlace.serving.logs import event
+from interlace.serving.logs import LOGGER, event
 
 _FINAL: Final = frozenset({"NonceUsed", "SettledLate"})
 """Reasons that time cannot cure; a leaf refused for any other one is tried again."""
@@ -113,6 +113,9 @@ class Settler:
                 self.run_once()
             except ServiceError as error:
                 event("settlement failed, will try again", level=30, code=error.code, error=error.message)
+            except Exception:  # noqa: BLE001
+                # The last line of defence: receipts that nobody settles any more would be lost without a word.
+                LOGGER.exception("settlement failed unexpectedly, will try again")
             stop.wait(every_s)
 
     def _step(self, name: str) -> None:
@@ -195,12 +198,23 @@ class Settler:
                 due.append(leaf)
             elif state.status is LeafStatus.CHALLENGED:
                 self._resolve(leaf)
-        for start in range(0, len(due), MAX_RELEASE):
-            part = due[start : start + MAX_RELEASE]
-            self._ledger.release(self._account, [leaf.leaf_id(self._domain) for leaf in part])
-            self._step("released")
-            self._note(part)
-        return len(due)
+        parts = [due[start : start + MAX_RELEASE] for start in range(0, len(due), MAX_RELEASE)]
+        return sum(self._release_some(part) for part in parts)
+
+    def _release_some(self, leaves: Sequence[Leaf]) -> int:
+        """Release leaves together; if the contract refuses, in halves: somebody else may have released one of them."""
+        try:
+            self._ledger.release(self._account, [leaf.leaf_id(self._domain) for leaf in leaves])
+        except RevertError as error:
+            if len(leaves) > 1:
+                half = len(leaves) // 2
+                return self._release_some(leaves[:half]) + self._release_some(leaves[half:])
+            self._note(leaves)
+            event("a leaf is not released", level=30, voucher=leaves[0].voucher_hash.hex(), reason=error.name)
+            return 0
+        self._step("released")
+        self._note(leaves)
+        return len(leaves)
 
     def _resolve(self, leaf: Leaf) -> None:
         """End a challenge if the contract says that it is decided."""
