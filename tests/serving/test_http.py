@@ -282,3 +282,37 @@ def test_a_node_that_goes_away_is_a_503_and_the_service_lives(world) -> None:
     transport.url = world.chain.url
     assert httpx.post(server.url + "/v1/tensor", json=call.to_json()).status_code == 200
     transport.close()
+
+
+def test_a_node_that_does_not_answer_is_named_in_the_log_only(world) -> None:
+    """The node's URL may hold a key, and its path is nobody's business."""
+    server, payer = world.server(), world.payer()
+    server.service._admission._ledger = Ledger(Client(HttpTransport("http://user:S3CRET@127.0.0.1:9/v3/S3CRET")))
+    call = world.call(payer).to_json()
+    for path, body in (("/v1/tensor", call), ("/v1/tensor/batch", {"calls": [call]})):
+        response = httpx.post(server.url + path, json=body)
+        assert "service.chain" in response.text
+        assert "S3CRET" not in response.text
+
+
+def test_connections_that_ask_nothing_do_not_keep_others_out(world, small) -> None:
+    server = world.server(limits=small)
+    host, port = server.url.removeprefix("http://").split(":")
+    places = 2 * (small.workers + small.queue) + 64
+    held = [socket.create_connection((host, int(port))) for _ in range(places)]
+    for connection in held[::2]:
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: loc")
+    end, status = time.monotonic() + 5, 0
+    while status != 200 and time.monotonic() < end:
+        time.sleep(0.1)
+        status = httpx.get(server.url + "/health").status_code
+    assert status == 200
+    # A client that asked once and begins a second request is not waited for either.
+    with socket.create_connection((host, int(port)), timeout=5) as slow:
+        slow.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert b"200" in slow.recv(65536)
+        slow.sendall(b"GET /hea")
+        while slow.recv(65536):
+            pass
+    for connection in held:
+        connection.close()

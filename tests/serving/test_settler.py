@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 import time
@@ -14,7 +15,7 @@ from interlace.chain import Account, Contract
 from interlace.errors import ServiceError
 from interlace.models import Program
 from interlace.proofs import verify
-from interlace.records import ReceiptFile
+from interlace.records import Domain, ReceiptFile, sign
 from interlace.serving import Journal, Service, Settler
 from interlace.serving.journal import State
 from interlace.serving.ledger import LeafStatus, RevertError
@@ -139,6 +140,21 @@ def test_the_verifier_asks_the_chain_when_there_is_one(world) -> None:
     call = world.call(payer, 1)
     file = serve(service, [call])[0].to_file(call, world.domain)
     assert verify(file, world.program.to_bytes(), onchain=world.ledger).complete
+    # The same call, signed by all for another chain, another Settlement or another token: nobody is paid for it.
+    for domain, changes in (
+        (Domain(1, world.domain.settlement), {}),
+        (Domain(world.domain.chain_id, world.node.address), {}),
+        (world.domain, {"token": world.node.address}),
+    ):
+        voucher = dataclasses.replace(file.voucher, **changes)
+        claim = dataclasses.replace(file.claim, chain_id=domain.chain_id)
+        receipt = dataclasses.replace(file.receipt, voucher_hash=voucher.digest(domain), claim_hash=claim.hash())
+        elsewhere = dataclasses.replace(
+            file, domain=domain, voucher=voucher, claim=claim, receipt=receipt,
+            voucher_signature=sign(voucher, domain, payer), receipt_signature=sign(receipt, domain, world.hot),
+        )  # fmt: skip
+        failures = verify(elsewhere, world.program.to_bytes(), onchain=world.ledger).failures
+        assert {check.code for check in failures} == {"verify.registration"}
     # The same receipt, for a program that is not registered and a node without a key.
     unknown = sample.served(
         sample.program_bytes(seed=3), voucher={"node": payer.address}, claim={"prover": payer.address}

@@ -99,6 +99,21 @@ class ChainView(Protocol):
         ...
 
     @property
+    def chain_id(self) -> int:
+        """The chain's id."""
+        ...
+
+    @property
+    def settlement(self) -> str:
+        """Address of the Settlement contract."""
+        ...
+
+    @property
     def registry(self) -> str:
         """Address of the Programs contract."""
+        ...
+
+    @property
+    def token(self) -> str:
+        """Address of the credit token."""
         ...

@@ -33,6 +33,10 @@ from interlace.serving.wire import Call, error_json
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _RETRY: Final = frozenset({"service.busy", "service.rate", "service.unsettled", "service.chain", "service.draining"})
+_OURS: Final = {
+    "service.chain": "the service's node does not answer",
+    "service.journal": "the service cannot write its journal",
+}
 
 Handler = Callable[[Service, Request], Awaitable[Response]]
 
@@ -109,6 +113,14 @@ def _hostname(host: str) -> str:
     return name if colon and port.isdigit() else host.lower()
 
 
+def _public(error: InterlaceError) -> InterlaceError:
+    """Return what a client is told: of our node and our disk only that they failed, since a URL may hold a key."""
+    if error.code not in _OURS:
+        return error
+    event("a request failed", level=logging.ERROR, code=error.code, error=error.message)
+    return ServiceError(error.code, _OURS[error.code], hint="try again later")
+
+
 def _refusal(error: InterlaceError, shape: Callable[[InterlaceError], dict[str, object]]) -> Response:
     headers = {"retry-after": "1"} if error.code in _RETRY else {}
     return JSONResponse(shape(error), status_code=status_of(error.code), headers=headers)
@@ -130,7 +142,7 @@ def _route(
             response = await handler(service, request)
         except InterlaceError as error:
             code = error.code
-            response = _refusal(error, shape)
+            response = _refusal(_public(error), shape)
         except ClientDisconnect:
             code = "service.slow"
             response = _refusal(ServiceError(code, "the client hung up"), shape)
@@ -186,7 +198,7 @@ async def _batch(service: Service, request: Request) -> Response:
         answers = []
         for answer in await service.call_many([Call.from_json(call) for call in calls]):
             if isinstance(answer, InterlaceError):
-                answers.append(error_json(answer))
+                answers.append(error_json(_public(answer)))
             elif isinstance(answer, BaseException):
                 raise answer
             else:

@@ -23,7 +23,7 @@ class Limits:
     max_body_bytes
         Largest request body.
     body_timeout_s
-        How long a client may take to send its body.
+        How long a client may take to send the head of a request, and how long its body.
     max_batch
         Calls in one batch request.
     max_deadline_s

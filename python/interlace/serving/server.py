@@ -6,6 +6,7 @@ What it does not do: it starts no other process; ``python -m interlace.serving C
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import threading
@@ -14,13 +15,46 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from interlace.errors import ServiceError
 from interlace.serving.app import build_app
 from interlace.serving.service import Service
 
 _BACKLOG = 512
+
+
+class _Impatient(H11Protocol):
+    """A connection that is closed when the head of a request takes longer than `head_timeout_s`.
+
+    uvicorn bounds the pause between two requests only: a client that sends nothing, or half a head, would keep its
+    place among `limit_concurrency` for ever.
+    """
+
+    head_timeout_s = 10.0
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(self.head_timeout_s, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._in_time()
+        elif self._late is None:
+            self._late = self.loop.call_later(self.head_timeout_s, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class ServiceServer:
@@ -50,6 +84,7 @@ class ServiceServer:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
         config = uvicorn.Config(
             build_app(service, allowed_hosts=allowed_hosts),
+            http=type("_Protocol", (_Impatient,), {"head_timeout_s": service.limits.body_timeout_s}),
             log_config=None,
             access_log=False,
             lifespan="on",
