@@ -11,6 +11,7 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use alloy_rlp::Encodable;
 use interlace_primitives::fees::next_base_fee;
 use interlace_primitives::{ChainSpec, Fork};
+use interlace_state::{MemoryState, Snapshot, StateError};
 use interlace_stf::{Account, AccountChange, Changes, StateReader};
 use tokio::sync::broadcast;
 
@@ -21,7 +22,6 @@ use crate::genesis::GenesisBlock;
 use crate::metrics::Metrics;
 use crate::pool::{Pool, PoolConfig, PoolRules, PoolStatus, PoolTransaction, SenderState, Waiting};
 use crate::store::{Slot, Store, StoredBlock};
-use crate::versions::{StateView, VersionedState};
 
 /// Events that a subscriber may lag behind before it misses some.
 pub const EVENT_CAPACITY: usize = 1_024;
@@ -47,10 +47,9 @@ pub(crate) struct Waitroom {
     pub(crate) base_fee: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Mark {
-    number: u64,
-    version: u64,
+    state: Snapshot,
     clock: ClockMark,
 }
 
@@ -59,7 +58,7 @@ struct Mark {
 pub struct Chain {
     pub(crate) spec: ChainSpec,
     pub(crate) orderer: Box<dyn Orderer>,
-    pub(crate) state: VersionedState,
+    pub(crate) state: MemoryState,
     store: RwLock<Store>,
     waitroom: Mutex<Waitroom>,
     production: Mutex<()>,
@@ -77,7 +76,7 @@ impl Chain {
     /// A chain that starts at `genesis`.
     #[must_use]
     pub fn new(genesis: GenesisBlock, orderer: Box<dyn Orderer>, pool: PoolConfig) -> Self {
-        let GenesisBlock { spec, header, state, version } = genesis;
+        let GenesisBlock { spec, header, state } = genesis;
         let rules = rules_after(&spec, &header);
         let base_fee = base_fee_after(&spec, &header);
         let hash = header.hash_slow();
@@ -93,7 +92,7 @@ impl Chain {
             size: 0,
         };
         block.size = block.to_consensus().length();
-        let slot = Slot { block: Arc::new(block), version };
+        let slot = Slot { block: Arc::new(block), state: state.latest() };
         Self {
             spec,
             orderer,
@@ -164,10 +163,10 @@ impl Chain {
 
     /// The newest block and a reader of the state after it, of the same moment.
     #[must_use]
-    pub fn head_with_state(&self) -> (Arc<StoredBlock>, StateView) {
+    pub fn head_with_state(&self) -> (Arc<StoredBlock>, Snapshot) {
         let store = self.store();
         let head = store.head();
-        (Arc::clone(&head.block), self.state.view(head.version))
+        (Arc::clone(&head.block), head.state.clone())
     }
 
     /// Number of the first block.
@@ -198,9 +197,8 @@ impl Chain {
 
     /// A reader of the state after block `number`.
     #[must_use]
-    pub fn state_at(&self, number: u64) -> Option<StateView> {
-        let store = self.store();
-        Some(self.state.view(store.get(number)?.version))
+    pub fn state_at(&self, number: u64) -> Option<Snapshot> {
+        self.store().get(number).map(|slot| slot.state.clone())
     }
 
     /// How far the chain is settled.
@@ -233,18 +231,18 @@ impl Chain {
         params.blob_fee(excess)
     }
 
-    pub(crate) fn commit(&self, block: StoredBlock, version: u64, changes: &Changes) -> Arc<StoredBlock> {
+    /// Makes a block visible whose `state` is committed; `nonces` are those of the accounts that it changed.
+    pub(crate) fn commit(&self, block: StoredBlock, state: Snapshot, nonces: &[(Address, u64)]) -> Arc<StoredBlock> {
         let block = Arc::new(block);
-        self.state.push_hash(block.hash);
         {
             let mut waitroom = self.waitroom();
-            for (address, change) in &changes.accounts {
-                waitroom.pool.advance(*address, change.info.map_or(0, |account| account.nonce));
+            for (address, nonce) in nonces {
+                waitroom.pool.advance(*address, *nonce);
             }
             waitroom.rules = rules_after(&self.spec, &block.header);
             waitroom.base_fee = base_fee_after(&self.spec, &block.header);
             self.metrics.pool.set(i64::try_from(waitroom.pool.len()).unwrap_or(i64::MAX));
-            self.store_mut().push(Slot { block: Arc::clone(&block), version });
+            self.store_mut().push(Slot { block: Arc::clone(&block), state });
         }
         self.orderer.finalised(block.number(), block.hash);
         self.metrics.head.set(i64::try_from(block.number()).unwrap_or(i64::MAX));
@@ -283,7 +281,7 @@ impl Chain {
         outcomes
     }
 
-    fn admit(&self, room: &mut Waitroom, state: &StateView, tx: PoolTransaction) -> Result<B256, ChainError> {
+    fn admit(&self, room: &mut Waitroom, state: &Snapshot, tx: PoolTransaction) -> Result<B256, ChainError> {
         let account = state.account(tx.sender)?.unwrap_or_default();
         let sender =
             SenderState { nonce: account.nonce, balance: account.balance, has_code: has_own_code(state, &account)? };
@@ -363,8 +361,7 @@ impl Chain {
         if snapshots.len() >= MAX_SNAPSHOTS {
             return Err(ChainError::Bound(format!("{MAX_SNAPSHOTS} snapshots are held; revert to one of them")));
         }
-        let store = self.store();
-        snapshots.push(Mark { number: store.head().block.number(), version: store.head().version, clock });
+        snapshots.push(Mark { state: self.store().head().state.clone(), clock });
         Ok(snapshots.len() as u64)
     }
 
@@ -372,19 +369,20 @@ impl Chain {
     /// Transactions that wait are dropped.
     ///
     /// # Errors
-    /// `Developer` on a network.
+    /// `Developer` on a network, `State` if the snapshot's state is gone; nothing changed then.
     pub fn revert(&self, snapshot: u64) -> Result<bool, ChainError> {
         let developer = self.developer()?;
         let _alone = self.produce_alone();
         let mut snapshots = lock(&self.snapshots);
         let index = usize::try_from(snapshot).unwrap_or(usize::MAX).wrapping_sub(1);
-        let Some(mark) = snapshots.get(index).copied() else { return Ok(false) };
-        snapshots.truncate(index);
+        let Some(mark) = snapshots.get(index).cloned() else { return Ok(false) };
+        let number = mark.state.number();
         let mut waitroom = self.waitroom();
         let mut store = self.store_mut();
-        let left = store.truncate(mark.number);
-        store.head_mut().version = mark.version;
-        self.state.revert(mark.version, left);
+        self.state.restore(&mark.state)?;
+        snapshots.truncate(index);
+        store.truncate(number);
+        store.head_mut().state = mark.state;
         waitroom.pool.clear();
         let head = Arc::clone(&store.head().block);
         waitroom.rules = rules_after(&self.spec, &head.header);
@@ -393,15 +391,15 @@ impl Chain {
         developer.restore(mark.clock);
         self.metrics.reverts.inc();
         self.metrics.pool.set(0);
-        self.metrics.head.set(i64::try_from(mark.number).unwrap_or(i64::MAX));
-        self.publish(Event::Reverted(mark.number));
+        self.metrics.head.set(i64::try_from(number).unwrap_or(i64::MAX));
+        self.publish(Event::Reverted(number));
         Ok(true)
     }
 
     /// Sets the balance of an account between blocks: `latest` shows it at once, the next block's root commits to it.
     ///
     /// # Errors
-    /// `Developer` on a network.
+    /// `Developer` on a network, `State`.
     pub fn set_balance(&self, address: Address, wei: U256) -> Result<(), ChainError> {
         self.developer()?;
         let _alone = self.produce_alone();
@@ -410,14 +408,14 @@ impl Chain {
         let info = Some(account).filter(|account| !account.is_empty());
         let mut changes = Changes::default();
         changes.accounts.insert(address, AccountChange { info, ..AccountChange::default() });
-        let (version, _) = self.state.apply(&changes);
-        self.store_mut().head_mut().version = version;
+        let state = self.state.amend(changes)?;
+        self.store_mut().head_mut().state = state;
         Ok(())
     }
 }
 
 /// Code other than an EIP-7702 delegation.
-fn has_own_code(state: &StateView, account: &Account) -> Result<bool, ChainError> {
+fn has_own_code(state: &Snapshot, account: &Account) -> Result<bool, StateError> {
     if account.code_hash == KECCAK256_EMPTY {
         return Ok(false);
     }

@@ -6,11 +6,12 @@
 //!   a genesis that builds no chain        Genesis
 //!   a block that is not valid             Block
 //!   an action that is not possible now    Unknown, Developer, Bound
-//!   the engine below                      State
+//!   the engine below                      State, Interpreter
 //! ```
 //! Invariant: the texts of refused transactions are geth's, because clients recognise them; each carries the offending values.
 
 use alloy_primitives::{Address, B256, U256};
+use interlace_state::StateError;
 use thiserror::Error;
 
 /// What a chain refuses, and why.
@@ -172,7 +173,10 @@ pub enum ChainError {
     Bound(String),
     /// State could not be read.
     #[error("state: {0}")]
-    State(String),
+    State(#[from] StateError),
+    /// The interpreter refused to run, for a reason that no transaction can cause.
+    #[error("interpreter: {0}")]
+    Interpreter(String),
 }
 
 impl ChainError {
@@ -186,6 +190,7 @@ impl ChainError {
             Self::Developer(_) => "chain.developer",
             Self::Bound(_) => "chain.bound",
             Self::State(_) => "chain.state",
+            Self::Interpreter(_) => "engine.interpreter",
             _ => "chain.bad-transaction",
         }
     }

@@ -11,12 +11,12 @@ use alloy_consensus::Header;
 use alloy_genesis::Genesis;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use interlace_primitives::{ChainSpec, Fork};
+use interlace_state::MemoryState;
 use interlace_stf::{BlockEnv, alloc_changes, deploy, genesis_header, system_contracts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::ChainError;
-use crate::versions::VersionedState;
 
 /// Gas limit of a document that names none (geth's `params.GenesisGasLimit`).
 const DEFAULT_GAS_LIMIT: u64 = 4_712_388;
@@ -61,9 +61,7 @@ pub struct GenesisBlock {
     /// Header of block zero.
     pub header: Header,
     /// State with everything in place.
-    pub state: VersionedState,
-    /// Version of that state.
-    pub version: u64,
+    pub state: MemoryState,
 }
 
 fn bad(detail: impl core::fmt::Display) -> ChainError {
@@ -97,18 +95,19 @@ impl GenesisBlock {
         if genesis.gas_limit == 0 {
             genesis.gas_limit = DEFAULT_GAS_LIMIT;
         }
-        let state = VersionedState::new(0);
-        let (mut version, mut root) = state.apply(&alloc_changes(&genesis.alloc));
+        let mut header = genesis_header(&spec, &genesis, B256::ZERO);
+        let mut changes = alloc_changes(&genesis.alloc);
         if !deployments.is_empty() {
-            let header = genesis_header(&spec, &genesis, root);
+            // Constructors read what `alloc` holds; the chain's first state holds both, and its root is the header's.
+            let alloc = MemoryState::new(0, changes.clone(), |_| B256::ZERO).latest();
             let contracts: Vec<_> = deployments.iter().map(Deployment::to_stf).collect();
-            let changes =
-                deploy(BlockEnv::from_header(&spec, &header), &contracts, state.view(version)).map_err(bad)?;
-            (version, root) = state.apply(&changes);
+            changes.merge(deploy(BlockEnv::from_header(&spec, &header), &contracts, alloc).map_err(bad)?);
         }
-        let header = genesis_header(&spec, &genesis, root);
-        state.push_hash(header.hash_slow());
-        Ok(Self { spec, header, state, version })
+        let state = MemoryState::new(0, changes, |root| {
+            header.state_root = root;
+            header.hash_slow()
+        });
+        Ok(Self { spec, header, state })
     }
 }
 

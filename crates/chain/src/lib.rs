@@ -3,7 +3,8 @@
 //! Why Rust: it handles every transaction of every block; a Python pool admits some thousand transactions per second at most.
 //!
 //! Invariant: what a reader sees is a committed block or nothing of it.
-//! What it does not do: execution (`stf`), consensus (an [`api::Orderer`]), and persistence: durability is `memory`.
+//! What it does not do: execution (`stf`), state and its roots (`state`), consensus (an [`api::Orderer`]), and persistence:
+//! durability is `memory`.
 
 #![forbid(unsafe_code)]
 
@@ -17,9 +18,7 @@ mod metrics;
 mod miner;
 pub mod pool;
 mod produce;
-mod roots;
 mod store;
-mod versions;
 
 pub use chain::{Chain, EVENT_CAPACITY, Event};
 pub use dev::{ClockMark, DevOrderer, Mining};
@@ -30,4 +29,3 @@ pub use metrics::Metrics;
 pub use miner::Miner;
 pub use produce::Draft;
 pub use store::{StoredBlock, StoredReceipt};
-pub use versions::{StateView, VersionedState};

@@ -11,6 +11,7 @@ use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256};
 use alloy_rlp::Encodable;
+use interlace_state::Snapshot;
 use interlace_stf::{
     Attributes, Block, BlockBuilder, BlockOutput, EvmError, TxError, decode_block, execute, recover_sender,
 };
@@ -21,7 +22,6 @@ use crate::chain::Chain;
 use crate::error::ChainError;
 use crate::pool::{Best, PoolTransaction};
 use crate::store::{StoredBlock, StoredReceipt};
-use crate::versions::StateView;
 
 /// A block that is built or executed, and not yet committed.
 #[derive(Debug)]
@@ -64,13 +64,13 @@ impl Chain {
     ///
     /// # Errors
     /// What the engine refuses.
-    pub fn preview(&self) -> Result<(Draft, StateView), ChainError> {
+    pub fn preview(&self) -> Result<(Draft, Snapshot), ChainError> {
         let (parent, state) = self.head_with_state();
         let plan = self.orderer.preview(&parent.header)?;
         Ok((self.draft(&parent.header, &state, plan)?, state))
     }
 
-    fn draft(&self, parent: &Header, state: &StateView, plan: BlockPlan) -> Result<Draft, ChainError> {
+    fn draft(&self, parent: &Header, state: &Snapshot, plan: BlockPlan) -> Result<Draft, ChainError> {
         let number = parent.number + 1;
         let invalid = |reason: String| ChainError::Block { number, reason };
         let withdrawals = plan.withdrawals.clone();
@@ -89,7 +89,8 @@ impl Chain {
                     taken.push(transaction);
                 }
                 Err(EvmError::Transaction(error)) => refuse(&mut best, &mut rejected, &transaction, &error),
-                Err(error) => return Err(ChainError::State(error.to_string())),
+                Err(EvmError::State(error)) => return Err(error.into()),
+                Err(EvmError::Interpreter(reason)) => return Err(ChainError::Interpreter(reason)),
             }
         }
         let output = builder.finish().map_err(|error| invalid(error.to_string()))?;
@@ -151,23 +152,22 @@ impl Chain {
         let Draft { mut block, output, .. } = draft;
         let number = block.number();
         self.orderer.verify(&parent.header, &block.header)?;
-        let before = self.state.version();
-        let (version, root) = self.state.apply(&output.changes);
-        let undo = |error: ChainError| {
-            self.state.undo(before);
-            Err(error)
-        };
+        let accounts = output.changes.accounts.iter();
+        let nonces: Vec<(Address, u64)> =
+            accounts.map(|(address, change)| (*address, change.info.map_or(0, |account| account.nonce))).collect();
+        // Staged changes are nowhere yet: whatever fails from here to the commit needs no undoing.
+        let staged = self.state.stage(output.changes);
+        let root = staged.root();
         if let Some(expected) = expected.filter(|expected| *expected != root) {
             let reason = format!("state root is {root}, the header says {expected}");
-            return undo(ChainError::Block { number, reason });
+            return Err(ChainError::Block { number, reason });
         }
         block.header.state_root = root;
         block.hash = block.header.hash_slow();
         block.size = block.to_consensus().length();
-        if let Err(error) = self.orderer.certify(&block.header, block.hash) {
-            return undo(error);
-        }
-        let block = self.commit(block, version, &output.changes);
+        self.orderer.certify(&block.header, block.hash)?;
+        let state = self.state.commit(number, block.hash, staged)?;
+        let block = self.commit(block, state, &nonces);
         tracing::info!(
             number,
             hash = %block.hash,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use alloy_consensus::{BlockBody, Header, ReceiptEnvelope, Transaction};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256};
+use interlace_state::Snapshot;
 use interlace_stf::Transaction as Envelope;
 
 /// A transaction's receipt with what is derived from its place in the block.
@@ -70,11 +71,11 @@ impl StoredBlock {
     }
 }
 
-/// A committed block and the version of the state after it.
+/// A committed block and the state after it.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) block: Arc<StoredBlock>,
-    pub(crate) version: u64,
+    pub(crate) state: Snapshot,
 }
 
 /// The blocks of a chain.
@@ -128,8 +129,8 @@ impl Store {
         self.places.get(transaction).copied()
     }
 
-    /// Drops every block after `number` and returns how many are left.
-    pub(crate) fn truncate(&mut self, number: u64) -> usize {
+    /// Drops every block after `number`.
+    pub(crate) fn truncate(&mut self, number: u64) {
         while self.slots.len() > 1 && self.head().block.number() > number {
             let Some(slot) = self.slots.pop() else { break };
             self.numbers.remove(&slot.block.hash);
@@ -137,6 +138,5 @@ impl Store {
                 self.places.remove(transaction.tx_hash());
             }
         }
-        self.slots.len()
     }
 }

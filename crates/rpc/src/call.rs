@@ -69,7 +69,7 @@ impl Setting {
     }
 }
 
-fn refused(error: EvmError<interlace_chain::ChainError>) -> RpcError {
+fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
     match error {
         EvmError::Transaction(error) => RpcError::refused(error.to_string()),
         EvmError::State(error) => error.into(),
@@ -107,7 +107,7 @@ fn overrides_of(given: StateOverride) -> Result<StateOverrides, RpcError> {
 pub(crate) fn to_tx(
     request: &TransactionRequest,
     env: &BlockEnv,
-    state: &impl StateReader<Error = interlace_chain::ChainError>,
+    state: &impl StateReader<Error = interlace_state::StateError>,
 ) -> Result<TxRequest, RpcError> {
     if request.gas_price.is_some() && (request.max_fee_per_gas.is_some() || request.max_priority_fee_per_gas.is_some())
     {

@@ -6,6 +6,7 @@
 
 use alloy_primitives::Bytes;
 use interlace_chain::ChainError;
+use interlace_state::StateError;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -97,8 +98,14 @@ impl From<ChainError> for RpcError {
         let message = error.to_string();
         match error {
             ChainError::Bound(_) => Self::limit(message),
-            ChainError::State(_) => Self::internal(message),
+            ChainError::State(_) | ChainError::Interpreter(_) => Self::internal(message),
             _ => Self::refused(message),
         }
+    }
+}
+
+impl From<StateError> for RpcError {
+    fn from(error: StateError) -> Self {
+        ChainError::from(error).into()
     }
 }

@@ -7,8 +7,9 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U64, U256, keccak256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, TransactionReceipt};
 use alloy_serde::JsonStorageKey;
+use interlace_state::AccountProof;
 use interlace_stf::StateReader;
-use interlace_trie::{EMPTY_ROOT_HASH, account_proof, storage_proofs};
+use interlace_trie::EMPTY_ROOT_HASH;
 use serde_json::{Value, json};
 
 use crate::dispatch::{Method, Rpc};
@@ -103,24 +104,17 @@ fn proof(rpc: &Rpc, params: &Params<'_>) -> Reply {
         return Err(RpcError::limit(format!("{} slots, at most {MAX_PROOF_SLOTS} in one proof", keys.len())));
     }
     let at = rpc.at(block_id(params, 2)?)?;
-    let view = at.state.view();
-    let account = view.trie_account(address)?;
-    let slots = view.slots(address)?;
     let targets: Vec<U256> = keys.iter().map(|key| key.as_b256().into()).collect();
-    let proofs = storage_proofs(slots.iter().copied(), &targets);
-    let storage_proof = keys
-        .into_iter()
-        .zip(&targets)
-        .zip(proofs)
-        .map(|((key, slot), proof)| Ok(EIP1186StorageProof { key, value: view.storage(address, *slot)?, proof }))
-        .collect::<Result<Vec<_>, RpcError>>()?;
+    let AccountProof { account, nodes, slots } = at.state.view().proof(address, &targets)?;
+    let proofs = keys.into_iter().zip(slots);
+    let storage_proof = proofs.map(|(key, (_, value, proof))| EIP1186StorageProof { key, value, proof }).collect();
     reply(&EIP1186AccountProofResponse {
         address,
         balance: account.map_or(U256::ZERO, |account| account.balance),
         code_hash: account.map_or(KECCAK256_EMPTY, |account| account.code_hash),
         nonce: account.map_or(0, |account| account.nonce),
         storage_hash: account.map_or(EMPTY_ROOT_HASH, |account| account.storage_root),
-        account_proof: account_proof(view.trie_accounts()?, address),
+        account_proof: nodes,
         storage_proof,
     })
 }

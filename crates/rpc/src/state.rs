@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use interlace_chain::{ChainError, StateView, StoredBlock};
+use interlace_chain::StoredBlock;
+use interlace_state::{Snapshot, StateError};
 use interlace_stf::{Account, Changes, StateReader};
 
 use crate::dispatch::Rpc;
@@ -17,22 +18,22 @@ use crate::error::RpcError;
 /// The state after a block, or what the pending block makes of it.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadState {
-    view: StateView,
+    view: Snapshot,
     pending: Option<Arc<Changes>>,
 }
 
 impl ReadState {
     /// The committed state below.
     #[must_use]
-    pub(crate) const fn view(&self) -> &StateView {
+    pub(crate) const fn view(&self) -> &Snapshot {
         &self.view
     }
 }
 
 impl StateReader for ReadState {
-    type Error = ChainError;
+    type Error = StateError;
 
-    fn account(&self, address: Address) -> Result<Option<Account>, ChainError> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
         match &self.pending {
             Some(changes) => match changes.accounts.get(&address) {
                 Some(change) => Ok(change.info),
@@ -42,7 +43,7 @@ impl StateReader for ReadState {
         }
     }
 
-    fn storage(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
         match self.pending.as_ref().and_then(|changes| changes.accounts.get(&address)) {
             Some(change) => match change.storage.get(&slot) {
                 Some(value) => Ok(*value),
@@ -53,14 +54,14 @@ impl StateReader for ReadState {
         }
     }
 
-    fn code(&self, code_hash: B256) -> Result<Bytes, ChainError> {
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
         match self.pending.as_ref().and_then(|changes| changes.codes.get(&code_hash)) {
             Some(code) => Ok(code.clone()),
             None => self.view.code(code_hash),
         }
     }
 
-    fn block_hash(&self, number: u64) -> Result<B256, ChainError> {
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         self.view.block_hash(number)
     }
 }

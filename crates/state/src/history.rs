@@ -1,10 +1,14 @@
 //! Every value that a key ever had, by version.
 //!
-//! Invariant: versions in a history ascend; the value at a version is the last one written at or before it.
+//! Invariant: versions in a history ascend; the value at a version is the last one written at or before it. An account is
+//! kept with its storage root, so that every version's trie can be built again.
 
 use alloy_primitives::map::{AddressMap, B256Map, HashMap};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use interlace_stf::{Account, Changes};
+use interlace_trie::TrieAccount;
+
+use crate::leaves::wipes;
 
 /// Values of one key, oldest first.
 #[derive(Clone, Debug)]
@@ -23,6 +27,10 @@ impl<T: Copy> History<T> {
             Some((written, value)) if *written <= version => Some(*value),
             _ => self.0[..self.0.partition_point(|(written, _)| *written <= version)].last().map(|(_, value)| *value),
         }
+    }
+
+    fn newest(&self) -> Option<T> {
+        self.0.last().map(|(_, value)| *value)
     }
 
     fn write(&mut self, version: u64, value: T) {
@@ -49,14 +57,24 @@ pub(crate) struct Written {
 /// Accounts, slots and code, by version.
 #[derive(Debug, Default)]
 pub(crate) struct Histories {
-    accounts: AddressMap<History<Option<Account>>>,
+    accounts: AddressMap<History<Option<TrieAccount>>>,
     slots: AddressMap<HashMap<U256, History<U256>>>,
     codes: B256Map<Bytes>,
 }
 
 impl Histories {
     pub(crate) fn account(&self, address: Address, version: u64) -> Option<Account> {
+        let TrieAccount { nonce, balance, code_hash, .. } = self.trie_account(address, version)?;
+        Some(Account { nonce, balance, code_hash })
+    }
+
+    pub(crate) fn trie_account(&self, address: Address, version: u64) -> Option<TrieAccount> {
         self.accounts.get(&address).and_then(|history| history.at(version)).flatten()
+    }
+
+    /// The accounts that exist at `version`, in no particular order.
+    pub(crate) fn accounts(&self, version: u64) -> impl Iterator<Item = (Address, TrieAccount)> {
+        self.accounts.iter().filter_map(move |(address, history)| Some((*address, history.at(version)??)))
     }
 
     pub(crate) fn slot(&self, address: Address, slot: U256, version: u64) -> U256 {
@@ -64,22 +82,29 @@ impl Histories {
         history.and_then(|history| history.at(version)).unwrap_or_default()
     }
 
+    /// The slots of `address` that are not zero at `version`, in no particular order.
+    pub(crate) fn slots(&self, address: Address, version: u64) -> impl Iterator<Item = (U256, U256)> {
+        let slots = self.slots.get(&address).into_iter().flatten();
+        let values = slots.filter_map(move |(slot, history)| Some((*slot, history.at(version)?)));
+        values.filter(|(_, value)| !value.is_zero())
+    }
+
     pub(crate) fn code(&self, hash: B256) -> Option<&Bytes> {
         self.codes.get(&hash)
     }
 
-    /// Writes `changes` as `version`. `wiped` are the slots that exist in accounts whose storage the changes wipe.
-    pub(crate) fn write(&mut self, version: u64, changes: Changes, wiped: Vec<(Address, U256)>) -> Written {
+    /// Writes `changes` as `version`, the newest; `accounts` are those of them that exist afterwards.
+    pub(crate) fn write(&mut self, version: u64, changes: Changes, accounts: &AddressMap<TrieAccount>) -> Written {
         let mut written = Written::default();
-        for (address, slot) in wiped {
-            self.write_slot(version, address, slot, U256::ZERO);
-            written.slots.push((address, slot));
-        }
         for (address, change) in changes.accounts {
-            self.accounts.entry(address).or_default().write(version, change.info);
+            self.accounts.entry(address).or_default().write(version, accounts.get(&address).copied());
             written.accounts.push(address);
+            if wipes(&change) {
+                self.wipe(version, address, &mut written);
+            }
             for (slot, value) in change.storage {
-                self.write_slot(version, address, slot, value);
+                let slots = self.slots.entry(address).or_default();
+                slots.entry(slot).or_default().write(version, value);
                 written.slots.push((address, slot));
             }
         }
@@ -103,7 +128,12 @@ impl Histories {
         }
     }
 
-    fn write_slot(&mut self, version: u64, address: Address, slot: U256, value: U256) {
-        self.slots.entry(address).or_default().entry(slot).or_default().write(version, value);
+    fn wipe(&mut self, version: u64, address: Address, written: &mut Written) {
+        for (slot, history) in self.slots.get_mut(&address).into_iter().flatten() {
+            if history.newest().is_some_and(|value| !value.is_zero()) {
+                history.write(version, U256::ZERO);
+                written.slots.push((address, *slot));
+            }
+        }
     }
 }

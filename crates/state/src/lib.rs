@@ -1,25 +1,29 @@
-//! In-memory, versioned flat state with roots recomputed from it.
+//! In-memory, versioned flat state, and its tries' roots kept up to date.
 //!
 //! Why Rust: it is read several times per opcode that touches storage, and hashed after every block.
 //!
 //! Invariant: a snapshot never changes. What was committed can be read at every block since genesis until it is reverted.
-//! Source: DESIGN decision 6 in its simplest form: flat values are the truth, roots are derived from them.
-//! What it does not do: it writes nothing to disk and forgets nothing; memory grows by about 100 bytes per value written.
-//! Roots walk all accounts and all slots of the contracts written to (hashes of keys are kept): right, not fast.
+//! A root is that of the flat values, which alone are read; of the tries only the newest version is kept, in buckets whose
+//! hashes hold until a leaf in them changes. What is staged and not committed leaves no trace.
+//! Source: yellow paper 4.1; docs/decisions, no. 3.
+//! What it does not do: it writes nothing to disk (durability: `memory`) and forgets nothing but what is reverted; memory
+//! grows by about 100 bytes per value written.
 
 #![forbid(unsafe_code)]
 
+mod buckets;
 mod error;
 mod history;
 mod leaves;
 mod memory;
+mod proof;
 mod reexecute;
 mod snapshot;
 
 pub use error::StateError;
 pub use interlace_stf::{Account, AccountChange, Changes, StateReader};
 pub use interlace_trie::TrieAccount;
-pub use leaves::AccountProof;
 pub use memory::{MemoryState, Staged, Version};
+pub use proof::AccountProof;
 pub use reexecute::{ReexecuteError, import_block, reexecute};
 pub use snapshot::Snapshot;

@@ -1,18 +1,20 @@
 //! The state of a chain in memory: commit blocks, read any of them, go back.
 //!
 //! Invariant: versions ascend and are never used twice; each belongs to one block, and a block's newest version is its
-//! state. Hashing happens in [`MemoryState::stage`], under the read lock; only putting values in place excludes readers.
+//! state. Hashing happens in [`MemoryState::stage`], under the read lock; only putting values and hashes in place excludes
+//! readers (and going back, which hashes as it goes).
 //! What it does not do: it does not know headers; who commits says what the block's hash is.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use interlace_stf::Changes;
 use interlace_trie::TrieAccount;
 
 use crate::error::StateError;
 use crate::history::{Histories, Written};
-use crate::leaves::{AccountProof, Leaves, Update};
+use crate::leaves::{Leaves, Update};
+use crate::proof::{AccountProof, Material};
 use crate::snapshot::Snapshot;
 
 /// Identifies one state: that after a block, or after an amendment to it.
@@ -25,14 +27,13 @@ pub struct Staged {
     base: Version,
     changes: Changes,
     update: Update,
-    root: B256,
 }
 
 impl Staged {
     /// State root with the changes in place.
     #[must_use]
     pub const fn root(&self) -> B256 {
-        self.root
+        self.update.root()
     }
 }
 
@@ -112,10 +113,10 @@ impl Inner {
         }
         let version = Version(self.next_version);
         self.next_version += 1;
-        let Staged { changes, mut update, root, .. } = staged;
-        let wiped = core::mem::take(&mut update.wiped);
+        let Staged { changes, update, .. } = staged;
+        let root = update.root();
+        let written = self.histories.write(version.0, changes, &update.accounts);
         self.leaves.apply(update);
-        let written = self.histories.write(version.0, changes, wiped);
         self.records.push(Record { version, number, hash, root, written });
         self.head = Head { version, number, hash, root };
         Ok(())
@@ -123,8 +124,7 @@ impl Inner {
 
     fn stage(&self, changes: Changes) -> Staged {
         let update = self.leaves.stage(&changes);
-        let root = self.leaves.root_with(&update);
-        Staged { base: self.head.version, changes, update, root }
+        Staged { base: self.head.version, changes, update }
     }
 
     /// Drops all records after the one at `keep`.
@@ -163,23 +163,16 @@ impl MemoryState {
     ///
     /// `hash` gets the state root and gives the block's hash.
     pub fn new(number: u64, changes: Changes, hash: impl FnOnce(B256) -> B256) -> Self {
-        let leaves = Leaves::default();
-        let mut update = leaves.stage(&changes);
-        let root = leaves.root_with(&update);
-        update.wiped.clear();
+        let mut leaves = Leaves::default();
+        let update = leaves.stage(&changes);
+        let root = update.root();
         let version = Version(0);
         let head = Head { version, number, hash: hash(root), root };
-        let mut inner = Inner {
-            histories: Histories::default(),
-            leaves,
-            records: Vec::new(),
-            newest_reverted: None,
-            next_version: 1,
-            head,
-        };
-        inner.leaves.apply(update);
-        let written = inner.histories.write(version.0, changes, Vec::new());
-        inner.records.push(Record { version, number, hash: head.hash, root, written });
+        let mut histories = Histories::default();
+        let written = histories.write(version.0, changes, &update.accounts);
+        leaves.apply(update);
+        let records = vec![Record { version, number, hash: head.hash, root, written }];
+        let inner = Inner { histories, leaves, records, newest_reverted: None, next_version: 1, head };
         Self { shared: Arc::new(Shared(RwLock::new(inner))) }
     }
 
@@ -225,7 +218,7 @@ impl MemoryState {
     #[must_use]
     pub fn root_after(&self, changes: &Changes) -> B256 {
         let inner = self.shared.read();
-        inner.leaves.root_with(&inner.leaves.stage(changes))
+        inner.leaves.stage(changes).root()
     }
 
     /// Makes staged changes the state after block `number`, whose hash is `hash`.
@@ -278,19 +271,30 @@ impl MemoryState {
     /// Accounts of the newest state, in ascending order of their hashed addresses.
     #[must_use]
     pub fn accounts(&self) -> Vec<(Address, TrieAccount)> {
-        self.shared.read().leaves.accounts().collect()
+        let inner = self.shared.read();
+        let mut accounts: Vec<_> = inner.histories.accounts(inner.head.version.0).collect();
+        drop(inner);
+        accounts.sort_by_cached_key(|(address, _)| keccak256(address));
+        accounts
     }
 
     /// Slots of `address` in the newest state that are not zero, in ascending order of their hashes.
     #[must_use]
     pub fn slots(&self, address: Address) -> Vec<(U256, U256)> {
-        self.shared.read().leaves.slots(address).collect()
+        let inner = self.shared.read();
+        let mut slots: Vec<_> = inner.histories.slots(address, inner.head.version.0).collect();
+        drop(inner);
+        slots.sort_by_cached_key(|(slot, _)| keccak256(B256::from(*slot)));
+        slots
     }
 
     /// Proves an account and some of its slots in the newest state.
     #[must_use]
     pub fn proof(&self, address: Address, slots: &[U256]) -> AccountProof {
-        self.shared.read().leaves.proof(address, slots)
+        let inner = self.shared.read();
+        let material = Material::read(&inner.histories, address, inner.head.version.0);
+        drop(inner);
+        material.prove(slots)
     }
 
     fn snapshot(&self, version: Version, number: u64, hash: B256) -> Snapshot {

@@ -52,11 +52,17 @@ fn assert_reads(snapshot: &Snapshot, model: &Model) {
     }
 }
 
-fn assert_proofs(state: &MemoryState, model: &Model) {
+/// What a version lists and proves, however old it is.
+fn assert_listed_and_proved(snapshot: &Snapshot, model: &Model) {
     let slots: Vec<U256> = (0..SLOTS).map(U256::from).collect();
+    let root = root(model);
+    assert_eq!(state_root(snapshot.accounts().unwrap()), root);
     for address in (0..ADDRESSES).map(address) {
-        let proof = state.proof(address, &slots);
-        assert_eq!(proof.account, account_of_proof(state.root(), address, &proof.nodes).unwrap());
+        let listed: BTreeMap<U256, U256> = snapshot.slots(address).unwrap().into_iter().collect();
+        assert_eq!(listed, model.get(&address).map(|(_, slots)| slots.clone()).unwrap_or_default());
+        let proof = snapshot.proof(address, &slots).unwrap();
+        assert_eq!(proof.account, snapshot.trie_account(address).unwrap());
+        assert_eq!(proof.account, account_of_proof(root, address, &proof.nodes).unwrap());
         assert_eq!(proof.account.is_some(), model.contains_key(&address));
         for (slot, value, nodes) in proof.slots {
             let Some(account) = proof.account else { continue };
@@ -127,15 +133,80 @@ proptest! {
             }
             for (snapshot, model) in &versions {
                 assert_reads(snapshot, model);
+                assert_listed_and_proved(snapshot, model);
             }
             let newest = &versions.last().unwrap().1;
             prop_assert_eq!(state.root(), root(newest));
             prop_assert_eq!(state.accounts().len(), newest.len());
-            assert_proofs(&state, newest);
+            prop_assert_eq!(state.proof(address(0), &[U256::from(1)]),
+                state.latest().proof(address(0), &[U256::from(1)]).unwrap());
             for snapshot in &gone {
+                prop_assert_eq!(snapshot.accounts(), Err(StateError::Reverted { number: snapshot.number() }));
                 prop_assert_eq!(snapshot.account(address(0)), Err(StateError::Reverted { number: snapshot.number() }));
             }
         }
+    }
+}
+
+/// Thousands of accounts and slots, so that every bucket of every trie is full: roots against those computed from nothing,
+/// through writes, erasures, wipes, destroyed and new accounts, and back.
+#[test]
+fn many_accounts_and_slots_have_the_root_of_the_whole() {
+    let mut seed = 11u64;
+    let mut next = move |bound: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % bound
+    };
+    let numbered = |number: u64| Address::left_padding_from(&number.to_be_bytes());
+    let funded = |balance: u64| Some(Account::with_balance(U256::from(balance)));
+    let mut genesis = Changes::default();
+    for number in 0..3_000 {
+        // Two contracts with large storages; the others have none.
+        let slots = if number < 2 { 0..2_000 } else { 0..0 };
+        let storage = slots.map(|slot| (U256::from(slot), U256::from(slot + 1))).collect();
+        let change = AccountChange { info: funded(number + 1), wiped: true, storage };
+        genesis.accounts.insert(numbered(number), change);
+    }
+    let mut model = Model::new();
+    apply(&mut model, &genesis);
+    let state = MemoryState::new(0, genesis, |_| B256::ZERO);
+    assert_eq!(state.root(), root(&model));
+    let mut roots = vec![state.root()];
+    for block in 1..=40 {
+        let mut changes = Changes::default();
+        for _ in 0..next(60) {
+            let info = funded(next(1_000)).filter(|_| next(4) != 0);
+            let change = AccountChange { info, wiped: info.is_none(), ..AccountChange::default() };
+            changes.accounts.insert(numbered(2 + next(4_000)), change);
+        }
+        let mut storage = BTreeMap::new();
+        for _ in 0..next(80) {
+            let value = if next(3) == 0 { 0 } else { next(u64::MAX >> 33) };
+            storage.insert(U256::from(next(3_000)), U256::from(value));
+        }
+        changes
+            .accounts
+            .insert(numbered(next(2)), AccountChange { info: funded(block), wiped: block % 13 == 0, storage });
+        apply(&mut model, &changes);
+        let staged = state.stage(changes);
+        assert_eq!(staged.root(), root(&model), "block {block}");
+        state.commit(block, B256::ZERO, staged).unwrap();
+        roots.push(state.root());
+    }
+    assert_eq!(state.accounts().len(), model.len());
+    for number in [33, 20, 12, 0] {
+        state.revert_to(number).unwrap();
+        assert_eq!(state.root(), roots[usize::try_from(number).unwrap()]);
+        // Every hash that is kept is that of the version gone back to: the next root is right as well.
+        let change = AccountChange { info: funded(7), ..AccountChange::default() };
+        let changes = Changes { accounts: BTreeMap::from([(numbered(1), change)]), ..Changes::default() };
+        let staged = state.stage(changes);
+        state.commit(number + 1, B256::ZERO, staged).unwrap();
+        assert_eq!(state.root(), state_root(state.accounts()));
+        assert_eq!(
+            storage_root(state.slots(numbered(1))),
+            state.latest().trie_account(numbered(1)).unwrap().unwrap().storage_root
+        );
     }
 }
 
