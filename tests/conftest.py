@@ -21,6 +21,7 @@ BUDGET_SECONDS = {
     "clients": 240,
     "contracts": 240,
     "engine": 180,
+    "fixtures": 120,
     "models": 180,
     "node": 180,
     "replay": 120,

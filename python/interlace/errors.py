@@ -95,6 +95,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "chain": ChainError,
     "engine": ChainError,
     "replay": ChainError,
+    "fixtures": ChainError,
     "contracts": ChainError,
     "program": ProgramError,
     "tensor": ProgramError,

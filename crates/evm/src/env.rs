@@ -10,6 +10,8 @@ use revm::context::{BlockEnv as RevmBlock, CfgEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::hardfork::SpecId;
 
+use crate::net_gas;
+
 /// The block around a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockEnv {
@@ -76,6 +78,9 @@ impl BlockEnv {
 
     pub(crate) fn to_cfg(&self, checks: Checks) -> CfgEnv {
         let mut cfg = CfgEnv::new_with_spec(spec_id(self.fork)).with_chain_id(self.chain_id);
+        if self.fork == Fork::Constantinople {
+            cfg.set_gas_params(net_gas::gas_params());
+        }
         cfg.tx_chain_id_check = true;
         cfg.max_blobs_per_tx = self.max_blobs_per_transaction;
         cfg.disable_nonce_check = !checks.nonce;
@@ -137,6 +142,7 @@ pub(crate) const fn spec_id(fork: Fork) -> SpecId {
         Fork::TangerineWhistle => SpecId::TANGERINE,
         Fork::SpuriousDragon => SpecId::SPURIOUS_DRAGON,
         Fork::Byzantium => SpecId::BYZANTIUM,
+        // Constantinople differs in SSTORE alone, which `net_gas` puts in place.
         Fork::Constantinople | Fork::Petersburg => SpecId::PETERSBURG,
         Fork::Istanbul => SpecId::ISTANBUL,
         Fork::Berlin => SpecId::BERLIN,

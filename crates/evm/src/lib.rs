@@ -15,6 +15,7 @@ extern crate alloc;
 mod changes;
 mod env;
 mod error;
+mod net_gas;
 mod outcome;
 mod overlay;
 #[cfg(feature = "plain")]

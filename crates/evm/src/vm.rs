@@ -12,18 +12,20 @@ use core::marker::PhantomData;
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use interlace_primitives::Fork;
+use revm::bytecode::opcode;
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output};
 use revm::context::{Context, ContextTr, FrameStack, LocalContextTr, Transaction, TxEnv};
 use revm::handler::instructions::EthInstructions;
 use revm::handler::{EthPrecompiles, EvmTr, Handler, MainnetContext, MainnetEvm, MainnetHandler};
 use revm::interpreter::interpreter_action::FrameInit;
-use revm::interpreter::{CreateInputs, CreateScheme, FrameInput, GasTracker, SharedMemory};
+use revm::interpreter::{CreateInputs, CreateScheme, FrameInput, GasTracker, Instruction, SharedMemory};
 use revm::state::EvmState;
 use revm::{ExecuteEvm, context};
 
 use crate::changes::Changes;
 use crate::env::{BlockEnv, Checks, spec_id};
 use crate::error::{EvmError, TxError};
+use crate::net_gas;
 use crate::outcome::{Halt, Status, TxOutcome};
 use crate::overlay::{Db, Overlay, ReadError, to_changes};
 use crate::reader::StateReader;
@@ -72,10 +74,14 @@ impl<R: StateReader> Vm<R> {
         let mut ctx: MainnetContext<Db<R>> = Context::new(Db(overlay), spec);
         ctx.cfg = env.to_cfg(checks);
         ctx.block = env.to_revm();
+        let mut instruction = EthInstructions::new_mainnet_with_spec(spec);
+        if env.fork == Fork::Constantinople {
+            instruction.insert_instruction(opcode::SSTORE, Instruction::new(net_gas::sstore), 0);
+        }
         let inner = context::Evm {
             ctx,
             inspector: (),
-            instruction: EthInstructions::new_mainnet_with_spec(spec),
+            instruction,
             precompiles: precompiles(env.fork),
             frame_stack: FrameStack::new_prealloc(8),
         };

@@ -7,6 +7,7 @@
 
 mod border;
 mod crypto;
+mod fixtures;
 mod logging;
 mod node;
 mod records;
@@ -24,6 +25,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tensor::register(m)?;
     records::register(m)?;
     replay::register(m)?;
+    fixtures::register(m)?;
     stf::register(m)?;
     node::register(m)
 }

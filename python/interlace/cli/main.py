@@ -18,6 +18,7 @@ from interlace.errors import InterlaceError
 from . import output
 from .bench import bench
 from .demo import demo
+from .fixtures import blocktest, statetest
 from .replay import replay
 from .up import up
 from .verify import verify
@@ -61,6 +62,8 @@ app.command()(up)
 app.command()(demo)
 app.command()(verify)
 app.command()(replay)
+app.command()(statetest)
+app.command()(blocktest)
 app.add_typer(bench, name="bench")
 
 
