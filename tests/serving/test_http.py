@@ -19,6 +19,7 @@ from interlace.chain import Client
 from interlace.chain.transport import HttpTransport
 from interlace.errors import ServiceError
 from interlace.serving import Ledger, Limits, ServiceServer, logs
+from interlace.serving.config import ServiceConfig
 from tests.proofs import sample
 
 
@@ -316,3 +317,48 @@ def test_connections_that_ask_nothing_do_not_keep_others_out(world, small) -> No
             pass
     for connection in held:
         connection.close()
+
+
+@pytest.mark.parametrize("part", ["[],", "{},", "0,", "[[[[[[[[]]]]]]]],"])
+def test_a_body_of_very_many_small_parts_is_refused_before_it_is_parsed(world, part) -> None:
+    """Parsing it would hold up everybody else's calls for seconds."""
+    server = world.server()
+    body = ("[" + part * ((8 << 20) // len(part) - 2) + "0]").encode()
+    response = httpx.post(server.url + "/v1/tensor", content=body, timeout=30)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "record.too-large")
+
+
+def test_half_a_surrogate_is_no_input(world) -> None:
+    server = world.server()
+    payment = world.call(world.payer()).to_json()
+    del payment["input"]
+    for content in ("[\\ud800]", "[\\ud800", "\\ud800"):
+        message = '{"role": "user", "content": "' + content + '"}'
+        body = f'{{"model": "linear", "messages": [{message}], "interlace": {json.dumps(payment)}}}'
+        response = httpx.post(server.url + "/v1/chat/completions", content=body)
+        assert (response.status_code, response.json()["error"]["code"]) == (422, "service.input")
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("settle", {"every_s": float("nan"), "key": {"key_file": "key"}}),
+        ("settle", {"every_s": float("inf"), "key": {"key_file": "key"}}),
+        ("limits", {"rate_per_s": float("nan")}),
+        ("receipt_key", {"key_file": "binary"}),
+    ],
+)
+def test_a_configuration_that_would_fail_later_is_refused_at_once(tmp_path, member, value) -> None:
+    (tmp_path / "key").write_text("0x" + "11" * 32)
+    (tmp_path / "binary").write_bytes(bytes(range(224, 256)))
+    config = {
+        "program": "p.ilp", "rpc": "http://127.0.0.1:9", "node": "0x" + "11" * 20, "journal": "j", "unit_price": "7",
+        "receipt_key": {"key_file": "key"},
+    }  # fmt: skip
+    (tmp_path / "good.json").write_text(json.dumps(config))
+    ServiceConfig.load(tmp_path / "good.json")
+    (tmp_path / "bad.json").write_text(json.dumps({**config, member: value}))
+    with pytest.raises(ServiceError) as caught:
+        ServiceConfig.load(tmp_path / "bad.json")
+    assert caught.value.code == "service.config"
+    assert "\\xe0" not in str(caught.value)

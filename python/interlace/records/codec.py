@@ -22,6 +22,10 @@ from interlace.errors import ChainError, RecordError
 WORD: Final = 32
 MAX_DEPTH: Final = 16
 """Levels of arrays and objects that JSON may have; tensors have at most eight dimensions."""
+MAX_CONTAINERS: Final = 1 << 18
+"""Arrays and objects that JSON may have, counted by their opening brackets, those in strings included."""
+MAX_ITEMS: Final = 1 << 20
+"""Commas that JSON may have, likewise; larger tensors are sent as base64."""
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,77}")
 _HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*")
 
@@ -185,7 +189,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def loads(data: bytes | str, where: str, limit: int) -> object:
-    """Parse JSON of at most `limit` bytes and `MAX_DEPTH` levels; a member named twice is refused.
+    """Parse JSON of at most `limit` bytes, `MAX_DEPTH` levels and `MAX_ITEMS`; a member named twice is refused.
 
     Raises
     ------
@@ -194,6 +198,12 @@ def loads(data: bytes | str, where: str, limit: int) -> object:
     """
     if len(data) > limit:
         raise RecordError("record.too-large", f"{where} has {len(data)} bytes, more than {limit}")
+    # Millions of tiny values in few bytes would take seconds and much memory to parse.
+    encoded = data.encode(errors="replace") if isinstance(data, str) else data
+    containers = encoded.count(b"[") + encoded.count(b"{")
+    if containers > MAX_CONTAINERS or encoded.count(b",") > MAX_ITEMS:
+        text = f"{where} has more than {MAX_CONTAINERS} arrays and objects, or more than {MAX_ITEMS} items"
+        raise RecordError("record.too-large", text, hint="send tensors as base64")
     try:
         parsed: object = _json.loads(data, MAX_DEPTH, _unique)
     except ValueError as error:

@@ -7,6 +7,7 @@ What it does not do: it starts nothing; ``__main__`` does. docs/serving.md lists
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -135,7 +136,10 @@ def _secret(value: object, how: str, folder: Path) -> str:
         if value not in os.environ:
             raise ServiceError("service.config", f"environment variable {value} is not set")
         return os.environ[value]
-    return (folder / value).read_text().strip()
+    try:
+        return (folder / value).read_text().strip()
+    except UnicodeDecodeError:
+        raise ServiceError("service.config", f"{how} {value} is not text", hint="a key is 64 hex digits") from None
 
 
 def _text(members: Mapping[str, object], name: str) -> str:
@@ -156,7 +160,7 @@ def _limits(value: object) -> Limits:
     if not isinstance(value, Mapping) or value.keys() - known.keys():
         raise ServiceError("service.config", f"limits are {sorted(known)}")
     for name, limit in value.items():
-        if isinstance(limit, bool) or not isinstance(limit, int | known[name]) or limit <= 0:
+        if isinstance(limit, bool) or not isinstance(limit, int | known[name]) or not 0 < limit < math.inf:
             raise ServiceError("service.config", f"limits.{name} {limit!r} is not a positive {known[name].__name__}")
     return Limits(**value)
 
@@ -165,6 +169,6 @@ def _settle(value: object, folder: Path) -> Settle:
     if not isinstance(value, Mapping) or value.keys() != {"every_s", "key"}:
         raise ServiceError("service.config", "settle has exactly every_s and key")
     every_s = value["every_s"]
-    if isinstance(every_s, bool) or not isinstance(every_s, int | float) or every_s <= 0:
+    if isinstance(every_s, bool) or not isinstance(every_s, int | float) or not 0 < every_s < 1e9:
         raise ServiceError("service.config", f"settle.every_s {every_s!r} is not a positive number")
     return Settle(float(every_s), load_key(value["key"], folder))

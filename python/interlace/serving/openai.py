@@ -81,7 +81,7 @@ def tensor_of(content: str, wanted: TensorType) -> bytes:
         except RecordError:
             raise ServiceError("service.input", "the content is neither a JSON list nor base64") from None
     try:
-        values = codec.loads(content, "content", len(content.encode()))
+        values = codec.loads(content, "content", len(content))
     except RecordError as error:
         raise ServiceError("service.input", error.message) from None
     numbers: list[int] = []
