@@ -255,6 +255,44 @@ def test_connections_above_the_bound_wait() -> None:
         assert httpx.get(f"{chain.url}/health", timeout=5).status_code == 200
 
 
+def test_a_body_that_comes_too_slowly_gives_its_connection_back() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with Chain(port=0, max_connections=2) as chain:
+        address = ("127.0.0.1", int(chain.url.rsplit(":", 1)[1].strip("/")))
+        slow = [socket.create_connection(address, timeout=30) for _ in range(2)]
+        for connection in slow:
+            connection.sendall(head)
+        body = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+        assert httpx.post(chain.url, json=body, timeout=30).json()["result"] == "0x7a69"
+        for connection in slow:
+            assert b" 408 " in connection.recv(4096).split(b"\r\n", 1)[0]
+            connection.close()
+
+
+def test_a_call_can_override_its_block(client: Client, bob: Account) -> None:
+    def seen(opcode: str, block: dict[str, str]) -> int:
+        code = {bob.address: {"code": f"0x{opcode}60005260206000f3"}}
+        return int(str(client.rpc("eth_call", {"to": bob.address}, "latest", code, block)), 16)
+
+    miner = "0x" + "ab" * 20
+    for opcode, name, value in [
+        ("43", "number", "0x77"), ("42", "time", "0x7fffffff"), ("45", "gasLimit", "0x1234567"),
+        ("41", "coinbase", miner), ("44", "random", "0x" + "07" * 32),
+    ]:  # fmt: skip
+        assert seen(opcode, {name: value}) == int(value, 16), name
+        assert seen(opcode, {}) != int(value, 16), name
+    with pytest.raises(RpcError, match="64 bits"):
+        seen("43", {"number": "0x1" + "00" * 8})
+    with pytest.raises(RpcError, match="not supported"):
+        seen("43", {"blockHash": {"1": "0x" + "00" * 32}})  # type: ignore[dict-item]
+
+
+def test_fee_errors_use_the_words_that_clients_look_for(client: Client, alice: Account, bob: Account) -> None:
+    cheap = {"from": alice.address, "to": bob.address, "maxFeePerGas": "0x1"}
+    with pytest.raises(RpcError, match="max fee per gas less than block base fee"):
+        client.rpc("eth_call", cheap, "latest")
+
+
 def test_metrics_count(chain: Chain, alice: Account, bob: Account) -> None:
     chain.client.send(alice, bob.address, 1)
     text = httpx.get(f"{chain.url}/metrics").text

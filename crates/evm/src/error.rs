@@ -65,7 +65,7 @@ pub enum TxError {
         gas_limit: u64,
     },
     /// Fee cap (or gas price) below the block's base fee.
-    #[error("fee cap {fee_cap_wei} wei is below the base fee {base_fee_wei} wei")]
+    #[error("max fee per gas less than block base fee: fee cap {fee_cap_wei} wei, base fee {base_fee_wei} wei")]
     FeeCapBelowBaseFee {
         /// Greatest price per gas in wei.
         fee_cap_wei: u128,
@@ -73,7 +73,7 @@ pub enum TxError {
         base_fee_wei: u64,
     },
     /// Priority fee above the fee cap.
-    #[error("priority fee {tip_wei} wei is above the fee cap {fee_cap_wei} wei")]
+    #[error("max priority fee per gas higher than max fee per gas: {tip_wei} wei above {fee_cap_wei} wei")]
     TipAboveFeeCap {
         /// Priority fee in wei.
         tip_wei: u128,

@@ -11,7 +11,7 @@ use alloy_eips::BlockId;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{B256, Bytes, TxKind, U64, U128, U256};
 use alloy_rpc_types_eth::state::StateOverride;
-use alloy_rpc_types_eth::{FeeHistory, TransactionRequest};
+use alloy_rpc_types_eth::{BlockOverrides, FeeHistory, TransactionRequest};
 use interlace_chain::StoredBlock;
 use interlace_chain::pool::GAS_CAP;
 use interlace_primitives::Fork;
@@ -58,7 +58,8 @@ struct Setting {
 impl Setting {
     fn read(rpc: &Rpc, params: &Params<'_>) -> Result<Self, RpcError> {
         let at = rpc.at(block_id(params, 1)?)?;
-        let env = BlockEnv::from_header(rpc.chain().spec(), &at.block.header);
+        let mut env = BlockEnv::from_header(rpc.chain().spec(), &at.block.header);
+        override_block(&mut env, params.optional(3)?.unwrap_or_default())?;
         let overrides: StateOverride = params.optional(2)?.unwrap_or_default();
         let options = CallOptions { state: overrides_of(overrides)?, ..CallOptions::default() };
         Ok(Self { at, env, options })
@@ -75,6 +76,31 @@ fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
         EvmError::State(error) => error.into(),
         other => RpcError::internal(other.to_string()),
     }
+}
+
+/// Puts what the caller wants of the block in place of what it is; the rules in force stay the block's.
+fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Result<(), RpcError> {
+    if given.block_hash.is_some() || given.beacon_root.is_some() {
+        return Err(RpcError::invalid_params("blockHash and beaconRoot are not supported among the block's overrides"));
+    }
+    let small = |name: &str, value: U256| {
+        u64::try_from(value).map_err(|_| RpcError::invalid_params(format!("{name} {value} exceeds 64 bits")))
+    };
+    if let Some(number) = given.number {
+        env.number = small("number", number)?;
+    }
+    if let Some(base_fee) = given.base_fee {
+        env.base_fee_wei = small("baseFee", base_fee)?;
+    }
+    if let Some(blob_fee) = given.blob_base_fee {
+        env.blob_fee_wei = Some(u128::from(small("blobBaseFee", blob_fee)?));
+    }
+    env.timestamp = given.time.unwrap_or(env.timestamp);
+    env.gas_limit = given.gas_limit.unwrap_or(env.gas_limit);
+    env.difficulty = given.difficulty.unwrap_or(env.difficulty);
+    env.beneficiary = given.coinbase.unwrap_or(env.beneficiary);
+    env.prev_randao = given.random.unwrap_or(env.prev_randao);
+    Ok(())
 }
 
 fn overrides_of(given: StateOverride) -> Result<StateOverrides, RpcError> {

@@ -1,7 +1,8 @@
 //! HTTP and WebSocket around the dispatcher.
 //!
 //! Invariant: every bound of [`ServerConfig`] holds: connections wait in the listener's backlog above their number, bodies above their
-//! size are answered 413, a client that reads too slowly loses its subscription with a stated reason instead of holding memory.
+//! size are answered 413, bodies that arrive too slowly 408 and the connection ends; a client that reads too slowly loses its
+//! subscription with a stated reason instead of holding memory.
 //! What it does not do: TLS and HTTP/2; a public node stands behind a proxy.
 
 use std::net::SocketAddr;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{DefaultBodyLimit, Request, State, WebSocketUpgrade};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State, WebSocketUpgrade};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -40,6 +41,8 @@ pub struct ServerConfig {
     pub max_concurrent: usize,
     /// How long a connection may take for the head of a request, idle time included.
     pub head_timeout: Duration,
+    /// How long the body of a request may take after its head.
+    pub body_timeout: Duration,
 }
 
 impl ServerConfig {
@@ -53,6 +56,7 @@ impl ServerConfig {
             max_body_bytes: 16 * 1024 * 1024,
             max_concurrent: 64,
             head_timeout: Duration::from_secs(120),
+            body_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -65,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Receiver<bool>,
     guard: Arc<Guard>,
     max_body_bytes: usize,
+    body_timeout: Duration,
 }
 
 impl Shared {
@@ -105,6 +110,7 @@ impl Server {
             stop: stopped,
             guard: Arc::new(config.guard.clone()),
             max_body_bytes: config.max_body_bytes,
+            body_timeout: config.body_timeout,
         };
         let done = tokio::spawn(accept(listener, shared, config));
         Ok(Self { address, stop, done })
@@ -198,9 +204,10 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     response
 }
 
-async fn call(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+async fn call(State(shared): State<Shared>, request: Request) -> Response {
     // A page may send text/plain without a preflight; requiring JSON closes that door a second time.
-    let json = headers
+    let json = request
+        .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"));
@@ -208,6 +215,14 @@ async fn call(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid content type, only application/json is supported")
             .into_response();
     }
+    let body = match tokio::time::timeout(shared.body_timeout, Bytes::from_request(request, &shared)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(refusal)) => return refusal.into_response(),
+        Err(_) => {
+            let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
+            return (StatusCode::REQUEST_TIMEOUT, close, "the request's body came too slowly").into_response();
+        }
+    };
     match shared.run(move |rpc| rpc.handle(&body)).await {
         Some(Some(answer)) => {
             ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::from(answer)).into_response()
