@@ -1,4 +1,5 @@
-//! A trie's root kept up to date: what a change costs depends on the change, hardly on the size.
+//! A trie's root kept up to date: what a change costs depends on the change, and hardly on the size up to some ten
+//! thousand leaves; a leaf that changes costs the hashes of its bucket, a 256th of the trie.
 //!
 //! Leaves lie in 256 buckets by the first byte of their hashed key. A bucket of two or more leaves is one branch node of
 //! the trie, whose hash is kept until a leaf of the bucket changes; the root is built from at most 256 such hashes.
