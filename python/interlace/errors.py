@@ -37,12 +37,12 @@ class InterlaceError(Exception):
         Machine-readable detail, for example revert data.
     """
 
-    def __init__(self, code: str, message: str, *, hint: str = "", data: Any = None) -> None:
+    def __init__(self, code: str, message: str, *, hint: str = "", data: object = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
-        self.data = data
+        self.data: Any = data
 
     def __str__(self) -> str:
         """Return ``code: message``, followed by the hint on a line of its own."""
@@ -57,7 +57,7 @@ class ChainError(InterlaceError):
 class RpcError(ChainError):
     """A JSON-RPC error object; `rpc_code` is its number and `data` its data member."""
 
-    def __init__(self, rpc_code: int, message: str, data: Any = None) -> None:
+    def __init__(self, rpc_code: int, message: str, data: object = None) -> None:
         super().__init__("chain.rpc", f"{message} (JSON-RPC {rpc_code})", data=data)
         self.rpc_code = rpc_code
         self.rpc_message = message
