@@ -92,10 +92,15 @@ def test_a_path_that_does_not_exist() -> None:
 
 def test_ctrl_c_comes_through_while_a_block_runs() -> None:
     blocks = Replay([data_dir("evm/rise")])
-    # The timer's thread needs the GIL, which the execution must not hold. A block may be done before the timer is.
+
+    def run_until_interrupted() -> None:
+        # A block may be done before the timer is.
+        for _ in range(1_000):
+            blocks.run(0, 1)
+
+    # The timer's thread needs the GIL, which the execution must not hold.
     timer = threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        for _ in range(1_000):
-            blocks.run(0, 1)
+        run_until_interrupted()
     timer.join()
