@@ -33,7 +33,7 @@ $(VENV)/.pip:
 	@touch $@
 
 build: $(VENV)/.pip
-	$(STEP) 'building the engine and installing the package (three minutes the first time)'
+	$(STEP) 'building the engine and installing the package (four minutes the first time)'
 	$(BIN)/maturin develop --release --extras ml --group dev
 
 demo: build

@@ -1,4 +1,4 @@
-"""An EVM chain that executes in parallel, decides by models it can prove, and pays everyone who made them.
+"""An EVM chain that decides by models it can prove, and pays everyone who made them, from Python.
 
 ::
 
