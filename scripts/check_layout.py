@@ -97,9 +97,21 @@ def file_rules() -> list[str]:
     return errors
 
 
+def test_names() -> list[str]:
+    """Return a sentence for each test file whose name another has: pytest cannot import both."""
+    seen: dict[str, Path] = {}
+    errors = []
+    for path in tracked():
+        if path.parts[0] == "tests" and path.name.startswith("test_") and path.suffix == ".py":
+            if path.name in seen:
+                errors.append(f"{path} has the name of {seen[path.name]}")
+            seen[path.name] = path
+    return errors
+
+
 def main() -> int:
     """Print every violation; return 1 when there is one."""
-    errors = crate_directions() + rooms_documented() + file_rules()
+    errors = crate_directions() + rooms_documented() + file_rules() + test_names()
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
     if errors:
