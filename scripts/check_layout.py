@@ -25,7 +25,7 @@ FORBIDDEN = {
         re.compile(r"(package-lock\.json|requirements.*\.txt|poetry\.lock|uv\.lock)$"),
     ),
     "a path of one machine": (
-        re.compile(r"(?<![\w.])/(home|root|Users)/\w|(?<![\w.])/work/"),
+        re.compile(r"(?<![\w.])/(home|root|Users|work)/\w"),
         re.compile(r"."),
     ),
 }
