@@ -98,9 +98,14 @@ def test_ctrl_c_comes_through_while_a_block_runs() -> None:
         for _ in range(1_000):
             blocks.run(0, 1)
 
+    # A process that was started in the background ignores the signal; here it must not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     # The timer's thread needs the GIL, which the execution must not hold.
     timer = threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT])
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        run_until_interrupted()
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_until_interrupted()
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
