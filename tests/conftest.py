@@ -10,7 +10,10 @@ machine says so with INTERLACE_BUDGET_FACTOR, by which all of them are multiplie
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,3 +89,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which rooms took too long."""
     for sentence in over_budget(_spent) if _enforced() else ():
         terminalreporter.write_line(f"ERROR {sentence}", red=True)
+
+
+@pytest.fixture
+def interrupt_soon() -> Iterator[Callable[[], None]]:
+    """Give a function that sends this process a Ctrl-C in 50 ms; what runs then must not hold the GIL.
+
+    A process that was started in the background ignores the signal; during the test it does not.
+    """
+    timer = threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield timer.start
+    timer.cancel()
+    signal.signal(signal.SIGINT, before)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,22 +88,13 @@ def test_a_path_that_does_not_exist() -> None:
     assert done.stderr.startswith("error[replay.unreadable]: no-such-folder: ")
 
 
-def test_ctrl_c_comes_through_while_a_block_runs() -> None:
+def test_ctrl_c_comes_through_while_a_block_runs(interrupt_soon: Callable[[], None]) -> None:
     blocks = Replay([data_dir("evm/rise")])
 
     def run_until_interrupted() -> None:
-        # A block may be done before the timer is.
+        interrupt_soon()
         for _ in range(1_000):
             blocks.run(0, 1)
 
-    # A process that was started in the background ignores the signal; here it must not.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    # The timer's thread needs the GIL, which the execution must not hold.
-    timer = threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT])
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_until_interrupted()
-    finally:
-        timer.join()
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        run_until_interrupted()
