@@ -39,7 +39,12 @@ const MAX_INITCODE_BYTES: usize = 2 * 24_576;
 /// Accounts and slots that a call looked at.
 pub type Touched = BTreeMap<Address, BTreeSet<U256>>;
 
-type Inner<R> = MainnetEvm<MainnetContext<Db<R>>>;
+#[cfg(feature = "trace")]
+type Watcher = crate::trace::Recorder;
+/// The place for a recorder; without the feature `trace` there is nothing to put there.
+#[cfg(not(feature = "trace"))]
+type Watcher = ();
+type Inner<R> = MainnetEvm<MainnetContext<Db<R>>, Watcher>;
 type InnerError<R> = EVMError<ReadError<<R as StateReader>::Error>>;
 
 /// Precompiled contracts of `fork`.
@@ -57,7 +62,7 @@ pub fn precompile_addresses(fork: Fork) -> Vec<Address> {
 
 /// The virtual machine in one block's environment.
 pub struct Vm<R: StateReader> {
-    inner: Inner<R>,
+    pub(crate) inner: Inner<R>,
     env: BlockEnv,
 }
 
@@ -80,7 +85,7 @@ impl<R: StateReader> Vm<R> {
         }
         let inner = context::Evm {
             ctx,
-            inspector: (),
+            inspector: Watcher::default(),
             instruction,
             precompiles: precompiles(env.fork),
             frame_stack: FrameStack::new_prealloc(8),
@@ -206,7 +211,7 @@ impl<R: StateReader> Vm<R> {
     }
 
     /// EIP-161 removes empty accounts that a transaction touched.
-    fn clears_empty(&self) -> bool {
+    pub(crate) fn clears_empty(&self) -> bool {
         self.env.fork >= Fork::SpuriousDragon
     }
 
@@ -217,7 +222,7 @@ impl<R: StateReader> Vm<R> {
     }
 
     /// Checks that revm leaves to others or would not survive: they guard its arithmetic.
-    fn check(&self, tx: &TxRequest) -> Result<(), TxError> {
+    pub(crate) fn check(&self, tx: &TxRequest) -> Result<(), TxError> {
         let fork = self.env.fork;
         let protected_too_early = tx.tx_type == 0 && tx.chain_id.is_some() && fork < Fork::SpuriousDragon;
         if protected_too_early {
@@ -236,7 +241,7 @@ impl<R: StateReader> Vm<R> {
         Ok(())
     }
 
-    fn explain(&self, error: InnerError<R>, tx: &TxRequest) -> EvmError<R::Error> {
+    pub(crate) fn explain(&self, error: InnerError<R>, tx: &TxRequest) -> EvmError<R::Error> {
         match error {
             EVMError::Database(error) => EvmError::State(error.0),
             EVMError::Transaction(invalid) => EvmError::Transaction(tx_error(invalid, tx, &self.env)),
@@ -278,7 +283,7 @@ impl<R: StateReader> Handler for DeployHandler<R> {
     }
 }
 
-fn outcome(result: ExecutionResult) -> TxOutcome {
+pub(crate) fn outcome(result: ExecutionResult) -> TxOutcome {
     let gas = *result.gas();
     let (status, logs, output, created) = match result {
         ExecutionResult::Success { logs, output, .. } => match output {

@@ -114,6 +114,11 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         Ok(builder)
     }
 
+    /// The machine as it is now, without the rest of the block.
+    pub(crate) fn into_vm(self) -> Vm<R> {
+        self.vm
+    }
+
     /// The environment that transactions see.
     pub const fn env(&self) -> &BlockEnv {
         self.vm.env()

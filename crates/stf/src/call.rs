@@ -74,10 +74,23 @@ pub fn touch<R: StateReader>(
 }
 
 fn machine<R: StateReader>(
-    mut env: BlockEnv,
+    env: BlockEnv,
     tx: &TxRequest,
     options: &CallOptions,
     state: R,
+) -> Result<Vm<R>, EvmError<R::Error>> {
+    prepare(env, tx, options, Overlay::new(state))
+}
+
+/// The machine in which [`call`] executes `tx`, on a state that has changes already.
+///
+/// # Errors
+/// [`EvmError::State`] from the reader.
+pub fn prepare<R: StateReader>(
+    mut env: BlockEnv,
+    tx: &TxRequest,
+    options: &CallOptions,
+    mut overlay: Overlay<R>,
 ) -> Result<Vm<R>, EvmError<R::Error>> {
     if tx.fee_cap_wei == 0 && tx.tip_wei.unwrap_or_default() == 0 {
         env.base_fee_wei = 0;
@@ -85,7 +98,6 @@ fn machine<R: StateReader>(
     if tx.blob_fee_cap_wei == 0 {
         env.blob_fee_wei = env.blob_fee_wei.map(|_| 0);
     }
-    let mut overlay = Overlay::new(state);
     for (number, hash) in &options.block_hashes {
         overlay.set_block_hash(*number, *hash);
     }
