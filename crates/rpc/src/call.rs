@@ -70,7 +70,7 @@ impl Setting {
     }
 }
 
-fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
+pub(crate) fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
     match error {
         EvmError::Transaction(error) => RpcError::refused(error.to_string()),
         EvmError::State(error) => error.into(),
@@ -79,7 +79,7 @@ fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
 }
 
 /// Puts what the caller wants of the block in place of what it is; the rules in force stay the block's.
-fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Result<(), RpcError> {
+pub(crate) fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Result<(), RpcError> {
     if given.block_hash.is_some() || given.beacon_root.is_some() {
         return Err(RpcError::invalid_params("blockHash and beaconRoot are not supported among the block's overrides"));
     }
@@ -103,7 +103,7 @@ fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Result<(), RpcEr
     Ok(())
 }
 
-fn overrides_of(given: StateOverride) -> Result<StateOverrides, RpcError> {
+pub(crate) fn overrides_of(given: StateOverride) -> Result<StateOverrides, RpcError> {
     let slots = |map: alloy_primitives::map::B256HashMap<B256>| -> BTreeMap<U256, U256> {
         map.into_iter().map(|(slot, value)| (slot.into(), value.into())).collect()
     };

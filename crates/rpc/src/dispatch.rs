@@ -20,7 +20,7 @@ use crate::filters::Filters;
 use crate::session::Session;
 use crate::shapes;
 use crate::wire::{Body, Params, Reply, Request, answer, reply};
-use crate::{call, developer, filters, read, send};
+use crate::{call, developer, filters, read, send, trace};
 
 /// Requests in one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -29,9 +29,9 @@ pub const MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;
 /// Namespaces that a user may add.
 const MAX_NAMESPACES: usize = 64;
 /// Namespaces that are ours.
-const RESERVED: [&str; 14] = [
-    "admin", "anvil", "debug", "engine", "eth", "evm", "hardhat", "net", "personal", "rpc", "trace", "txpool", "web3",
-    "dev",
+const RESERVED: [&str; 16] = [
+    "admin", "anvil", "debug", "dev", "engine", "eth", "evm", "hardhat", "interlace", "net", "ots", "personal", "rpc",
+    "trace", "txpool", "web3",
 ];
 
 /// A method of ours.
@@ -49,6 +49,7 @@ pub trait Namespace: Send + Sync {
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
     [read::METHODS, call::METHODS, send::METHODS, filters::METHODS, developer::METHODS]
         .into_iter()
+        .chain(trace::METHODS)
         .flatten()
         .copied()
         .collect()

@@ -3,7 +3,7 @@
 //! Why Rust: a Python server answers 8 to 12 thousand requests per second on two cores; one in this language several times that.
 //!
 //! Invariant: malformed input of any kind is answered with an error of JSON-RPC's codes and changes nothing.
-//! What it does not do: TLS, authentication, and the engine, debug and trace namespaces (their methods answer -32601).
+//! What it does not do: TLS, authentication, and the engine namespace (its methods answer -32601).
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod server;
 mod session;
 mod shapes;
 mod state;
+mod trace;
 mod wire;
 
 pub use accounts::Accounts;

@@ -46,4 +46,5 @@ pub use interlace_evm::{
 };
 pub use output::BlockOutput;
 pub use replay::replay;
+pub use rewards::block_rewards;
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};

@@ -1,0 +1,28 @@
+//! Executions that are watched: geth's debug namespace, parity's trace namespace, and Otterscan's.
+//!
+//! Invariant: a transaction of a block is traced on the state that it found: after the block's system calls and all transactions
+//! before it. Nothing of a trace is kept. Every trace has a deadline and bounds (see [`run`]), and says so when it meets one.
+//! What it does not do: tracers in JavaScript, and traces to files.
+
+mod debug;
+mod filter;
+mod options;
+mod otterscan;
+mod parity;
+mod run;
+mod search;
+mod storage;
+
+pub(crate) use search::TouchIndex;
+
+use crate::dispatch::Method;
+
+/// The methods of all three namespaces, a table for each file.
+pub(crate) const METHODS: [&[(&str, Method)]; 6] = [
+    debug::METHODS,
+    storage::METHODS,
+    parity::METHODS,
+    filter::METHODS,
+    otterscan::METHODS,
+    search::METHODS,
+];
