@@ -119,9 +119,11 @@ impl Running {
         let genesis = GenesisBlock::from_json(&config.document()?).map_err(|error| chain_error(&error))?;
         let orderer = DevOrderer::new(config.mining()?, config.beneficiary, config.gas_limit);
         let chain = Arc::new(Chain::new(genesis, Box::new(orderer), PoolConfig::default()));
+        // One thread accepts; each connection has its own, see `interlace_rpc::Server`.
+        let connections = config.server.as_ref().map_or(1, |listen| listen.max_connections.max(1));
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .max_blocking_threads(128)
+            .worker_threads(1)
+            .max_blocking_threads(connections)
             .thread_name("interlace-io")
             .enable_all()
             .build()

@@ -1,26 +1,26 @@
 //! HTTP and WebSocket around the dispatcher.
 //!
+//! Each connection has a thread of its own with its own reactor, and its requests execute there: a request that takes long (a call, a
+//! block) delays nobody else's, and none is handed from thread to thread, which costs more than most requests take.
+//!
 //! Invariant: every bound of [`ServerConfig`] holds: connections wait in the listener's backlog above their number, bodies above their
 //! size are answered 413, bodies that arrive too slowly 408 and the connection ends; a client that reads too slowly loses its
 //! subscription with a stated reason instead of holding memory.
 //! What it does not do: TLS and HTTP/2; a public node stands behind a proxy.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State, WebSocketUpgrade};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, WebSocketUpgrade};
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::dispatch::Rpc;
 use crate::guard::Guard;
@@ -33,7 +33,7 @@ pub struct ServerConfig {
     pub address: SocketAddr,
     /// Who may talk to it.
     pub guard: Guard,
-    /// Open connections.
+    /// Open connections, WebSockets included; each has a thread. The runtime must have as many blocking threads.
     pub max_connections: usize,
     /// Bytes of one request body or WebSocket message.
     pub max_body_bytes: usize,
@@ -61,23 +61,20 @@ impl ServerConfig {
     }
 }
 
-/// What the handlers share.
-#[derive(Clone, Debug)]
+/// What the connections share.
+#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) rpc: Arc<Rpc>,
-    pub(crate) slots: Arc<Semaphore>,
     pub(crate) stop: watch::Receiver<bool>,
-    guard: Arc<Guard>,
-    max_body_bytes: usize,
-    body_timeout: Duration,
+    slots: Semaphore,
+    config: ServerConfig,
 }
 
 impl Shared {
-    /// Runs a request on a thread that may block, at most `max_concurrent` of them at once.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Rpc) -> T + Send + 'static) -> Option<T> {
-        let _slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
-        let rpc = Arc::clone(&self.rpc);
-        tokio::task::spawn_blocking(move || work(&rpc)).await.ok()
+    /// Runs a request here and now, at most `max_concurrent` of them at once; `None` if it panicked.
+    pub(crate) async fn run<T>(&self, work: impl FnOnce(&Rpc) -> T) -> Option<T> {
+        let _slot = self.slots.acquire().await.ok()?;
+        catch_unwind(AssertUnwindSafe(|| work(&self.rpc))).ok()
     }
 }
 
@@ -104,15 +101,9 @@ impl Server {
         let listener = TcpListener::bind(config.address).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let shared = Shared {
-            rpc,
-            slots: Arc::new(Semaphore::new(config.max_concurrent)),
-            stop: stopped,
-            guard: Arc::new(config.guard.clone()),
-            max_body_bytes: config.max_body_bytes,
-            body_timeout: config.body_timeout,
-        };
-        let done = tokio::spawn(accept(listener, shared, config));
+        let slots = Semaphore::new(config.max_concurrent);
+        let shared = Arc::new(Shared { rpc, stop: stopped, slots, config });
+        let done = tokio::spawn(accept(listener, shared));
         Ok(Self { address, stop, done })
     }
 
@@ -129,40 +120,31 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Shared, config: ServerConfig) {
-    let permits = Arc::new(Semaphore::new(config.max_connections));
-    let router = router(shared.clone());
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let permits = Arc::new(Semaphore::new(shared.config.max_connections));
     let mut stop = shared.stop.clone();
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
         let stream = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept() => accepted.and_then(|(stream, _)| stream.into_std()),
             () = stopped(&mut stop) => break,
         };
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = stream else {
+        let Ok(stream) = stream else {
             // Out of file descriptors, or a peer that left at once: wait a moment rather than spin.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        let mut stop = stop.clone();
-        let head_timeout = config.head_timeout;
-        connections.spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(head_timeout)
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            tokio::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = stopped(&mut stop) => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
-                }
+        let shared = Arc::clone(&shared);
+        // Threads of this pool are kept for the next connection.
+        connections.spawn_blocking(move || {
+            let served = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .and_then(|reactor| reactor.block_on(connection(stream, shared)));
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection was not served");
             }
             drop(permit);
         });
@@ -171,27 +153,47 @@ async fn accept(listener: TcpListener, shared: Shared, config: ServerConfig) {
     while connections.join_next().await.is_some() {}
 }
 
-fn router(shared: Shared) -> Router {
-    Router::new()
-        .route("/", post(call).get(upgrade))
-        .route("/ws", get(upgrade))
-        .route("/health", get(health))
-        .route("/metrics", get(metrics))
-        .layer(DefaultBodyLimit::max(shared.max_body_bytes))
-        .layer(middleware::from_fn_with_state(shared.clone(), guard))
-        .with_state(shared)
+/// Serves one connection until it ends, and the WebSocket that it may become.
+async fn connection(stream: std::net::TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
+    let stream = TcpStream::from_std(stream)?;
+    stream.set_nodelay(true)?;
+    let mut stop = shared.stop.clone();
+    // A WebSocket outlives the HTTP connection that it was; as long as it holds `open`, this thread stays with it.
+    let (open, mut closed) = mpsc::channel::<Infallible>(1);
+    let head_timeout = shared.config.head_timeout;
+    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let (shared, open) = (Arc::clone(&shared), open.clone());
+        async move { Ok::<_, Infallible>(respond(&shared, open, request.map(Body::new)).await) }
+    });
+    {
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    }
+    let _ = closed.recv().await;
+    Ok(())
 }
 
 /// Refuses foreign hosts and pages, answers preflights, and names the allowed page in the answer.
-async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    if let Err(refusal) = shared.guard.check(request.headers()) {
+async fn respond(shared: &Arc<Shared>, open: mpsc::Sender<Infallible>, request: Request) -> Response {
+    if let Err(refusal) = shared.config.guard.check(request.headers()) {
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = if request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        next.run(request).await
+        route(shared, open, request).await
     };
     if let Some(origin) = origin {
         let headers = response.headers_mut();
@@ -204,18 +206,38 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     response
 }
 
-async fn call(State(shared): State<Shared>, request: Request) -> Response {
+async fn route(shared: &Arc<Shared>, open: mpsc::Sender<Infallible>, request: Request) -> Response {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    const METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    match request.uri().path() {
+        "/" if request.method() == Method::POST => call(shared, request).await,
+        "/" | "/ws" if reads => upgrade(shared, open, request).await,
+        "/health" if reads => page(shared.run(|rpc| rpc.health()).await, JSON),
+        "/metrics" if reads => page(shared.run(|rpc| rpc.metrics()).await, METRICS),
+        "/" | "/ws" | "/health" | "/metrics" => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn page(body: Option<impl Into<Body>>, kind: HeaderValue) -> Response {
+    match body {
+        Some(body) => ([(header::CONTENT_TYPE, kind)], body.into()).into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn call(shared: &Shared, mut request: Request) -> Response {
     // A page may send text/plain without a preflight; requiring JSON closes that door a second time.
-    let json = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"));
+    const JSON: &[u8] = b"application/json";
+    let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let json = kind.and_then(|kind| kind.get(..JSON.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON));
     if !json {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid content type, only application/json is supported")
             .into_response();
     }
-    let body = match tokio::time::timeout(shared.body_timeout, Bytes::from_request(request, &shared)).await {
+    DefaultBodyLimit::max(shared.config.max_body_bytes).apply(&mut request);
+    let body = match tokio::time::timeout(shared.config.body_timeout, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => body,
         Ok(Err(refusal)) => return refusal.into_response(),
         Err(_) => {
@@ -223,33 +245,24 @@ async fn call(State(shared): State<Shared>, request: Request) -> Response {
             return (StatusCode::REQUEST_TIMEOUT, close, "the request's body came too slowly").into_response();
         }
     };
-    match shared.run(move |rpc| rpc.handle(&body)).await {
+    match shared.run(|rpc| rpc.handle(&body)).await {
         Some(Some(answer)) => {
             ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::from(answer)).into_response()
         }
         Some(None) => StatusCode::NO_CONTENT.into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "the node stops").into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-async fn upgrade(
-    State(shared): State<Shared>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let Ok(upgrade) = upgrade else {
+async fn upgrade(shared: &Arc<Shared>, open: mpsc::Sender<Infallible>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
         return (StatusCode::METHOD_NOT_ALLOWED, "send JSON-RPC by POST, or open a WebSocket").into_response();
     };
-    let max = shared.max_body_bytes;
-    upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |socket| session::serve(socket, shared))
-}
-
-async fn health(State(shared): State<Shared>) -> Response {
-    let text = shared.run(|rpc| rpc.health()).await.unwrap_or_default();
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
-}
-
-async fn metrics(State(shared): State<Shared>) -> Response {
-    let text = shared.run(|rpc| rpc.metrics()).await.unwrap_or_default();
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    let max = shared.config.max_body_bytes;
+    let shared = Arc::clone(shared);
+    upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |socket| async move {
+        session::serve(socket, shared).await;
+        drop(open);
+    })
 }

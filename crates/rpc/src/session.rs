@@ -126,8 +126,8 @@ async fn close(socket: &mut WebSocket, code: u16, reason: String) {
 }
 
 /// Serves one connection until it closes or the node stops.
-pub(crate) async fn serve(mut socket: WebSocket, shared: Shared) {
-    let session = Arc::new(Session::default());
+pub(crate) async fn serve(mut socket: WebSocket, shared: Arc<Shared>) {
+    let session = Session::default();
     let mut events = shared.rpc.chain().subscribe();
     let mut stop = shared.stop.clone();
     loop {
@@ -139,8 +139,7 @@ pub(crate) async fn serve(mut socket: WebSocket, shared: Shared) {
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 };
-                let mine = Arc::clone(&session);
-                let Some(answer) = shared.run(move |rpc| rpc.handle_in(&body, Some(&mine))).await else { return };
+                let Some(answer) = shared.run(|rpc| rpc.handle_in(&body, Some(&session))).await else { return };
                 let Some(answer) = answer else { continue };
                 let Ok(text) = String::from_utf8(answer) else { return };
                 if !send(&mut socket, Message::Text(text.into())).await {

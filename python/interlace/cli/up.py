@@ -101,8 +101,7 @@ def _deployments(phrase: str) -> list[Deployment]:
     import dataclasses
 
     from interlace.chain import Account
-    from interlace.contracts import EconomyConfig
-    from interlace.sdk.network import economy_deployments
+    from interlace.contracts import EconomyConfig, economy_deployments
 
     people = [account.address for account in Account.list_from_mnemonic(10, phrase)]
     config = dataclasses.replace(
