@@ -187,6 +187,7 @@ pub(crate) fn to_tx(
         blob_hashes,
         blob_fee_cap_wei: request.max_fee_per_blob_gas.unwrap_or(0),
         authorizations,
+        ..TxRequest::default()
     })
 }
 

@@ -25,6 +25,7 @@ mod header;
 mod output;
 mod requests;
 mod rewards;
+mod unsigned;
 mod work;
 
 pub use alloy_consensus::{Header, ReceiptEnvelope};
@@ -42,4 +43,5 @@ pub use interlace_evm::{
     TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 pub use output::BlockOutput;
+pub use unsigned::{request_of, stand_in_signature, unsigned_sender};
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};
