@@ -205,6 +205,12 @@ impl Chain {
         self.waitroom().base_fee
     }
 
+    /// Gas limit of the next block.
+    #[must_use]
+    pub fn next_gas_limit(&self) -> u64 {
+        self.waitroom().rules.block_gas_limit
+    }
+
     /// Base fee of a block after `header`, in wei.
     #[must_use]
     pub fn base_fee_after(&self, header: &Header) -> u64 {

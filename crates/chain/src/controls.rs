@@ -6,7 +6,9 @@
 //! Sources: Hardhat, Anvil and Ganache, whose tools call these.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use interlace_primitives::Fork;
@@ -77,6 +79,8 @@ pub(crate) struct Controls {
     pub(crate) document: Option<String>,
     /// Counts reorganisations, so that no block comes back under the hash that was removed.
     reorganisations: Mutex<u64>,
+    /// Tells this chain from others and from itself before a reset.
+    instance: Mutex<B256>,
 }
 
 impl Controls {
@@ -88,6 +92,7 @@ impl Controls {
             origin: Mutex::new(origin),
             document,
             reorganisations: Mutex::default(),
+            instance: Mutex::new(instance()),
         }
     }
 
@@ -212,7 +217,14 @@ impl Chain {
         let origin = lock(&self.controls.origin).clone();
         self.rewind(&alone, &origin, 0, false, || developer.reset())?;
         self.controls.forget_snapshots();
+        *lock(&self.controls.instance) = instance();
         Ok(())
+    }
+
+    /// A value that is another one for each chain and after each reset.
+    #[must_use]
+    pub fn instance(&self) -> B256 {
+        *lock(&self.controls.instance)
     }
 
     /// Number of the block that is left when `depth` are dropped.
@@ -393,7 +405,7 @@ impl Chain {
 
     fn before_london(&self) -> bool {
         let head = self.head();
-        !self.spec.is_active(Fork::London, head.number() + 1, head.header.timestamp + 1)
+        !self.spec.is_active(Fork::London, head.number().saturating_add(1), head.header.timestamp.saturating_add(1))
     }
 
     /// Changes a setting and the pool's rules with it.
@@ -441,6 +453,14 @@ impl Chain {
     pub fn order(&self) -> Order {
         self.waitroom().pool.order()
     }
+}
+
+/// Unlike every other one of this machine; it protects nothing.
+fn instance() -> B256 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    keccak256(format!("{time} {} {count}", std::process::id()))
 }
 
 /// A state that grows by the blocks of a rehearsal; of those, no hash is known.

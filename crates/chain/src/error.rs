@@ -52,6 +52,9 @@ pub enum ChainError {
         /// The bound.
         gap: u64,
     },
+    /// The nonce has no successor (EIP-2681).
+    #[error("nonce has max value: address {0}, nonce: {max}", max = u64::MAX)]
+    NonceMax(Address),
     /// The same transaction waits already.
     #[error("already known")]
     AlreadyKnown(B256),

@@ -305,11 +305,12 @@ impl Rpc {
                 tips.collect::<Vec<_>>()
             })
             .collect();
+        let least = self.chain().developer().map_or(0, interlace_chain::DevOrderer::min_gas_price);
         if tips.is_empty() {
-            return DEFAULT_TIP;
+            return DEFAULT_TIP.max(least);
         }
         tips.sort_unstable();
-        tips[(tips.len() - 1) * 60 / 100]
+        tips[(tips.len() - 1) * 60 / 100].max(least)
     }
 }
 

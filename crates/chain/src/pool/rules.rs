@@ -85,6 +85,9 @@ impl PoolRules {
         if let Some(have) = envelope.chain_id().filter(|id| *id != self.chain_id) {
             return Err(ChainError::ChainId { have, want: self.chain_id });
         }
+        if tx.nonce() == u64::MAX {
+            return Err(ChainError::NonceMax(tx.sender));
+        }
         self.check_gas(tx)?;
         let (max_fee, tip) = (tx.max_fee(), tx.max_tip());
         if tip > max_fee {
