@@ -154,10 +154,14 @@ impl Contents {
             return Err(bad("its contents do not have the hash that it states: it is damaged"));
         }
         let mut rlp = Vec::new();
-        let unpacked = ZlibDecoder::new(packed).take(MAX_DUMP_BYTES + 1).read_to_end(&mut rlp);
+        let mut unpacker = ZlibDecoder::new(packed);
+        let unpacked = unpacker.by_ref().take(MAX_DUMP_BYTES + 1).read_to_end(&mut rlp);
         unpacked.map_err(|error| bad(format!("it cannot be unpacked: {error}")))?;
         if rlp.len() as u64 > MAX_DUMP_BYTES {
             return Err(bad(format!("it has more than {MAX_DUMP_BYTES} bytes")));
+        }
+        if unpacker.total_in() != packed.len() as u64 {
+            return Err(bad("something follows its contents"));
         }
         let mut rest = rlp.as_slice();
         let contents = Self::decode(&mut rest).map_err(|error| bad(format!("rlp: {error}")))?;
@@ -254,13 +258,17 @@ impl Chain {
         let genesis = GenesisBlock::from_json(&contents.document).map_err(|error| bad(format!("genesis: {error}")))?;
         let ours = self.block(self.first_number()).map(|block| block.hash);
         let first = genesis_block(genesis.header);
-        if ours != Some(first.hash) {
+        // A genesis hash does not commit to the chain id, nor to forks to come.
+        if ours != Some(first.hash) || genesis.spec.chain_id() != self.spec.chain_id() {
             let (chain_id, hash) = (genesis.spec.chain_id(), first.hash);
             return Err(bad(format!(
                 "it is of a chain with id {chain_id} and genesis {hash}, this one has id {} and genesis {}",
                 self.spec.chain_id(),
                 ours.unwrap_or_default()
             )));
+        }
+        if genesis.spec != self.spec {
+            return Err(bad("its chain follows other forks from the same genesis on"));
         }
         let blocks = contents.blocks.par_iter().map(|rlp| self.read_block(rlp)).collect::<Result<Vec<_>, _>>()?;
         let amendments: Vec<Amendment> = contents.edits.into_iter().map(Amendment::from).collect();
