@@ -169,7 +169,7 @@ def test_the_least_gas_price_before_london(alice: Account, bob: Account) -> None
         assert client.rpc("hardhat_setMinGasPrice", hex(5 * 10**9)) is True
         assert int(client.rpc("eth_gasPrice"), 16) >= 5 * 10**9
         request = {"from": alice.address, "to": bob.address, "gasPrice": hex(5 * 10**9 - 1)}
-        with pytest.raises(RpcError, match="transaction underpriced: gas tip cap 4999999999, minimum needed 5000000000"):
+        with pytest.raises(RpcError, match="underpriced: gas tip cap 4999999999, minimum needed 5000000000"):
             client.rpc("eth_sendTransaction", request)
         assert client.rpc("eth_sendTransaction", {**request, "gasPrice": hex(5 * 10**9)})
         with pytest.raises(RpcError, match="this chain is before it"):

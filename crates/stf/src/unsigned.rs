@@ -40,6 +40,8 @@ pub fn request_of(tx: &Transaction, sender: Address) -> TxRequest {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use alloy_consensus::{SignableTransaction, TxLegacy};
     use alloy_eips::eip2718::{Decodable2718, Encodable2718};
     use interlace_primitives::Fork;

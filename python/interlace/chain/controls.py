@@ -2,8 +2,8 @@
 
 Invariant: each control is one or two calls of the node's own methods, so that it does what they do; a context manager
 undoes on leaving what it did on entering. Files appear whole or not at all.
-What it does not do: the other controls are reached through `chain.client.rpc` under the names that Hardhat's and Anvil's
-clients use.
+What it does not do: the other controls are reached through `chain.client.rpc` under the names that Hardhat's and
+Anvil's clients use.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ def up(
 ) -> int:
     """Start a developer chain: funded accounts, the economy's contracts, JSON-RPC over HTTP and WebSocket, an explorer.
 
-    It is for development: state is in memory (--state keeps it in a file between runs), the keys are public. Ctrl-C stops it.
+    It is for development: the keys are public, and state is in memory; --state keeps it in a file between runs.
+    Ctrl-C stops it.
 
     Example: interlace up --port 8545 --block-time 2
     """
