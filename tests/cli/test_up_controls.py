@@ -1,4 +1,4 @@
-"""`interlace up` and the developer's options: what a chain starts from, what it leaves behind; `interlace completions`."""
+"""`interlace up` and the developer's options: what a chain starts from and leaves behind; `interlace completions`."""
 
 from __future__ import annotations
 

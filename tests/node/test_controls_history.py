@@ -188,6 +188,38 @@ def test_a_filter_that_missed_too_much_is_gone(client: Client, alice: Account, c
         client.rpc("eth_getFilterChanges", late)
 
 
+LOG_UNTIL_GAS_ENDS = bytes.fromhex("5b5f5fa06127105a115f5700")
+"""Emit empty logs, 400 gas each with the loop, until 10,000 gas are left."""
+
+
+def test_who_missed_more_removed_logs_than_are_kept_is_told_to_begin_anew(
+    chain: Chain, client: Client, alice: Account
+) -> None:
+    flood = client.deploy(alice, creation(LOG_UNTIL_GAS_ENDS)).contract_address
+    name = client.snapshot()
+    told = client.rpc("eth_newFilter", {"address": flood})
+    untold = client.rpc("eth_newFilter", {"address": flood})
+    for _ in range(2):
+        client.send(alice, flood, gas_limit=12_000_000)
+        assert 29_000 < len(client.rpc("eth_getFilterChanges", told)) < 30_000
+
+    async def story() -> None:
+        async with websockets.connect(chain.ws_url) as socket:
+            await ask(socket, "eth_subscribe", "logs", {"address": flood})
+            await asyncio.to_thread(client.revert, name)
+            with pytest.raises(websockets.ConnectionClosed) as caught:
+                await asyncio.wait_for(socket.recv(), 10)
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1013
+            assert "more than 50000 logs were removed" in caught.value.rcvd.reason
+
+    asyncio.run(story())
+    with pytest.raises(RpcError, match="filter not found"):
+        client.rpc("eth_getFilterChanges", told)
+    # One that was never told of them has missed nothing.
+    assert client.rpc("eth_getFilterChanges", untold) == []
+
+
 def test_subscribers_are_told_of_a_reorganisation(chain: Chain, alice: Account, contract: str) -> None:
     client = chain.client
     emit(client, alice, contract, 1)

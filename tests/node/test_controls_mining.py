@@ -80,7 +80,7 @@ def test_a_hundred_thousand_blocks_at_once(client: Client) -> None:
     assert client.rpc("hardhat_mine", hex(100_000)) is True
     seconds = time.monotonic() - started
     assert client.block_number() == 100_000
-    assert seconds < 60
+    assert seconds < 90
     with pytest.raises(RpcError, match="at most 100000"):
         client.rpc("anvil_mine", hex(100_001))
     assert client.block_number() == 100_000
