@@ -10,22 +10,28 @@
 
 pub mod api;
 mod chain;
+pub mod controls;
 mod dev;
+mod dump;
 mod error;
 mod genesis;
 mod logs;
 mod metrics;
 mod miner;
+mod news;
 pub mod pool;
 mod produce;
 mod store;
 
 pub use chain::{Chain, EVENT_CAPACITY, Event};
-pub use dev::{ClockMark, DevOrderer, Mining};
+pub use controls::{AccountEdit, MAX_REORG, MAX_SNAPSHOTS, Replay};
+pub use dev::{DevMark, DevOrderer, Mining};
+pub use dump::{MAX_DUMP_BYTES, genesis_of_dump};
 pub use error::ChainError;
 pub use genesis::{Deployment, DevGenesis, GenesisBlock};
 pub use logs::{LogPlace, LogQuery, MAX_LOG_BLOCKS, MAX_LOGS};
 pub use metrics::Metrics;
 pub use miner::Miner;
+pub use news::{MAX_REMOVED_LOGS, News, Reverted, Seen};
 pub use produce::Draft;
 pub use store::{StoredBlock, StoredReceipt};

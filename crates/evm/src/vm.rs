@@ -217,7 +217,11 @@ impl<R: StateReader> Vm<R> {
 
     fn run(&mut self, tx: &TxRequest) -> Result<(TxOutcome, EvmState), EvmError<R::Error>> {
         self.check(tx)?;
-        let result = self.inner.transact(tx.to_revm()).map_err(|error| self.explain(error, tx))?;
+        let waived = self.inner.ctx.cfg.disable_eip3607;
+        self.inner.ctx.cfg.disable_eip3607 = waived || tx.impersonated;
+        let result = self.inner.transact(tx.to_revm());
+        self.inner.ctx.cfg.disable_eip3607 = waived;
+        let result = result.map_err(|error| self.explain(error, tx))?;
         Ok((outcome(result.result), result.state))
     }
 

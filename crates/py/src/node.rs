@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, Bytes, U256};
-use interlace_chain::pool::PoolConfig;
-use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining};
+use interlace_chain::pool::{Order, PoolConfig};
+use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, genesis_of_dump};
 use interlace_primitives::Fork;
 use interlace_rpc::{Accounts, Guard, Namespace, Rpc, RpcError, Server, ServerConfig};
 use pyo3::prelude::*;
@@ -39,6 +39,11 @@ struct Config {
     mining: MiningMode,
     beneficiary: Address,
     gas_limit: Option<u64>,
+    /// `fees` or `fifo`.
+    order: String,
+    /// What the chain's clock shows at the start; without it, the time.
+    start: Option<u64>,
+    auto_impersonate: bool,
     server: Option<Listen>,
 }
 
@@ -50,6 +55,8 @@ struct Dev {
     gas_limit: u64,
     balances: Vec<(Address, U256)>,
     deployments: Vec<(Address, Bytes, U256)>,
+    timestamp: u64,
+    base_fee_wei: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +76,11 @@ struct Listen {
 }
 
 impl Config {
-    fn document(&self) -> Result<String, CoreError> {
+    /// The genesis document; a dump brings its own.
+    fn document(&self, dump: Option<&[u8]>) -> Result<String, CoreError> {
+        if let Some(dump) = dump {
+            return genesis_of_dump(dump).map_err(|error| chain_error(&error));
+        }
         if let Some(text) = &self.genesis {
             return Ok(text.clone());
         }
@@ -84,6 +95,8 @@ impl Config {
             balances: self.dev.balances.clone(),
             gas_limit: self.dev.gas_limit,
             deployments: deployments.map(|(address, initcode, value)| (address, initcode, value).into()).collect(),
+            timestamp: self.dev.timestamp,
+            base_fee_wei: self.dev.base_fee_wei,
         };
         Ok(genesis.document().to_string())
     }
@@ -95,6 +108,30 @@ impl Config {
             MiningMode::Named(name) if name == "manual" => Ok(Mining::Manual),
             _ => Err(CoreError::new("chain.bad-config", "mining is instant, manual or a positive number of ms")),
         }
+    }
+}
+
+impl Config {
+    fn orderer(&self) -> Result<DevOrderer, CoreError> {
+        let mut orderer = DevOrderer::new(self.mining()?, self.beneficiary, self.gas_limit);
+        if let Some(timestamp) = self.start {
+            orderer = orderer.starting_at(timestamp);
+        }
+        Ok(if self.auto_impersonate { orderer.impersonating_all() } else { orderer })
+    }
+
+    fn pool(&self) -> Result<PoolConfig, CoreError> {
+        let order = match self.order.as_str() {
+            "fees" => Order::Fees,
+            "fifo" => Order::Arrival,
+            other => {
+                return Err(CoreError::new(
+                    "chain.bad-config",
+                    format_args!("order {other:?} is neither fees nor fifo"),
+                ));
+            }
+        };
+        Ok(PoolConfig { order, ..PoolConfig::default() })
     }
 }
 
@@ -115,10 +152,12 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, keys: &[[u8; 32]]) -> Result<(Self, Arc<Chain>), CoreError> {
-        let genesis = GenesisBlock::from_json(&config.document()?).map_err(|error| chain_error(&error))?;
-        let orderer = DevOrderer::new(config.mining()?, config.beneficiary, config.gas_limit);
-        let chain = Arc::new(Chain::new(genesis, Box::new(orderer), PoolConfig::default()));
+    fn start(config: &Config, keys: &[[u8; 32]], dump: Option<&[u8]>) -> Result<(Self, Arc<Chain>), CoreError> {
+        let genesis = GenesisBlock::from_json(&config.document(dump)?).map_err(|error| chain_error(&error))?;
+        let chain = Arc::new(Chain::new(genesis, Box::new(config.orderer()?), config.pool()?));
+        if let Some(dump) = dump {
+            chain.load(dump).map_err(|error| chain_error(&error))?;
+        }
         // One thread accepts; each connection has its own, see `interlace_rpc::Server`.
         let connections = config.server.as_ref().map_or(1, |listen| listen.max_connections.max(1));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -176,13 +215,15 @@ struct Node {
 
 #[pymethods]
 impl Node {
-    /// Starts a node as the JSON `config` says; `keys` are those of the developer accounts.
+    /// Starts a node as the JSON `config` says; `keys` are those of the developer accounts. With a `dump`, genesis and chain are the
+    /// dump's.
     #[new]
-    fn new(py: Python<'_>, config: &str, keys: Vec<[u8; 32]>) -> PyResult<Self> {
+    #[pyo3(signature = (config, keys, dump = None))]
+    fn new(py: Python<'_>, config: &str, keys: Vec<[u8; 32]>, dump: Option<&[u8]>) -> PyResult<Self> {
         enter(py, || {
             let config: Config =
                 serde_json::from_str(config).map_err(|error| CoreError::new("chain.bad-config", error))?;
-            let (running, chain) = Running::start(&config, &keys)?;
+            let (running, chain) = Running::start(&config, &keys, dump)?;
             Ok(Self {
                 rpc: Arc::clone(&running.rpc),
                 handle: running.runtime.handle().clone(),
@@ -219,6 +260,17 @@ impl Node {
     /// Executes and commits a block given as RLP.
     fn import_block(&self, py: Python<'_>, rlp: &[u8]) -> PyResult<u64> {
         enter(py, || Ok(self.chain.import(rlp).map_err(|error| chain_error(&error))?.number()))
+    }
+
+    /// The whole chain as bytes.
+    fn dump_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let dump = enter(py, || self.chain.dump().map_err(|error| chain_error(&error)))?;
+        Ok(PyBytes::new(py, &dump))
+    }
+
+    /// Puts the chain of a dump in this one's place.
+    fn load_state(&self, py: Python<'_>, dump: &[u8]) -> PyResult<()> {
+        enter(py, || self.chain.load(dump).map_err(|error| chain_error(&error)))
     }
 
     /// Makes `dispatch(method, params)` answer `name_*`; it returns (is result, JSON text).

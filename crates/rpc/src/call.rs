@@ -187,6 +187,7 @@ pub(crate) fn to_tx(
         blob_hashes,
         blob_fee_cap_wei: request.max_fee_per_blob_gas.unwrap_or(0),
         authorizations,
+        ..TxRequest::default()
     })
 }
 
@@ -304,11 +305,12 @@ impl Rpc {
                 tips.collect::<Vec<_>>()
             })
             .collect();
+        let least = self.chain().developer().map_or(0, interlace_chain::DevOrderer::min_gas_price);
         if tips.is_empty() {
-            return DEFAULT_TIP;
+            return DEFAULT_TIP.max(least);
         }
         tips.sort_unstable();
-        tips[(tips.len() - 1) * 60 / 100]
+        tips[(tips.len() - 1) * 60 / 100].max(least)
     }
 }
 

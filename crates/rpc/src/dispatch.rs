@@ -29,9 +29,9 @@ pub const MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;
 /// Namespaces that a user may add.
 const MAX_NAMESPACES: usize = 64;
 /// Namespaces that are ours.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 16] = [
     "admin", "anvil", "debug", "engine", "eth", "evm", "hardhat", "net", "personal", "rpc", "trace", "txpool", "web3",
-    "dev",
+    "dev", "miner", "tenderly",
 ];
 
 /// A method of ours.
@@ -47,12 +47,12 @@ pub trait Namespace: Send + Sync {
 }
 
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
-    [read::METHODS, call::METHODS, send::METHODS, filters::METHODS, developer::METHODS]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect()
+    [read::METHODS, call::METHODS, send::METHODS, filters::METHODS].into_iter().flatten().copied().collect()
 });
+
+/// Methods that only a developer's chain answers.
+static DEVELOPER: LazyLock<HashMap<&'static str, Method>> =
+    LazyLock::new(|| developer::TABLES.iter().copied().flatten().copied().collect());
 
 /// The JSON-RPC face of a chain.
 pub struct Rpc {
@@ -214,6 +214,10 @@ impl Rpc {
     fn route(&self, method: &str, raw: Option<&RawValue>, session: Option<&Session>) -> Reply {
         if let Some(ours) = METHODS.get(method) {
             return ours(self, &Params::read(raw)?);
+        }
+        if let Some(theirs) = DEVELOPER.get(method) {
+            self.chain.developer()?;
+            return theirs(self, &Params::read(raw)?);
         }
         match (method, session) {
             ("eth_subscribe", Some(session)) => return session.subscribe(&Params::read(raw)?),

@@ -1,18 +1,19 @@
 //! Logs by question, and filters that remember where they were read.
 //!
 //! Invariant: at most [`MAX_FILTERS`] filters exist; one that is not read for [`FILTER_LIFETIME`] expires. A filter costs a block number:
-//! what changed is found again when it is read, so that filters queue nothing.
+//! what changed is found again when it is read, so that filters queue nothing. Logs of blocks that were taken back since are told of
+//! with `removed: true`, if they were told of before; a filter that missed more of them than the chain keeps is gone.
 //! Source: execution-apis (eth_getLogs, eth_newFilter ...); geth eth/filters.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256};
 use alloy_rpc_types_eth::Log;
-use interlace_chain::{LogQuery, MAX_LOGS};
+use interlace_chain::{LogQuery, MAX_LOGS, MAX_REMOVED_LOGS, News, Seen, StoredBlock};
 use serde::Deserialize;
 
 use crate::dispatch::{Method, Rpc};
@@ -126,6 +127,37 @@ impl LogFilter {
     }
 }
 
+impl LogFilter {
+    /// The logs that are gone, then those that are new.
+    ///
+    /// # Errors
+    /// -32005 above the bound.
+    fn changes(&self, news: &News) -> Result<Vec<Log>, RpcError> {
+        let query = self.query()?;
+        let number = |tag: Option<BlockNumberOrTag>| match tag {
+            Some(BlockNumberOrTag::Number(number)) => Some(number),
+            _ => None,
+        };
+        let (first, last) = (number(self.from_block).unwrap_or(0), number(self.to_block).unwrap_or(u64::MAX));
+        let asked = |block: &&Arc<StoredBlock>| (first..=last).contains(&block.number());
+        let mut found = Vec::new();
+        for block in news.removed.iter().filter(asked) {
+            found.extend(query.find(block).into_iter().filter_map(|place| shapes::removed_log(block, place)));
+        }
+        for block in news.blocks.iter().filter(asked) {
+            found.extend(query.find(block).into_iter().filter_map(|place| shapes::log(block, place)));
+            if found.len() > MAX_REMOVED_LOGS + MAX_LOGS {
+                return Err(too_many());
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn too_many() -> RpcError {
+    RpcError::limit(format!("query returned more than {MAX_LOGS} results; narrow the block range"))
+}
+
 /// All logs that `filter` asks for.
 fn logs_of(rpc: &Rpc, filter: &LogFilter) -> Result<Vec<Log>, RpcError> {
     let filter = filter.clone().checked()?;
@@ -139,9 +171,7 @@ fn logs_in(rpc: &Rpc, query: &LogQuery, from: u64, to: u64) -> Result<Vec<Log>, 
         let Some(block) = rpc.chain().block(number) else { break };
         found.extend(query.find(&block).into_iter().filter_map(|place| shapes::log(&block, place)));
         if found.len() > MAX_LOGS {
-            return Err(RpcError::limit(format!(
-                "query returned more than {MAX_LOGS} results; narrow the block range"
-            )));
+            return Err(too_many());
         }
     }
     Ok(found)
@@ -158,8 +188,8 @@ enum Kind {
 #[derive(Debug)]
 struct Installed {
     kind: Kind,
-    /// First block that was not answered yet.
-    next: u64,
+    /// How far it was answered.
+    seen: Seen,
     read: Instant,
 }
 
@@ -181,8 +211,7 @@ fn new_filter(rpc: &Rpc, kind: Kind) -> Reply {
         return Err(RpcError::limit(format!("{MAX_FILTERS} filters are installed")));
     }
     let id = format!("{:#x}", rpc.filters.1.fetch_add(1, Ordering::Relaxed) + 1);
-    let next = rpc.chain().head().number() + 1;
-    installed.insert(id.clone(), Installed { kind, next, read: now });
+    installed.insert(id.clone(), Installed { kind, seen: rpc.chain().seen(), read: now });
     reply(&id)
 }
 
@@ -198,39 +227,27 @@ fn changes(rpc: &Rpc, params: &Params<'_>) -> Reply {
         installed.remove(&id);
         return Err(not_found());
     }
-    let head = rpc.chain().head().number();
-    // After a revert the chain may be shorter than what was answered.
-    let from = filter.next.min(head + 1);
+    // More was taken back than is remembered: the client has to ask anew rather than miss a removed log.
+    let Some(news) = rpc.chain().news(filter.seen) else {
+        installed.remove(&id);
+        return Err(not_found());
+    };
     let answer = match &mut filter.kind {
-        Kind::Blocks => {
-            let hashes = (from..=head).filter_map(|number| rpc.chain().block(number)).map(|block| block.hash);
-            reply(&hashes.collect::<Vec<_>>())?
-        }
-        Kind::Logs(question) => {
-            let first = match question.from_block {
-                Some(BlockNumberOrTag::Number(number)) => number,
-                _ => 0,
-            };
-            let last = match question.to_block {
-                Some(BlockNumberOrTag::Number(number)) => number.min(head),
-                _ => head,
-            };
-            reply(&logs_in(rpc, &question.query()?, from.max(first), last)?)?
-        }
+        Kind::Blocks => reply(&news.blocks.iter().map(|block| block.hash).collect::<Vec<_>>())?,
+        Kind::Logs(question) => reply(&question.changes(&news)?)?,
         Kind::Pending(known) => {
             let (pending, _) = rpc.chain().pool_content();
             let now: Vec<B256> =
                 pending.values().flat_map(|of| of.values().map(|tx| tx.hash)).take(MAX_PENDING).collect();
             // What was mined since the last reading was pending in between.
-            let mined = (from..=head).filter_map(|number| rpc.chain().block(number));
-            let mined = mined.flat_map(|block| block.transactions.iter().map(|tx| *tx.tx_hash()).collect::<Vec<_>>());
+            let mined = news.blocks.iter().flat_map(|block| block.transactions.iter().map(|tx| *tx.tx_hash()));
             let mut fresh: Vec<B256> = mined.chain(now.iter().copied()).filter(|hash| !known.contains(hash)).collect();
             fresh.truncate(MAX_PENDING);
             *known = now;
             reply(&fresh)?
         }
     };
-    filter.next = head + 1;
+    filter.seen = news.seen;
     filter.read = Instant::now();
     Ok(answer)
 }

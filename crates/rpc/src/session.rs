@@ -2,6 +2,8 @@
 //!
 //! Invariant: a session holds at most [`MAX_SUBSCRIPTIONS`] subscriptions and no queue of its own; a client that falls behind the
 //! chain's bounded event queue is disconnected with a reason, and what it missed is counted.
+//! When a developer takes blocks back, `logs` tells of their logs again with `removed: true`, oldest first, and `newHeads` of the block
+//! that is the newest then; in a reorganisation only of the blocks that take the others' place.
 //! Source: geth's eth_subscribe (newHeads, logs, newPendingTransactions).
 
 use std::collections::HashMap;
@@ -10,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use interlace_chain::{Event, LogQuery};
+use interlace_chain::{Event, LogQuery, MAX_REMOVED_LOGS};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::error::RecvError;
@@ -82,8 +84,8 @@ impl Session {
         }
     }
 
-    /// What `event` means to the subscriptions, as messages.
-    fn notifications(&self, event: &Event) -> Vec<String> {
+    /// What `event` means to the subscriptions, as messages; `None` when more logs were removed than are kept.
+    fn notifications(&self, event: &Event) -> Option<Vec<String>> {
         let subscriptions: Vec<(String, Kind)> =
             self.lock().iter().map(|(id, kind)| (id.clone(), kind.clone())).collect();
         let mut messages = Vec::new();
@@ -95,6 +97,17 @@ impl Session {
                         messages.extend(message(&id, &reply(&shapes::log(block, place))));
                     }
                 }
+                (Kind::Heads, Event::Reverted(back)) if !back.reorganised => {
+                    messages.extend(message(&id, &reply(&shapes::head(&back.head))));
+                }
+                (Kind::Logs(_), Event::Reverted(back)) if !back.complete => return None,
+                (Kind::Logs(query), Event::Reverted(back)) => {
+                    for block in &back.removed {
+                        for place in query.find(block) {
+                            messages.extend(message(&id, &reply(&shapes::removed_log(block, place))));
+                        }
+                    }
+                }
                 (Kind::Pending, Event::Pending(hashes)) => {
                     for hash in hashes.iter() {
                         messages.extend(message(&id, &reply(hash)));
@@ -103,7 +116,7 @@ impl Session {
                 _ => {}
             }
         }
-        messages
+        Some(messages)
     }
 }
 
@@ -148,7 +161,12 @@ pub(crate) async fn serve(mut socket: WebSocket, shared: Arc<Shared>) {
             }
             event = events.recv() => match event {
                 Ok(event) => {
-                    for message in session.notifications(&event) {
+                    let Some(messages) = session.notifications(&event) else {
+                        let reason = format!("more than {MAX_REMOVED_LOGS} logs were removed; connect again");
+                        close(&mut socket, 1013, reason).await;
+                        return;
+                    };
+                    for message in messages {
                         if !send(&mut socket, Message::Text(message.into())).await {
                             return;
                         }

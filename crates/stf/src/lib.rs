@@ -26,6 +26,7 @@ mod output;
 mod replay;
 mod requests;
 mod rewards;
+mod unsigned;
 mod work;
 
 pub use alloy_consensus::{Header, ReceiptEnvelope};
@@ -46,4 +47,5 @@ pub use interlace_evm::{
 };
 pub use output::BlockOutput;
 pub use replay::replay;
+pub use unsigned::{request_of, stand_in_signature, unsigned_sender};
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};
