@@ -21,12 +21,13 @@ use crate::error::ChainError;
 use crate::genesis::GenesisBlock;
 use crate::metrics::Metrics;
 use crate::pool::{Pool, PoolConfig, PoolRules, PoolStatus, PoolTransaction, SenderState, Waiting};
+use crate::recent::Recent;
 use crate::store::{Slot, Store, StoredBlock};
 
 /// Events that a subscriber may lag behind before it misses some.
 pub const EVENT_CAPACITY: usize = 1_024;
 /// Snapshots that a developer may hold.
-const MAX_SNAPSHOTS: usize = 4_096;
+pub const MAX_SNAPSHOTS: usize = 4_096;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -65,6 +66,7 @@ pub struct Chain {
     events: broadcast::Sender<Event>,
     metrics: Metrics,
     snapshots: Mutex<Vec<Mark>>,
+    recent: Mutex<Recent>,
 }
 
 /// What a lock protects is changed in steps that cannot panic half way, so a poisoned lock is taken over.
@@ -103,6 +105,7 @@ impl Chain {
             events: broadcast::channel(EVENT_CAPACITY).0,
             metrics: Metrics::default(),
             snapshots: Mutex::new(Vec::new()),
+            recent: Mutex::default(),
         }
     }
 
@@ -266,7 +269,10 @@ impl Chain {
             for transaction in transactions {
                 let outcome = transaction.and_then(|transaction| self.admit(&mut waitroom, &state, transaction));
                 match &outcome {
-                    Ok(hash) => admitted.push(*hash),
+                    Ok(hash) => {
+                        admitted.push(*hash);
+                        lock(&self.recent).push(*hash);
+                    }
                     Err(_) => {
                         self.metrics.pool_refused.inc();
                     }
@@ -296,6 +302,27 @@ impl Chain {
     #[must_use]
     pub fn waiting(&self, hash: &B256) -> Option<Arc<PoolTransaction>> {
         self.waitroom().pool.get(hash)
+    }
+
+    /// Transactions that were admitted since an earlier call answered this number, and the number for the next call. `None` asks for the
+    /// number alone.
+    #[must_use]
+    pub fn admitted_since(&self, number: Option<u64>) -> (Vec<B256>, u64) {
+        let recent = lock(&self.recent);
+        (number.map_or_else(Vec::new, |number| recent.since(number)), recent.next())
+    }
+
+    /// For each transaction whether it is pending, or only waits behind a gap; `None` for one that does not wait.
+    #[must_use]
+    pub fn standing(&self, hashes: &[B256]) -> Vec<Option<bool>> {
+        self.waitroom().pool.standing(hashes)
+    }
+
+    /// Bytes and number of the transactions that wait, blobs not counted.
+    #[must_use]
+    pub fn pool_size(&self) -> (usize, usize) {
+        let waitroom = self.waitroom();
+        (waitroom.pool.bytes(), waitroom.pool.len())
     }
 
     /// The nonce after all pending transactions of `address`.

@@ -18,14 +18,16 @@ mod metrics;
 mod miner;
 pub mod pool;
 mod produce;
+mod recent;
 mod store;
 
-pub use chain::{Chain, EVENT_CAPACITY, Event};
+pub use chain::{Chain, EVENT_CAPACITY, Event, MAX_SNAPSHOTS};
 pub use dev::{ClockMark, DevOrderer, Mining};
 pub use error::ChainError;
 pub use genesis::{Deployment, DevGenesis, GenesisBlock};
-pub use logs::{LogPlace, LogQuery, MAX_LOG_BLOCKS, MAX_LOGS};
+pub use logs::{LogPlace, LogQuery, MAX_LOG_BLOCKS, MAX_LOG_BYTES, MAX_LOGS};
 pub use metrics::Metrics;
 pub use miner::Miner;
 pub use produce::Draft;
+pub use recent::MAX_RECENT;
 pub use store::{StoredBlock, StoredReceipt};

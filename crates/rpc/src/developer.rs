@@ -15,7 +15,7 @@ use crate::error::RpcError;
 use crate::wire::{Params, Reply, reply};
 
 /// Blocks that one call may mine.
-const MAX_MINE: u64 = 100_000;
+pub(crate) const MAX_MINE: u64 = 100_000;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
     ("evm_mine", evm_mine),

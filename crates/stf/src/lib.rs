@@ -38,8 +38,8 @@ pub use genesis::{
 };
 pub use header::{validate_fields, validate_header};
 pub use interlace_evm::{
-    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Overlay, StateReader, Status, Touched, TxError,
-    TxOutcome, TxRequest, Vm, precompile_addresses,
+    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, StateReader, Status,
+    Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 pub use output::BlockOutput;
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};

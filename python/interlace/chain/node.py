@@ -8,7 +8,7 @@ What it does not do: it is a developer's chain. Its order may be reverted and it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +54,8 @@ class Chain:
         `None` mines as soon as a transaction is ready, 0 only when asked, else a block every so many milliseconds.
     allowed_hosts, allowed_origins
         Names and web pages beyond loopback that may talk to the server.
+    limits
+        Bounds of the server and of calls by name, instead of those that docs/limits.md lists.
     log_format, log_level
         What the node writes to stderr: ``text`` or ``json``; ``off``, ``error``, ``warn``, ``info``, ``debug``.
 
@@ -82,7 +84,7 @@ class Chain:
         gas_limit: int = 60_000_000,
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
-        max_connections: int = 512,
+        limits: Mapping[str, int] | None = None,
         log_format: Literal["text", "json"] = "text",
         log_level: str = "warn",
     ) -> None:
@@ -109,8 +111,8 @@ class Chain:
                 "address": _address(host, port),
                 "allowed_hosts": list(allowed_hosts),
                 "allowed_origins": list(allowed_origins),
-                "max_connections": max_connections,
             },
+            "limits": dict(limits or {}),
         }
         self._log = (log_format, log_level)
         self._node: _core.Node | None = None
