@@ -128,7 +128,9 @@ def tag(rng: random.Random, world: World) -> Any:
     if kind == 5:
         return word(rng, world)
     if kind == 6:
-        keys = rng.choice((["blockHash"], ["blockNumber"], ["blockHash", "blockNumber"], ["blockHash", "requireCanonical"]))
+        keys = rng.choice(
+            (["blockHash"], ["blockNumber"], ["blockHash", "blockNumber"], ["blockHash", "requireCanonical"])
+        )
         return {key: word(rng, world) if key == "blockHash" else quantity(rng, world) for key in keys}
     return junk(rng, world, 3)
 
@@ -300,7 +302,9 @@ def raw_transaction(rng: random.Random, world: World) -> Any:
     if kind == 7:
         return f"0x{bytes([rng.randrange(8)]).hex()}{rng.randbytes(rng.randrange(60)).hex()}"
     if kind == 8:
-        return "0x" + rng.choice(("f8", "bf" + "ff" * 8, "ff" + "ff" * 8, "c0" * 5_000, "f7", "02", "03f9", "04" + "f8ff", "80", "c1" * 900))
+        return "0x" + rng.choice(
+            ("f8", "bf" + "ff" * 8, "ff" + "ff" * 8, "c0" * 5_000, "f7", "02", "03f9", "04" + "f8ff", "80", "c1" * 900)
+        )
     return data(rng, world)
 
 
@@ -372,7 +376,9 @@ SHAPES: dict[str, list[Draw]] = {
 
 def small_number(rng: random.Random, world: World) -> Any:
     """Return a small number: mining a hundred thousand blocks is allowed and would take the campaign's time."""
-    return rng.choice((0, 1, 3, "0x2", hex(2**64), -1, "x", None, 1.5, {}, {"blocks": 2}, {"timestamp": quantity(rng, world)}))
+    return rng.choice(
+        (0, 1, 3, "0x2", hex(2**64), -1, "x", None, 1.5, {}, {"blocks": 2}, {"timestamp": quantity(rng, world)})
+    )
 
 
 ANY_KIND: list[Draw] = [
@@ -405,14 +411,33 @@ BAD_IDS: tuple[Any, ...] = ({}, [], [1], {"a": 1}, True)
 def request(rng: random.Random, world: World, methods: tuple[str, ...] = METHODS) -> dict[str, Any]:
     """Return one request; nearly always a well-formed one."""
     method = rng.choice(methods)
-    made: dict[str, Any] = {"jsonrpc": "2.0", "id": rng.choice(IDS), "method": method, "params": params(rng, world, method)}
+    made: dict[str, Any] = {
+        "jsonrpc": "2.0",
+        "id": rng.choice(IDS),
+        "method": method,
+        "params": params(rng, world, method),
+    }
     kind = rng.randrange(60)
     if kind == 0:
         made["id"] = rng.choice(BAD_IDS)
     elif kind == 1:
         del made[rng.choice(("jsonrpc", "method", "params", "id"))]
     elif kind == 2:
-        made["method"] = rng.choice((f"{method} ", "eth_", "_", "rpc_modules", "ETH_CALL", "", 5, None, "a" * 10_000, "debug_traceCall", "\u0000"))
+        made["method"] = rng.choice(
+            (
+                f"{method} ",
+                "eth_",
+                "_",
+                "rpc_modules",
+                "ETH_CALL",
+                "",
+                5,
+                None,
+                "a" * 10_000,
+                "debug_traceCall",
+                "\u0000",
+            )
+        )
     elif kind == 3:
         made["jsonrpc"] = rng.choice(("1.0", 2.0, None, "", [], "2.0 "))
     elif kind == 4:
@@ -426,15 +451,38 @@ def body(rng: random.Random, world: World, methods: tuple[str, ...] = METHODS) -
     if kind < 40:
         return encoded(rng, request(rng, world, methods))
     if kind < 46:
-        return encoded(rng, [request(rng, world, methods) if rng.randrange(9) else junk(rng, world) for _ in range(rng.randrange(6))])
+        return encoded(
+            rng,
+            [request(rng, world, methods) if rng.randrange(9) else junk(rng, world) for _ in range(rng.randrange(6))],
+        )
     text = encoded(rng, request(rng, world, methods))
     if kind == 46:
         return mutated(rng, text)
     if kind == 47:
         return text.replace(b'"method"', b'"method":"eth_chainId","method"').replace(b'"id"', b'"id":7,"id"')
     if kind == 48:
-        return b'{"jsonrpc":"2.0","id":1,"method":"eth_call","params":' + rng.choice((b"[", b'{"a":')) * rng.choice((100, 200, 20_000))
-    return rng.choice((b"", b" ", b"[]", b"[[]]", b"{}", b"null", b"\xff\xfe", b"\xef\xbb\xbf{}", b"[,]", b'"', b"1e999", b"-", text + b" x", text + text, b"\x00"))
+        return b'{"jsonrpc":"2.0","id":1,"method":"eth_call","params":' + rng.choice((b"[", b'{"a":')) * rng.choice(
+            (100, 200, 20_000)
+        )
+    return rng.choice(
+        (
+            b"",
+            b" ",
+            b"[]",
+            b"[[]]",
+            b"{}",
+            b"null",
+            b"\xff\xfe",
+            b"\xef\xbb\xbf{}",
+            b"[,]",
+            b'"',
+            b"1e999",
+            b"-",
+            text + b" x",
+            text + text,
+            b"\x00",
+        )
+    )
 
 
 def encoded(rng: random.Random, value: Any) -> bytes:

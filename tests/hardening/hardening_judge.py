@@ -79,13 +79,25 @@ class Judge:
         log = to_checksum_address(log)
         signer = Signer.from_key(bob.key)
         for nonce, fees in enumerate(kinds):
-            fields = {"nonce": nonce, "to": log, "value": 1, "gas": 60_000, "chainId": 31_337, "data": b"\1" * 40, **fees}
+            fields = {
+                "nonce": nonce,
+                "to": log,
+                "value": 1,
+                "gas": 60_000,
+                "chainId": 31_337,
+                "data": b"\1" * 40,
+                **fees,
+            }
             self.world.raw_transactions.append(f"0x{bytes(signer.sign_transaction(fields).raw_transaction).hex()}")
         authorization = signer.sign_authorization({"chainId": 31_337, "address": log, "nonce": 9})
         fields = {"nonce": 3, "to": log, "value": 0, "gas": 90_000, "chainId": 31_337, "maxFeePerGas": 10 * tip,
                   "maxPriorityFeePerGas": tip, "authorizationList": [authorization]}  # fmt: skip
         self.world.raw_transactions.append(f"0x{bytes(signer.sign_transaction(fields).raw_transaction).hex()}")
-        for method, parameters in (("eth_newFilter", [{}]), ("eth_newBlockFilter", []), ("eth_newPendingTransactionFilter", [])):
+        for method, parameters in (
+            ("eth_newFilter", [{}]),
+            ("eth_newBlockFilter", []),
+            ("eth_newPendingTransactionFilter", []),
+        ):
             self.world.filters.append(str(client.rpc(method, *parameters)))
         client.rpc("evm_setAutomine", False)
         client.submit(alice, [Call(bob.address, 5, b"", 21_000)])
@@ -137,7 +149,12 @@ class Judge:
             self._check_one(one)
         if isinstance(asked, dict) and isinstance(given, dict):
             self._check_id(asked, given, body)
-        elif isinstance(asked, list) and asked and isinstance(given, dict) and given["error"]["code"] not in (-32600, -32700):
+        elif (
+            isinstance(asked, list)
+            and asked
+            and isinstance(given, dict)
+            and given["error"]["code"] not in (-32600, -32700)
+        ):
             raise Broken("a batch got a single answer")
 
     def _check_one(self, one: Any) -> None:

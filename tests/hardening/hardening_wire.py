@@ -81,7 +81,9 @@ class WebSocket:
         self.answer, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         self.status = int(self.answer.split()[1])
 
-    def frame(self, opcode: int, payload: bytes, *, final: bool = True, masked: bool = True, reserved: int = 0) -> bytes:
+    def frame(
+        self, opcode: int, payload: bytes, *, final: bool = True, masked: bool = True, reserved: int = 0
+    ) -> bytes:
         """Return the bytes of a frame."""
         head = bytes([(0x80 if final else 0) | reserved << 4 | opcode])
         flag, size = (0x80 if masked else 0), len(payload)
@@ -125,12 +127,12 @@ class WebSocket:
         return first & 0x0F, self._bytes(size)
 
     def close_code(self) -> int | None:
-        """Read up to the close frame and return its code; `None` when the node closed without one."""
+        """Read up to the close frame and return its code, 1005 if it has none; `None` when the node closed without one."""
         try:
             while True:
                 opcode, payload = self.receive()
                 if opcode == CLOSE:
-                    return int(struct.unpack(">H", payload[:2])[0])
+                    return int.from_bytes(payload[:2]) if payload else 1005
         except ConnectionError:
             return None
 

@@ -157,7 +157,11 @@ def test_absurd_fees_are_refused_and_not_a_fault() -> None:
     with Chain(port=None) as chain:
         request = {"from": chain.accounts[0].address, "to": chain.accounts[1].address, "gas": "0x5208"}
         most = hex(2**128 - 1)
-        for fees in ({"maxPriorityFeePerGas": most}, {"gasPrice": most}, {"maxFeePerGas": most, "maxPriorityFeePerGas": most}):
+        for fees in (
+            {"maxPriorityFeePerGas": most},
+            {"gasPrice": most},
+            {"maxFeePerGas": most, "maxPriorityFeePerGas": most},
+        ):
             with pytest.raises(RpcError) as caught:
                 chain.client.rpc("eth_sendTransaction", {**request, **fees})
             assert caught.value.rpc_code == -32000
@@ -225,7 +229,9 @@ def test_filters_of_pending_transactions_see_each_once() -> None:
         client.mine()
         assert client.rpc("eth_getFilterChanges", pending) == list(second), "mined before it was seen waiting"
         # One behind a gap is not pending until the gap is closed.
-        gapped = client.rpc("eth_sendTransaction", {"from": alice.address, "to": bob.address, "nonce": "0x3", "gas": "0x5208"})
+        gapped = client.rpc(
+            "eth_sendTransaction", {"from": alice.address, "to": bob.address, "nonce": "0x3", "gas": "0x5208"}
+        )
         assert client.rpc("eth_getFilterChanges", pending) == []
         closing = client.submit(alice, [Call(bob.address, 3, b"", 21_000)])
         assert sorted(client.rpc("eth_getFilterChanges", pending)) == sorted([*closing, gapped])
@@ -265,7 +271,9 @@ def test_a_request_that_gets_no_turn_is_refused_with_its_id() -> None:
         def ask(number: int) -> None:
             with httpx.Client(base_url=chain.url, timeout=30) as mine:
                 answer = mine.post("/", json={"jsonrpc": "2.0", "id": number, "method": "slow_nap", "params": []})
-                statuses.append((answer.status_code, answer.json().get("error", {}).get("code"), answer.json()["id"] == number))
+                statuses.append(
+                    (answer.status_code, answer.json().get("error", {}).get("code"), answer.json()["id"] == number)
+                )
 
         threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
         for thread in threads:

@@ -81,7 +81,9 @@ def test_ten_thousand_idle_connections_keep_nobody_out(capsys: pytest.CaptureFix
         times += [serve_once(chain) for _ in range(20)]
         assert max(times) < SERVED_WITHIN_SECONDS
         with capsys.disabled():
-            print(f"\n{number} idle connections ({granted} descriptors): slowest of {len(times)} answers {max(times):.3f} s")
+            print(
+                f"\n{number} idle connections ({granted} descriptors): slowest of {len(times)} answers {max(times):.3f} s"
+            )
 
 
 def test_nobody_is_kept_out_by_connections_that_were_useful_once() -> None:
@@ -120,7 +122,10 @@ def test_when_all_are_at_work_a_new_one_is_refused_with_a_code() -> None:
 
 
 def test_slow_heads_end_and_keep_nobody_out() -> None:
-    with Chain(port=0, limits={"max_connections": 32, "head_timeout_ms": 1_000}) as chain, contextlib.ExitStack() as held:
+    with (
+        Chain(port=0, limits={"max_connections": 32, "head_timeout_ms": 1_000}) as chain,
+        contextlib.ExitStack() as held,
+    ):
         slow = [held.enter_context(connect(chain.url)) for _ in range(100)]
         for letter in HEAD[:20]:
             for connection in slow:
@@ -240,7 +245,12 @@ def test_bodies_that_are_being_received_share_a_bound() -> None:
 
 def test_light_requests_are_answered_while_sixty_four_loop(capsys: pytest.CaptureFixture[str]) -> None:
     address = "0x" + "77" * 20
-    loop = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{"to": address}, "latest", {address: {"code": "0x5b600056"}}]}
+    loop = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "eth_call",
+        "params": [{"to": address}, "latest", {address: {"code": "0x5b600056"}}],
+    }
     body, until = json.dumps(loop).encode(), time.monotonic() + 4
     codes: list[int] = []
 

@@ -223,6 +223,8 @@ async fn serve(stream: TcpStream, open: Arc<Open>, router: Router, shared: Share
         .header_read_timeout(limits.idle_timeout())
         .max_header_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
+        // Who has said all and only listens is answered all the same.
+        .half_close(true)
         .serve_connection(TokioIo::new(paced), service)
         .with_upgrades();
     tokio::pin!(connection);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::SinkExt;
 use interlace_chain::{Event, LogQuery};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -165,7 +166,12 @@ pub(crate) async fn serve(mut socket: WebSocket, shared: Shared, open: Arc<Open>
                         close(&mut socket, code, reason).await;
                         return;
                     }
-                    Some(Ok(Message::Close(_))) | None => return,
+                    Some(Ok(Message::Close(_))) => {
+                        // The answer to it is written already and waits to leave.
+                        let _ = socket.flush().await;
+                        return;
+                    }
+                    None => return,
                 };
                 open.ticket().complete();
                 let mine = Arc::clone(&session);
