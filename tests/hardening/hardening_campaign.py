@@ -1,8 +1,8 @@
 """A campaign of random requests against a node in this process and over its socket, for as long as it is given.
 
-Invariant: a seed names a round; a broken promise is raised with its seed and its request. Rounds alternate: one asks only methods that may
-not change the chain and compares it before and after; the next asks everything. Between rounds the node must still answer, and the
-memory of the process may not grow from round to round by more than `GROWTH_BYTES` in all.
+Invariant: a seed names a round; a broken promise is raised with its seed and its request. Rounds alternate: one asks
+only methods that may not change the chain and compares it before and after; the next asks everything. After each the
+node must still answer, and all rounds together may not make the process grow by more than `GROWTH_BYTES`.
 
 Run by hand: ``python -m tests.hardening.hardening_campaign SECONDS [SEED]``.
 """
@@ -23,6 +23,7 @@ from interlace.chain import Chain
 
 from .hardening_grammar import METHODS, body
 from .hardening_judge import Broken, Judge
+from .hardening_wire import address_of, post
 
 ROUND_REQUESTS = 3_000
 GROWTH_BYTES = 256 * 1024 * 1024
@@ -62,8 +63,7 @@ class Wire:
     """One keep-alive HTTP connection, written by hand so that any bytes can be a body."""
 
     def __init__(self, url: str) -> None:
-        host, port = url.removeprefix("http://").rsplit(":", 1)
-        self._address = (host, int(port))
+        self._address = address_of(url)
         self._open()
 
     def _open(self) -> None:
@@ -86,8 +86,7 @@ class Wire:
             raise Broken(f"over the socket: {error!r}\nrequest: {request[:3_000]!r}") from None
 
     def _ask(self, request: bytes) -> bytes:
-        head = f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(request)}\r\n\r\n"
-        self._socket.sendall(head.encode() + request)
+        self._socket.sendall(post(request))
         status = self._file.readline()
         length = 0
         while (line := self._file.readline()) not in (b"\r\n", b""):

@@ -1,7 +1,8 @@
 """Requests as a hostile client writes them: grammars of parameters, good and bad, and of whole bodies.
 
-Invariant: everything is drawn from the random source that is passed in, so that a seed is a campaign. The methods come from the node
-(`_core.rpc_methods`), so that a new method is met without a change here: one that `SHAPES` does not know gets parameters of all kinds.
+Invariant: everything is drawn from the random source that is passed in, so that a seed is a campaign. The methods come
+from the node (`_core.rpc_methods`), so that a new method is met without a change here: one that `SHAPES` does not know
+gets parameters of all kinds.
 What it does not do: it sends nothing and judges nothing; see `hardening_judge`.
 """
 
@@ -19,9 +20,6 @@ METHODS: tuple[str, ...] = tuple(_core.rpc_methods())
 
 CHANGES_STATE = ("evm_", "hardhat_", "anvil_", "dev_", "eth_send", "personal_send", "miner_", "admin_")
 """Prefixes of the methods that may change what the chain is; no other method may."""
-
-LATER: frozenset[str] = frozenset()
-"""Methods that no campaign calls, because they end or replace what is tested."""
 
 Draw = Callable[[random.Random, "World"], Any]
 
@@ -49,14 +47,69 @@ def hexed(rng: random.Random, size: int) -> str:
 # ---- scalars
 
 BAD_TEXT = (
-    "", "0x", "0", "x", "0X1", "0x0x", "0xg", "0x1 ", " 0x1", "-0x1", "0x-1", "+1", "1e3", "NaN", "null", "true", "latest ",
-    "LATEST", "\u0000", "0x\u0000", "\ud800", "\udc00\ud800", "\U0001f600", "é", "0x" + "f" * 63, "0x" + "f" * 64,
-    "0x" + "f" * 65, "0x" + "0" * 500 + "1", "a" * 70_000, "%s%n", "../../etc/passwd", "'; drop table", "\r\n\r\n",
-)  # fmt: skip
+    "",
+    "0x",
+    "0",
+    "x",
+    "0X1",
+    "0x0x",
+    "0xg",
+    "0x1 ",
+    " 0x1",
+    "-0x1",
+    "0x-1",
+    "+1",
+    "1e3",
+    "NaN",
+    "null",
+    "true",
+    "latest ",
+    "LATEST",
+    "\u0000",
+    "0x\u0000",
+    "\ud800",
+    "\udc00\ud800",
+    "\U0001f600",
+    "é",
+    "0x" + "f" * 63,
+    "0x" + "f" * 64,
+    "0x" + "f" * 65,
+    "0x" + "0" * 500 + "1",
+    "a" * 70_000,
+    "%s%n",
+    "../../etc/passwd",
+    "'; drop table",
+    "\r\n\r\n",
+)
 NUMBERS = (
-    0, 1, -1, 2, 127, 128, 255, 256, 65_535, 2**31, 2**32 - 1, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**128 - 1,
-    2**128, 2**255, 2**256 - 1, 2**256, -(2**63), 0.0, -0.0, 0.5, 1e308, 1e-320,
-)  # fmt: skip
+    0,
+    1,
+    -1,
+    2,
+    127,
+    128,
+    255,
+    256,
+    65_535,
+    2**31,
+    2**32 - 1,
+    2**53 + 1,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    2**64,
+    2**128 - 1,
+    2**128,
+    2**255,
+    2**256 - 1,
+    2**256,
+    -(2**63),
+    0.0,
+    -0.0,
+    0.5,
+    1e308,
+    1e-320,
+)
 
 
 def junk(rng: random.Random, world: World, depth: int = 0) -> Any:
@@ -77,7 +130,7 @@ def junk(rng: random.Random, world: World, depth: int = 0) -> Any:
     return {rng.choice(KEYS): junk(rng, world, depth + 1) for _ in range(rng.randrange(4))}
 
 
-def quantity(rng: random.Random, world: World) -> Any:
+def quantity(rng: random.Random, _: World) -> Any:
     """Return a number as Ethereum writes it, or nearly."""
     kind = rng.randrange(8)
     number = rng.choice([value for value in NUMBERS if isinstance(value, int) and value >= 0])
@@ -135,7 +188,7 @@ def tag(rng: random.Random, world: World) -> Any:
     return junk(rng, world, 3)
 
 
-def data(rng: random.Random, world: World) -> Any:
+def data(rng: random.Random, _: World) -> Any:
     """Return bytes: some programs, calldata, long ones, or wrong."""
     kind = rng.randrange(8)
     if kind < 3:
@@ -150,17 +203,35 @@ def data(rng: random.Random, world: World) -> Any:
 def code(rng: random.Random) -> bytes:
     """Return runtime code: loops, growing memory, calls to itself, precompiles, or random opcodes."""
     programs = (
-        "5b600056", "5b5a506000516000525b600456", "5f5ffd", "fe", "5f5ff3", "60ff60005260206000f3",
-        "5b6000600060006000600030620fffff f1".replace(" ", "") + "50600056", "5b5a600051600101600052620100005160005260005600",
-        "7f" + "ff" * 32 + "51", "7f" + "ff" * 32 + "5ff3", "63ffffffff5ff3", "6000356000526020600020", "5f5f5f5f5f30612710f15f5f5f5f5f30612710f1",
-        "5f3560e01c", "30ff", "33ff", "365f5f375f5f365ff0", "600035ff", "5f545f5555", "5f5c60015f5d", "4660005260206000f3", "365f5f37365fa0",
-    )  # fmt: skip
+        "5b600056",
+        "5b5a506000516000525b600456",
+        "5f5ffd",
+        "fe",
+        "5f5ff3",
+        "60ff60005260206000f3",
+        "5b6000600060006000600030620fffff f1".replace(" ", "") + "50600056",
+        "5b5a600051600101600052620100005160005260005600",
+        "7f" + "ff" * 32 + "51",
+        "7f" + "ff" * 32 + "5ff3",
+        "63ffffffff5ff3",
+        "6000356000526020600020",
+        "5f5f5f5f5f30612710f15f5f5f5f5f30612710f1",
+        "5f3560e01c",
+        "30ff",
+        "33ff",
+        "365f5f375f5f365ff0",
+        "600035ff",
+        "5f545f5555",
+        "5f5c60015f5d",
+        "4660005260206000f3",
+        "365f5f37365fa0",
+    )
     if rng.randrange(3):
         return bytes.fromhex(rng.choice(programs))
     return rng.randbytes(rng.choice((1, 8, 40, 300)))
 
 
-def boolean(rng: random.Random, world: World) -> Any:
+def boolean(rng: random.Random, _: World) -> Any:
     """Return true or false, or nearly."""
     return rng.choice((True, False, True, False, True, "true", 1, None))
 
@@ -173,9 +244,31 @@ def scalar(rng: random.Random, world: World) -> Any:
 # ---- objects
 
 KEYS = (
-    "from", "to", "gas", "gasPrice", "value", "data", "input", "nonce", "chainId", "type", "accessList", "address", "topics",
-    "fromBlock", "toBlock", "blockHash", "balance", "code", "state", "stateDiff", "__proto__", "", "\u0000", "a" * 300,
-)  # fmt: skip
+    "from",
+    "to",
+    "gas",
+    "gasPrice",
+    "value",
+    "data",
+    "input",
+    "nonce",
+    "chainId",
+    "type",
+    "accessList",
+    "address",
+    "topics",
+    "fromBlock",
+    "toBlock",
+    "blockHash",
+    "balance",
+    "code",
+    "state",
+    "stateDiff",
+    "__proto__",
+    "",
+    "\u0000",
+    "a" * 300,
+)
 
 
 def record(rng: random.Random, world: World, fields: dict[str, Draw]) -> dict[str, Any]:
@@ -218,17 +311,37 @@ def access_list(rng: random.Random, world: World) -> Any:
 def authorizations(rng: random.Random, world: World) -> Any:
     """Return EIP-7702 authorisations."""
     fields: dict[str, Draw] = {
-        "chainId": quantity, "address": address, "nonce": quantity, "yParity": quantity, "r": quantity, "s": quantity,
-    }  # fmt: skip
+        "chainId": quantity,
+        "address": address,
+        "nonce": quantity,
+        "yParity": quantity,
+        "r": quantity,
+        "s": quantity,
+    }
     return many(lambda r, w: {name: of(r, w) for name, of in fields.items()}, 2)(rng, world)
 
 
 CALL: dict[str, Draw] = {
-    "from": address, "to": optional(address), "gas": quantity, "gasPrice": quantity, "maxFeePerGas": quantity,
-    "maxPriorityFeePerGas": quantity, "value": quantity, "data": data, "input": data, "nonce": quantity, "chainId": quantity,
-    "type": quantity, "accessList": access_list, "blobVersionedHashes": many(word), "maxFeePerBlobGas": quantity,
-    "authorizationList": authorizations, "blobs": many(data, 1), "sidecar": junk, "maxFeePerDataGas": quantity,
-}  # fmt: skip
+    "from": address,
+    "to": optional(address),
+    "gas": quantity,
+    "gasPrice": quantity,
+    "maxFeePerGas": quantity,
+    "maxPriorityFeePerGas": quantity,
+    "value": quantity,
+    "data": data,
+    "input": data,
+    "nonce": quantity,
+    "chainId": quantity,
+    "type": quantity,
+    "accessList": access_list,
+    "blobVersionedHashes": many(word),
+    "maxFeePerBlobGas": quantity,
+    "authorizationList": authorizations,
+    "blobs": many(data, 1),
+    "sidecar": junk,
+    "maxFeePerDataGas": quantity,
+}
 
 
 def call(rng: random.Random, world: World) -> Any:
@@ -243,20 +356,34 @@ def overrides(rng: random.Random, world: World) -> Any:
     """Return state overrides."""
     slots = many(lambda r, w: (word(r, w), word(r, w)))
     fields: dict[str, Draw] = {
-        "balance": quantity, "nonce": quantity, "code": lambda r, _: f"0x{code(r).hex()}", "movePrecompileToAddress": address,
+        "balance": quantity,
+        "nonce": quantity,
+        "code": lambda r, _: f"0x{code(r).hex()}",
+        "movePrecompileToAddress": address,
         "state": lambda r, w: {str(key): value for key, value in slots(r, w)[:8]},
         "stateDiff": lambda r, w: {str(key): value for key, value in slots(r, w)[:8]},
-    }  # fmt: skip
+    }
     return {str(address(rng, world)): record(rng, world, fields) for _ in range(rng.randrange(4))}
 
 
 def block_overrides(rng: random.Random, world: World) -> Any:
     """Return block overrides."""
     fields: dict[str, Draw] = {
-        "number": quantity, "difficulty": quantity, "time": quantity, "gasLimit": quantity, "coinbase": address,
-        "random": word, "baseFee": quantity, "blobBaseFee": quantity, "blockHash": lambda r, w: {"1": word(r, w)},
-        "baseFeePerGas": quantity, "feeRecipient": address, "prevRandao": word, "withdrawals": many(junk), "beaconRoot": word,
-    }  # fmt: skip
+        "number": quantity,
+        "difficulty": quantity,
+        "time": quantity,
+        "gasLimit": quantity,
+        "coinbase": address,
+        "random": word,
+        "baseFee": quantity,
+        "blobBaseFee": quantity,
+        "blockHash": lambda r, w: {"1": word(r, w)},
+        "baseFeePerGas": quantity,
+        "feeRecipient": address,
+        "prevRandao": word,
+        "withdrawals": many(junk),
+        "beaconRoot": word,
+    }
     return record(rng, world, fields)
 
 
@@ -264,9 +391,12 @@ def log_filter(rng: random.Random, world: World) -> Any:
     """Return a question about logs."""
     topics = many(optional(lambda r, w: many(optional(word))(r, w) if r.randrange(2) else word(r, w)), 5)
     fields: dict[str, Draw] = {
-        "fromBlock": tag, "toBlock": tag, "blockHash": word, "topics": topics,
+        "fromBlock": tag,
+        "toBlock": tag,
+        "blockHash": word,
+        "topics": topics,
         "address": lambda r, w: many(address)(r, w) if r.randrange(2) else address(r, w),
-    }  # fmt: skip
+    }
     return record(rng, world, fields)
 
 
@@ -311,21 +441,48 @@ def raw_transaction(rng: random.Random, world: World) -> Any:
 def typed_data(rng: random.Random, world: World) -> Any:
     """Return an EIP-712 document: cyclic types, arrays of arrays, and types that do not exist."""
     kinds = (
-        "uint256", "address", "bytes", "bytes32", "string", "bool", "int8", "uint7", "bytes33", "A", "B", "A[]", "B[2]",
-        "uint256[][][]", "uint256" + "[]" * 5_000, "uint256[99999999999]", "uint256[4294967296][4294967296]", "(uint256)", "", "[]", "A[", "fixed", "function",
-    )  # fmt: skip
+        "uint256",
+        "address",
+        "bytes",
+        "bytes32",
+        "string",
+        "bool",
+        "int8",
+        "uint7",
+        "bytes33",
+        "A",
+        "B",
+        "A[]",
+        "B[2]",
+        "uint256[][][]",
+        "uint256" + "[]" * 5_000,
+        "uint256[99999999999]",
+        "uint256[4294967296][4294967296]",
+        "(uint256)",
+        "",
+        "[]",
+        "A[",
+        "fixed",
+        "function",
+    )
 
     def members(r: random.Random) -> list[Any]:
         return [{"name": r.choice(("a", "b", "", "a" * 200)), "type": r.choice(kinds)} for _ in range(r.randrange(4))]
 
     types = {name: members(rng) for name in ("A", "B", "EIP712Domain") if rng.randrange(4)}
     message = {name: junk(rng, world, 1) for name in ("a", "b") if rng.randrange(3)}
-    document: Any = {"types": types, "primaryType": rng.choice(("A", "B", "C", "EIP712Domain", "")), "message": message,
-                     "domain": record(rng, world, {"name": junk, "version": junk, "chainId": quantity, "verifyingContract": address, "salt": word})}  # fmt: skip
+    document: Any = {
+        "types": types,
+        "primaryType": rng.choice(("A", "B", "C", "EIP712Domain", "")),
+        "message": message,
+        "domain": record(
+            rng, world, {"name": junk, "version": junk, "chainId": quantity, "verifyingContract": address, "salt": word}
+        ),
+    }
     return json.dumps(document) if rng.randrange(3) == 0 else document
 
 
-def percentiles(rng: random.Random, world: World) -> Any:
+def percentiles(rng: random.Random, _: World) -> Any:
     """Return reward percentiles, rising or not."""
     made = [rng.choice((0, 1, 25.5, 50, 99.99, 100, 100.1, -1, 1e308)) for _ in range(rng.randrange(6))]
     return sorted(made) if rng.randrange(2) else made * rng.choice((1, 1, 40))
@@ -375,18 +532,30 @@ SHAPES: dict[str, list[Draw]] = {
 
 
 def small_number(rng: random.Random, world: World) -> Any:
-    """Return a small number: mining a hundred thousand blocks is allowed and would take the campaign's time."""
+    """Return a small number: mining a hundred thousand blocks is allowed, and would take all the time."""
     return rng.choice(
         (0, 1, 3, "0x2", hex(2**64), -1, "x", None, 1.5, {}, {"blocks": 2}, {"timestamp": quantity(rng, world)})
     )
 
 
 ANY_KIND: list[Draw] = [
-    quantity, address, word, tag, data, boolean, call, overrides, block_overrides, log_filter, raw_transaction, typed_data, junk,
-]  # fmt: skip
+    quantity,
+    address,
+    word,
+    tag,
+    data,
+    boolean,
+    call,
+    overrides,
+    block_overrides,
+    log_filter,
+    raw_transaction,
+    typed_data,
+    junk,
+]
 
 
-def params(rng: random.Random, world: World, method: str) -> Any:
+    """Return parameters for `method`: mostly of its shape, else too few, too many, of another kind, or no array."""
     """Return parameters for `method`: mostly of its shape, sometimes too few, too many, of another kind, or no array."""
     shape = SHAPES.get(method)
     if method.startswith(("evm_", "hardhat_", "anvil_")) and shape is None:

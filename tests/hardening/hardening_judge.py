@@ -1,7 +1,8 @@
 """What must hold of every answer, and of the node after it.
 
-Invariant: `Judge.ask` raises `Broken` for an answer that is no JSON-RPC answer to its request, for a code that docs/errors does not
-list, and for -32603, which is always a fault of the node. `Judge.settled` raises it when a method that may not change the chain did.
+Invariant: `Judge.ask` raises `Broken` for an answer that is no JSON-RPC answer to its request, for a code that
+docs/errors does not list, and for -32603, which is always a fault of the node. `Judge.fingerprint` is what methods that
+may not change the chain leave as it is.
 """
 
 from __future__ import annotations
@@ -33,13 +34,8 @@ MAX_MESSAGE = 1_100
 """Characters of any other error's text: an answer does not hand an absurd request back."""
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 - a promise, not an error of a caller
     """A promise of the node is broken; the message holds the request."""
-
-
-def has(request: dict[str, Any], name: str) -> bool:
-    """Whether the request has the member."""
-    return name in request
 
 
 class Judge:
@@ -73,9 +69,10 @@ class Judge:
         tip = 10**9
         listed = [{"address": to_checksum_address(log), "storageKeys": ["0x" + "00" * 32]}]
         kinds: tuple[dict[str, Any], ...] = (
-            {"gasPrice": 10 * tip}, {"gasPrice": 10 * tip, "accessList": listed},
+            {"gasPrice": 10 * tip},
+            {"gasPrice": 10 * tip, "accessList": listed},
             {"maxFeePerGas": 10 * tip, "maxPriorityFeePerGas": tip},
-        )  # fmt: skip
+        )
         log = to_checksum_address(log)
         signer = Signer.from_key(bob.key)
         for nonce, fees in enumerate(kinds):
@@ -90,8 +87,16 @@ class Judge:
             }
             self.world.raw_transactions.append(f"0x{bytes(signer.sign_transaction(fields).raw_transaction).hex()}")
         authorization = signer.sign_authorization({"chainId": 31_337, "address": log, "nonce": 9})
-        fields = {"nonce": 3, "to": log, "value": 0, "gas": 90_000, "chainId": 31_337, "maxFeePerGas": 10 * tip,
-                  "maxPriorityFeePerGas": tip, "authorizationList": [authorization]}  # fmt: skip
+        fields = {
+            "nonce": 3,
+            "to": log,
+            "value": 0,
+            "gas": 90_000,
+            "chainId": 31_337,
+            "maxFeePerGas": 10 * tip,
+            "maxPriorityFeePerGas": tip,
+            "authorizationList": [authorization],
+        }
         self.world.raw_transactions.append(f"0x{bytes(signer.sign_transaction(fields).raw_transaction).hex()}")
         for method, parameters in (
             ("eth_newFilter", [{}]),
@@ -106,9 +111,11 @@ class Judge:
         """Return what reading must not change: the head with its state root, the pool, and a balance."""
         node = self.chain._running()
         calls = (
-            ("eth_getBlockByNumber", ["latest", True]), ("txpool_content", []),
-            ("eth_getBalance", [self.world.addresses[0], "latest"]), ("eth_getTransactionCount", [self.world.addresses[0], "pending"]),
-        )  # fmt: skip
+            ("eth_getBlockByNumber", ["latest", True]),
+            ("txpool_content", []),
+            ("eth_getBalance", [self.world.addresses[0], "latest"]),
+            ("eth_getTransactionCount", [self.world.addresses[0], "pending"]),
+        )
         bodies = [{"jsonrpc": "2.0", "id": n, "method": m, "params": p} for n, (m, p) in enumerate(calls)]
         return node.request(json.dumps(bodies).encode()).decode()
 
@@ -179,7 +186,7 @@ class Judge:
             return  # No request, so perhaps no id that could be read.
         if body.count(b'"id"') > 1:
             return  # Which of two ids is meant is anybody's guess.
-        if not has(asked, "id"):
+        if "id" not in asked:
             raise Broken("a notification was answered")
         same = given["id"] == asked["id"] or (isinstance(asked["id"], float) and float(given["id"]) == asked["id"])
         if not same:

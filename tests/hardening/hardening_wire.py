@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 HEAD = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -73,8 +74,7 @@ class WebSocket:
     def __init__(self, url: str, timeout_seconds: float = 10, headers: str = "Host: localhost\r\n") -> None:
         self.socket = connect(url, timeout_seconds)
         key = base64.b64encode(os.urandom(16)).decode()
-        upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
-        self.socket.sendall(f"GET / HTTP/1.1\r\n{headers}{upgrade}".encode())
+        self.socket.sendall(f"GET / HTTP/1.1\r\n{headers}{UPGRADE}Sec-WebSocket-Key: {key}\r\n\r\n".encode())
         self._buffer = b""
         while b"\r\n\r\n" not in self._buffer and (part := self.socket.recv(4_096)):
             self._buffer += part
@@ -127,7 +127,7 @@ class WebSocket:
         return first & 0x0F, self._bytes(size)
 
     def close_code(self) -> int | None:
-        """Read up to the close frame and return its code, 1005 if it has none; `None` when the node closed without one."""
+        """Read up to the close frame and return its code: 1005 if it has none, `None` if there is no frame."""
         try:
             while True:
                 opcode, payload = self.receive()

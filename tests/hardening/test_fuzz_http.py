@@ -1,4 +1,4 @@
-"""HTTP and WebSocket as nobody should speak them: whatever comes, the node goes on, and who may talk to it stays the same."""
+"""HTTP and WebSocket as nobody should speak them: the node goes on, and who may talk to it stays the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import socket
 import struct
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,9 +16,10 @@ from interlace.chain import Chain
 
 from .hardening_grammar import body
 from .hardening_judge import Judge
-from .hardening_wire import CLOSE, HEAD, PING, TEXT, WebSocket, connect, post, rest
+from .hardening_wire import CLOSE, HEAD, PING, TEXT, UPGRADE, WebSocket, connect, post, rest
 
 CHAIN_ID = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}).encode()
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 GOOD = b'{"jsonrpc":"2.0","id":1,"result":"0x7a69"}'
 STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3}) ")
 
@@ -67,11 +67,14 @@ def lives(chain: Chain) -> bool:
         (b"GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\n\r\n", None),
         (post(CHAIN_ID, "Connection: Upgrade", "Upgrade: h2c"), 200),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 405),
-        (b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-         b"Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: AAAA\r\n\r\n", 405),
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: AAAA\r\n\r\n",
+            405,
+        ),
         (post(b"\xff\xfe\x00", "Transfer-Encoding: identity"), None),
     ],
-)  # fmt: skip
+)
 def test_malformed_http(chain: Chain, request_: bytes, expected: int | None) -> None:
     answer = say(chain, request_)
     assert expected is None or status(answer) == expected, answer[:200]
@@ -123,11 +126,32 @@ def test_a_client_may_ask_before_it_sends_its_body(chain: Chain) -> None:
 def test_random_http(chain: Chain) -> None:
     rng = random.Random(11)
     words = (
-        b"POST ", b"GET ", b"/ ", b"/ws ", b"/metrics ", b"HTTP/1.1\r\n", b"HTTP/1.0\r\n", b"Host: localhost\r\n", b"Host: evil\r\n",
-        b"Content-Type: application/json\r\n", b"Content-Length: 10\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n",
-        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-        b"Expect: 100-continue\r\n", b"\r\n", b"\n", b"\0", b"{}", b"5\r\n", b"0\r\n\r\n", CHAIN_ID, b"\xff" * 30, b" " * 500, b"Origin: null\r\n",
-    )  # fmt: skip
+        b"POST ",
+        b"GET ",
+        b"/ ",
+        b"/ws ",
+        b"/metrics ",
+        b"HTTP/1.1\r\n",
+        b"HTTP/1.0\r\n",
+        b"Host: localhost\r\n",
+        b"Host: evil\r\n",
+        b"Content-Type: application/json\r\n",
+        b"Content-Length: 10\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Connection: close\r\n",
+        f"{UPGRADE}{KEY}".encode(),
+        b"Expect: 100-continue\r\n",
+        b"\r\n",
+        b"\n",
+        b"\0",
+        b"{}",
+        b"5\r\n",
+        b"0\r\n\r\n",
+        CHAIN_ID,
+        b"\xff" * 30,
+        b" " * 500,
+        b"Origin: null\r\n",
+    )
     statuses = set()
     for _ in range(400):
         request = b"".join(rng.choice(words) for _ in range(rng.randrange(1, 14)))
@@ -153,8 +177,13 @@ def test_random_frames(chain: Chain) -> None:
                     (CHAIN_ID, body(rng, judge.world)[:5_000], rng.randbytes(rng.randrange(200)), b"\xff\xfe", b"")
                 )
                 opcode = rng.choice((0, 1, 1, 1, 2, 8, 9, 10, 3, 7, 11, 15))
-                sent += client.frame(opcode, payload, final=bool(rng.randrange(4)), masked=bool(rng.randrange(8)),
-                                     reserved=rng.choice((0, 0, 0, 0, 1, 4)))  # fmt: skip
+                sent += client.frame(
+                    opcode,
+                    payload,
+                    final=bool(rng.randrange(4)),
+                    masked=bool(rng.randrange(8)),
+                    reserved=rng.choice((0, 0, 0, 0, 1, 4)),
+                )
             if rng.randrange(4) == 0:
                 sent = sent[: rng.randrange(len(sent))]
             try:
@@ -191,9 +220,15 @@ def test_frames_say_why_they_are_refused(chain: Chain) -> None:
 
 
 def test_foreign_hosts_and_pages_are_refused_on_every_path_and_upgrade(chain: Chain) -> None:
-    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    foreign = ("Host: evil.example\r\n", "Host: localhost\r\nOrigin: https://evil.example\r\n", "", "Host: localhost\r\nOrigin: null\r\n",
-               "Host: localhost.evil.example\r\n", "Host: 127.0.0.1.evil.example:8545\r\n")  # fmt: skip
+    upgrade = f"{UPGRADE}{KEY}"
+    foreign = (
+        "Host: evil.example\r\n",
+        "Host: localhost\r\nOrigin: https://evil.example\r\n",
+        "",
+        "Host: localhost\r\nOrigin: null\r\n",
+        "Host: localhost.evil.example\r\n",
+        "Host: 127.0.0.1.evil.example:8545\r\n",
+    )
     for headers in foreign:
         for path in ("/", "/ws", "/health", "/metrics", "/nothing"):
             for method, more in (
@@ -213,7 +248,7 @@ def test_foreign_hosts_and_pages_are_refused_on_every_path_and_upgrade(chain: Ch
     assert status(twice) in (400, 403)
 
 
-def test_keys_are_in_no_answer_and_in_no_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_keys_are_in_no_answer_and_in_no_log(capfd: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(int(time.time()) // 86_400)
     said: list[bytes] = []
     with Chain(port=0, log_level="trace") as chain:
@@ -221,8 +256,7 @@ def test_keys_are_in_no_answer_and_in_no_log(tmp_path: Path, capfd: pytest.Captu
         for _ in range(3_000):
             text = body(rng, judge.world)
             said.append(chain._running().request(text))
-        for path in ("/metrics", "/health"):
-            said.append(httpx.get(chain.url + path).content)
+        said += [httpx.get(chain.url + path).content for path in ("/metrics", "/health")]
         said.append(repr(chain).encode())
         keys = [account.key for account in chain.accounts]
     with Chain(port=None, log_level="off"):

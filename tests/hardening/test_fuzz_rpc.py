@@ -63,7 +63,8 @@ def test_a_campaign(capfd: pytest.CaptureFixture[str]) -> None:
     assert not FAULTS.search(log), log[:10_000]
     with capfd.disabled():
         print(
-            f"\nseed {SEED}: {tally.requests} requests in {tally.rounds} rounds, {tally.codes}, grown by {tally.grown_bytes >> 20} MiB"
+            f"\nseed {SEED}: {tally.requests} requests in {tally.rounds} rounds, {tally.codes},"
+            f" grown by {tally.grown_bytes >> 20} MiB"
         )
 
 

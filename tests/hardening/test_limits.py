@@ -1,4 +1,4 @@
-"""docs/limits.md and the code name the same bounds with the same values, and the settings are what they are said to be."""
+"""docs/limits.md and the code name the same bounds with the same values, and each request meets its bound."""
 
 from __future__ import annotations
 
