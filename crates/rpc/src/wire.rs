@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::dispatch::MAX_ANSWER_BYTES;
 use crate::error::RpcError;
 
 /// One request.
@@ -128,9 +129,10 @@ pub(crate) type Reply = Result<Box<RawValue>, RpcError>;
 /// Writes `value` as the result of a method.
 ///
 /// # Errors
-/// -32603 when it cannot be written; no type of this crate cannot.
+/// -32003 when it is larger than an answer may be; -32603 when it cannot be written; no type of this crate cannot.
 pub(crate) fn reply(value: &(impl Serialize + ?Sized)) -> Reply {
-    serde_json::value::to_raw_value(value).map_err(|error| RpcError::internal(error.to_string()))
+    let raw = serde_json::value::to_raw_value(value).map_err(|error| RpcError::internal(error.to_string()))?;
+    if raw.get().len() > MAX_ANSWER_BYTES { Err(RpcError::too_large()) } else { Ok(raw) }
 }
 
 /// Writes the answer to the request with `id`.
@@ -154,7 +156,7 @@ pub(crate) fn answer(id: Option<&RawValue>, outcome: &Reply) -> Vec<u8> {
         }
         Err(error) => {
             out.extend_from_slice(b",\"error\":");
-            let object = ErrorObject { code: error.code, message: &error.message, data: error.data.as_ref() };
+            let object = ErrorObject { code: error.code, message: &error.shown(), data: error.data.as_ref() };
             match serde_json::to_vec(&object) {
                 Ok(text) => out.extend_from_slice(&text),
                 Err(_) => out.extend_from_slice(b"{\"code\":-32603,\"message\":\"internal error\"}"),

@@ -11,6 +11,8 @@ mod info;
 mod mining;
 mod time;
 
+pub(crate) use mining::MAX_MINE;
+
 use interlace_chain::DevOrderer;
 use serde::Deserialize;
 use serde_json::Value;
