@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -124,6 +125,8 @@ def test_completions_are_a_script_for_the_shell(shell: str, capsys: pytest.Captu
     script = capsys.readouterr().out
     assert "_INTERLACE_COMPLETE" in script
     assert "interlace" in script
+    assert main(["completions", shell, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"shell": shell, "script": script.removesuffix("\n")}
 
 
 def test_the_script_for_bash_completes_options(tmp_path: Path):

@@ -17,6 +17,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 def completions(
     shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+    json: Annotated[bool, typer.Option("--json", help="Print shell and script as JSON.")] = False,
 ) -> None:
     """Print the script that completes commands and options in a shell.
 
@@ -26,4 +27,8 @@ def completions(
 
     if shell not in SHELLS:
         raise typer.BadParameter(f"{shell!r} is none of {', '.join(SHELLS)}")
-    output.data(get_completion_script(prog_name="interlace", complete_var="_INTERLACE_COMPLETE", shell=shell))
+    script = get_completion_script(prog_name="interlace", complete_var="_INTERLACE_COMPLETE", shell=shell)
+    if json:
+        output.emit_json({"shell": shell, "script": script})
+    else:
+        output.data(script)
