@@ -555,8 +555,8 @@ ANY_KIND: list[Draw] = [
 ]
 
 
+def params(rng: random.Random, world: World, method: str) -> Any:
     """Return parameters for `method`: mostly of its shape, else too few, too many, of another kind, or no array."""
-    """Return parameters for `method`: mostly of its shape, sometimes too few, too many, of another kind, or no array."""
     shape = SHAPES.get(method)
     if method.startswith(("evm_", "hardhat_", "anvil_")) and shape is None:
         shape = [small_number, small_number]

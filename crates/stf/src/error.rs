@@ -237,7 +237,7 @@ impl<E: core::error::Error + 'static> BlockError<E> {
             EvmError::State(error) => Self::State(error),
             EvmError::Interpreter(error) => Self::Interpreter(error),
             // Blocks are executed to their end; only calls can be interrupted.
-            EvmError::Interrupted => Self::Interpreter(error.to_string()),
+            EvmError::Interrupted => Self::Interpreter("interrupted".into()),
         }
     }
 }
