@@ -74,12 +74,8 @@ impl Deadline {
 /// Names of all methods that are built in, ascending.
 #[must_use]
 pub fn methods() -> Vec<&'static str> {
-    let mut names: Vec<&str> = METHODS
-        .keys()
-        .chain(DEVELOPER.keys())
-        .copied()
-        .chain(["eth_subscribe", "eth_unsubscribe"])
-        .collect();
+    let mut names: Vec<&str> =
+        METHODS.keys().chain(DEVELOPER.keys()).copied().chain(["eth_subscribe", "eth_unsubscribe"]).collect();
     names.sort_unstable();
     names
 }
