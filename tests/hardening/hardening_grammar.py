@@ -18,7 +18,7 @@ from interlace import _core
 
 METHODS: tuple[str, ...] = tuple(_core.rpc_methods())
 
-CHANGES_STATE = ("evm_", "hardhat_", "anvil_", "dev_", "eth_send", "personal_send", "miner_", "admin_")
+CHANGES_STATE = ("evm_", "hardhat_", "anvil_", "dev_", "eth_send", "personal_send", "miner_", "admin_", "tenderly_")
 """Prefixes of the methods that may change what the chain is; no other method may."""
 
 Draw = Callable[[random.Random, "World"], Any]

@@ -15,7 +15,7 @@ use crate::store::StoredBlock;
 /// Logs of removed blocks that are kept for readers.
 pub const MAX_REMOVED_LOGS: usize = 50_000;
 /// Reverts that are kept for readers.
-const MAX_REVERTS: usize = 1_024;
+pub const MAX_REVERTS: usize = 1_024;
 
 /// Blocks were taken back.
 #[derive(Clone, Debug)]

@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use interlace_chain::pool::{MAX_BLOB_TRANSACTION_BYTES, MAX_TRANSACTION_BYTES, PoolConfig};
-use interlace_chain::{EVENT_CAPACITY, MAX_LOG_BLOCKS, MAX_LOG_BYTES, MAX_LOGS, MAX_RECENT, MAX_SNAPSHOTS};
+use interlace_chain::{
+    EVENT_CAPACITY, MAX_DUMP_BYTES, MAX_LOG_BLOCKS, MAX_LOG_BYTES, MAX_LOGS, MAX_RECENT, MAX_REMOVED_LOGS, MAX_REORG,
+    MAX_REORG_TRANSACTIONS, MAX_REVERTS, MAX_SNAPSHOTS,
+};
 use serde::Deserialize;
 
 use crate::{call, developer, dispatch, error, filters, lanes, pace, read, server, session};
@@ -195,7 +198,13 @@ pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
         ("MAX_PERCENTILES", size(call::MAX_PERCENTILES)),
         ("MAX_PROOF_SLOTS", size(read::MAX_PROOF_SLOTS)),
         ("MAX_MINE", developer::MAX_MINE),
+        ("MAX_DETAILED", developer::MAX_DETAILED),
         ("MAX_SNAPSHOTS", size(MAX_SNAPSHOTS)),
+        ("MAX_REORG", MAX_REORG),
+        ("MAX_REORG_TRANSACTIONS", size(MAX_REORG_TRANSACTIONS)),
+        ("MAX_REMOVED_LOGS", size(MAX_REMOVED_LOGS)),
+        ("MAX_REVERTS", size(MAX_REVERTS)),
+        ("MAX_DUMP_BYTES", MAX_DUMP_BYTES),
         ("MAX_TRANSACTION_BYTES", size(MAX_TRANSACTION_BYTES)),
         ("MAX_BLOB_TRANSACTION_BYTES", size(MAX_BLOB_TRANSACTION_BYTES)),
         ("max_transactions", size(pool.max_transactions)),

@@ -11,7 +11,7 @@ mod info;
 mod mining;
 mod time;
 
-pub(crate) use mining::MAX_MINE;
+pub(crate) use mining::{MAX_DETAILED, MAX_MINE};
 
 use interlace_chain::DevOrderer;
 use serde::Deserialize;
