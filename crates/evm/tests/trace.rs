@@ -97,7 +97,7 @@ fn storage_shows_what_was_read_and_written_so_far() {
 #[test]
 fn constantinople_is_watched_with_its_own_sstore() {
     let code = bytes!("60016000556000600055");
-    let seen = steps(Fork::Constantinople, &[code.clone()], StepOptions::default());
+    let seen = steps(Fork::Constantinople, std::slice::from_ref(&code), StepOptions::default());
     assert_eq!(seen["structLogs"][5]["gasCost"], 200);
     assert_eq!(seen["structLogs"][6]["refund"], 19_800);
     let later = steps(Fork::Petersburg, &[code], StepOptions::default());
@@ -114,7 +114,7 @@ fn errors_stand_where_the_price_fails_and_nowhere_else() {
         (bytes!("5b5f600056"), Some("stack limit reached 1024 (1023)")),
     ] {
         let options = StepOptions { disable_stack: true, ..StepOptions::default() };
-        let seen = steps(Fork::Osaka, &[code.clone()], options);
+        let seen = steps(Fork::Osaka, std::slice::from_ref(&code), options);
         let last = seen["structLogs"].as_array().unwrap().last().unwrap().clone();
         assert_eq!(last.get("error").and_then(Value::as_str), error, "{code}");
     }
@@ -124,7 +124,7 @@ fn errors_stand_where_the_price_fails_and_nowhere_else() {
 fn options_choose_what_a_line_holds_and_how_many_there_are() {
     let code = bytes!("602a5f5260205ff3");
     let options = StepOptions { enable_memory: true, disable_stack: true, ..StepOptions::default() };
-    let seen = steps(Fork::Osaka, &[code.clone()], options);
+    let seen = steps(Fork::Osaka, std::slice::from_ref(&code), options);
     let lines = seen["structLogs"].as_array().unwrap();
     assert_eq!(lines[4]["memory"], json!([format!("{:#066x}", 42)]));
     assert!(lines.iter().all(|line| line.get("stack").is_none()));

@@ -26,6 +26,7 @@ mod output;
 mod replay;
 mod requests;
 mod rewards;
+mod unsigned;
 mod work;
 
 pub use alloy_consensus::{Header, ReceiptEnvelope};
@@ -41,10 +42,11 @@ pub use header::{validate_fields, validate_header};
 #[cfg(feature = "trace")]
 pub use interlace_evm::trace;
 pub use interlace_evm::{
-    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Overlay, StateReader, Status, Touched, TxError,
-    TxOutcome, TxRequest, Vm, precompile_addresses,
+    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, StateReader, Status,
+    Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 pub use output::BlockOutput;
 pub use replay::replay;
 pub use rewards::block_rewards;
+pub use unsigned::{request_of, stand_in_signature, unsigned_sender};
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};

@@ -70,7 +70,7 @@ pub enum Trace {
     /// JSON of geth's `ExecutionResult` with its `structLogs`.
     Steps(String),
     /// The named tracer's answer.
-    Geth(GethTrace),
+    Geth(Box<GethTrace>),
     /// Parity's traces.
     Parity(Box<TraceResults>),
     /// Operations in the order of execution, of calls that failed as well.
@@ -192,14 +192,14 @@ impl<R: StateReader> Vm<R> {
                 let block = self.inner.ctx.block().clone();
                 let db = self.inner.ctx.db_mut();
                 let answer = inspector.get_result(Some(context), &tx.to_revm(), &block, seen, db);
-                Trace::Geth(answer.map_err(|error| match error {
+                Trace::Geth(Box::new(answer.map_err(|error| match error {
                     revm_inspectors::tracing::DebugInspectorError::Database(error) => state_error(error),
                     other => TraceError::Options(alloc::format!("{other}")),
-                })?)
+                })?))
             }
             Kind::Parity(inspector, wanted) => {
                 let builder = inspector.into_parity_builder();
-                let answer = builder.into_trace_results_with_state(seen, &wanted, &*self.inner.ctx.db());
+                let answer = builder.into_trace_results_with_state(seen, &wanted, self.inner.ctx.db());
                 Trace::Parity(Box::new(answer.map_err(state_error)?))
             }
             Kind::Operations(inspector) => Trace::Operations(inspector.into_operations()),
