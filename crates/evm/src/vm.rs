@@ -45,7 +45,7 @@ type Watcher = crate::trace::Recorder;
 /// The place for a recorder; without the feature `trace` there is nothing to put there.
 #[cfg(not(feature = "trace"))]
 type Watcher = ();
-type Inner<R> = MainnetEvm<MainnetContext<Db<R>>, Watcher>;
+pub(crate) type Inner<R> = MainnetEvm<MainnetContext<Db<R>>, Watcher>;
 type InnerError<R> = EVMError<ReadError<<R as StateReader>::Error>>;
 
 /// Precompiled contracts of `fork`.
@@ -225,12 +225,18 @@ impl<R: StateReader> Vm<R> {
 
     fn run(&mut self, tx: &TxRequest) -> Result<(TxOutcome, EvmState), EvmError<R::Error>> {
         self.check(tx)?;
-        let waived = self.inner.ctx.cfg.disable_eip3607;
-        self.inner.ctx.cfg.disable_eip3607 = waived || tx.impersonated;
-        let result = self.inner.transact(tx.to_revm());
-        self.inner.ctx.cfg.disable_eip3607 = waived;
+        let result = self.exempting(tx, |inner| inner.transact(tx.to_revm()));
         let result = result.map_err(|error| self.explain(error, tx))?;
         Ok((outcome(result.result), result.state))
+    }
+
+    /// Runs `work` with what an impersonated sender is exempt from.
+    pub(crate) fn exempting<T>(&mut self, tx: &TxRequest, work: impl FnOnce(&mut Inner<R>) -> T) -> T {
+        let waived = self.inner.ctx.cfg.disable_eip3607;
+        self.inner.ctx.cfg.disable_eip3607 = waived || tx.impersonated;
+        let result = work(&mut self.inner);
+        self.inner.ctx.cfg.disable_eip3607 = waived;
+        result
     }
 
     /// Checks that revm leaves to others or would not survive: they guard its arithmetic.

@@ -158,7 +158,7 @@ impl<R: StateReader> Vm<R> {
     ) -> Result<Traced, TraceError<R::Error>> {
         self.check(tx).map_err(EvmError::Transaction)?;
         self.inner.inspector = Recorder::new(tracer, limits).map_err(TraceError::Options)?;
-        let result = self.inner.inspect_one_tx(tx.to_revm());
+        let result = self.exempting(tx, |inner| inner.inspect_one_tx(tx.to_revm()));
         let state = self.inner.finalize();
         let recorder = core::mem::take(&mut self.inner.inspector);
         if let Some(stop) = recorder.stopped {

@@ -13,7 +13,7 @@ use interlace_chain::StoredBlock;
 use interlace_primitives::ChainSpec;
 use interlace_state::{Snapshot, StateError};
 use interlace_stf::trace::{Limits, Place, Trace, TraceError, Traced, Tracer};
-use interlace_stf::{Header, Transaction, TxRequest, Vm, replay};
+use interlace_stf::{Header, Transaction, TxRequest, Vm, replay, request_of};
 use serde_json::value::RawValue;
 
 use crate::call::refused;
@@ -92,7 +92,7 @@ impl Run {
         let sender = *self.block.senders.get(self.next)?;
         let block_hash = Some(self.block.hash).filter(|hash| !hash.is_zero());
         let place = Place { block_hash, tx_hash: Some(*tx.tx_hash()), index: Some(self.next) };
-        Some(Next { request: TxRequest::from_transaction(tx, sender), place })
+        Some(Next { request: request_of(tx, sender), place })
     }
 
     /// Executes `next` under `tracer`.
