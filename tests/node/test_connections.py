@@ -10,9 +10,6 @@ import socket
 import threading
 import time
 
-import httpx
-import pytest
-
 from interlace.chain import Chain
 
 
@@ -61,6 +58,18 @@ def test_pipelined_requests_are_answered_in_order_and_the_connection_stays(chain
             assert [answer["id"] for answer in found] == list(range(100))
             balances = [int(str(answer["result"]), 16) for answer in found[1::2]]
             assert balances == list(range(50 * turn + 1, 50 * turn + 51))
+
+
+def test_a_request_that_takes_longer_than_a_head_may_leaves_its_connection_open() -> None:
+    with Chain(port=0, limits={"head_timeout_ms": 300}) as chain, connect(chain) as connection:
+        for turn in range(2):
+            started = time.monotonic()
+            connection.sendall(framed(turn, "hardhat_mine", "0x2000"))
+            assert answers(connection, 1)[0]["result"] is True
+            assert time.monotonic() - started > 0.3, "the request was too short to show anything"
+        time.sleep(0.4)
+        connection.sendall(framed(2, "eth_chainId"))
+        assert answers(connection, 1)[0]["result"] == "0x7a69"
 
 
 def test_a_request_in_pieces_is_one_request(chain: Chain) -> None:
@@ -114,15 +123,6 @@ def handshake(connection: socket.socket) -> None:
     while b"\r\n\r\n" not in head:
         head += connection.recv(1)
     assert b" 101 " in head.split(b"\r\n", 1)[0]
-
-
-def test_a_websocket_counts_as_a_connection_until_it_ends() -> None:
-    with Chain(port=0, max_connections=1) as chain:
-        with connect(chain) as connection:
-            handshake(connection)
-            with pytest.raises(httpx.ReadTimeout):
-                httpx.get(f"{chain.url}/health", timeout=0.5)
-        assert httpx.get(f"{chain.url}/health", timeout=5).status_code == 200
 
 
 def test_stop_ends_idle_connections_and_websockets_at_once() -> None:

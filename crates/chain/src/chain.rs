@@ -24,6 +24,7 @@ use crate::genesis::GenesisBlock;
 use crate::metrics::Metrics;
 use crate::news::Reverted;
 use crate::pool::{Pool, PoolConfig, PoolRules, PoolStatus, PoolTransaction, SenderState, Waiting};
+use crate::recent::Recent;
 use crate::store::{Slot, Store, StoredBlock};
 
 /// Events that a subscriber may lag behind before it misses some.
@@ -61,6 +62,7 @@ pub struct Chain {
     events: broadcast::Sender<Event>,
     metrics: Metrics,
     pub(crate) controls: Controls,
+    recent: Mutex<Recent>,
 }
 
 impl Waitroom {
@@ -94,6 +96,7 @@ impl Chain {
             events: broadcast::channel(EVENT_CAPACITY).0,
             metrics: Metrics::default(),
             controls,
+            recent: Mutex::default(),
         }
     }
 
@@ -266,7 +269,10 @@ impl Chain {
                 let outcome =
                     transaction.and_then(|transaction| self.admit(&mut waitroom, &state, transaction, least_fee));
                 match &outcome {
-                    Ok(hash) => admitted.push(*hash),
+                    Ok(hash) => {
+                        admitted.push(*hash);
+                        lock(&self.recent).push(*hash);
+                    }
                     Err(_) => {
                         self.metrics.pool_refused.inc();
                     }
@@ -305,6 +311,27 @@ impl Chain {
     #[must_use]
     pub fn waiting(&self, hash: &B256) -> Option<Arc<PoolTransaction>> {
         self.waitroom().pool.get(hash)
+    }
+
+    /// Transactions that were admitted since an earlier call answered this number, and the number for the next call. `None` asks for the
+    /// number alone.
+    #[must_use]
+    pub fn admitted_since(&self, number: Option<u64>) -> (Vec<B256>, u64) {
+        let recent = lock(&self.recent);
+        (number.map_or_else(Vec::new, |number| recent.since(number)), recent.next())
+    }
+
+    /// For each transaction whether it is pending, or only waits behind a gap; `None` for one that does not wait.
+    #[must_use]
+    pub fn standing(&self, hashes: &[B256]) -> Vec<Option<bool>> {
+        self.waitroom().pool.standing(hashes)
+    }
+
+    /// Bytes and number of the transactions that wait, blobs not counted.
+    #[must_use]
+    pub fn pool_size(&self) -> (usize, usize) {
+        let waitroom = self.waitroom();
+        (waitroom.pool.bytes(), waitroom.pool.len())
     }
 
     /// The nonce after all pending transactions of `address`.

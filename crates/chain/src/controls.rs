@@ -27,7 +27,7 @@ pub const MAX_SNAPSHOTS: usize = 4_096;
 /// Blocks that one reorganisation may replace.
 pub const MAX_REORG: u64 = 1_024;
 /// Transactions that one reorganisation may bring.
-const MAX_REORG_TRANSACTIONS: usize = 16_384;
+pub const MAX_REORG_TRANSACTIONS: usize = 16_384;
 
 /// What is to be true of an account; what is `None` or not named stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What a reader that comes back has missed: blocks that were taken back, and blocks that came.
 //!
 //! Invariant: a reader is told of a block's logs as removed exactly if it was told of them before; both lists are of the same moment.
-//! Bounds: of the blocks taken back at once only those with logs are kept, at most [`MAX_REMOVED_LOGS`] logs, and so are all that
+//! Bounds: blocks come [`MAX_LOG_BLOCKS`] at a time. Of the blocks taken back at once only those with logs are kept, at most [`MAX_REMOVED_LOGS`] logs, and so are all that
 //! are remembered together, of at most [`MAX_REVERTS`] reverts. Who missed more is told so and must read again.
 //! Source: geth (core/blockchain.go, `reorg`): logs of the old chain first, oldest first, then those of the new one.
 
@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use crate::chain::{Chain, lock};
+use crate::logs::MAX_LOG_BLOCKS;
 use crate::store::StoredBlock;
 
 /// Logs of removed blocks that are kept for readers.
 pub const MAX_REMOVED_LOGS: usize = 50_000;
 /// Reverts that are kept for readers.
-const MAX_REVERTS: usize = 1_024;
+pub const MAX_REVERTS: usize = 1_024;
 
 /// Blocks were taken back.
 #[derive(Clone, Debug)]
@@ -93,6 +94,14 @@ pub struct Seen {
     reverts: u64,
 }
 
+impl Seen {
+    /// As far as this, but of the blocks only up to `number`.
+    #[must_use]
+    pub fn up_to(self, number: u64) -> Self {
+        Self { next: self.next.min(number.saturating_add(1)), ..self }
+    }
+}
+
 /// What a reader has missed.
 #[derive(Clone, Debug)]
 pub struct News {
@@ -127,8 +136,8 @@ impl Chain {
             removed.extend(reverted.removed.iter().filter(|block| block.number() < next).cloned());
             next = next.min(reverted.head.number() + 1);
         }
-        let head = store.head().block.number();
-        let blocks = (next..=head).filter_map(|number| store.get(number)).map(|slot| Arc::clone(&slot.block)).collect();
-        Some(News { removed, blocks, seen: Seen { next: head + 1, reverts: count } })
+        let last = store.head().block.number().min(next.saturating_add(MAX_LOG_BLOCKS - 1));
+        let blocks = (next..=last).filter_map(|number| store.get(number)).map(|slot| Arc::clone(&slot.block)).collect();
+        Some(News { removed, blocks, seen: Seen { next: last + 1, reverts: count } })
     }
 }

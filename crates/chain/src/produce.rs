@@ -109,6 +109,7 @@ impl Chain {
                 Err(EvmError::Transaction(error)) => refuse(&mut best, &mut rejected, &transaction, &error),
                 Err(EvmError::State(error)) => return Err(error.into()),
                 Err(EvmError::Interpreter(reason)) => return Err(ChainError::Interpreter(reason)),
+                Err(error @ EvmError::Interrupted) => return Err(ChainError::Interpreter(error.to_string())),
             }
         }
         let output = builder.finish().map_err(|error| invalid(error.to_string()))?;

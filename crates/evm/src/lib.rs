@@ -16,6 +16,7 @@ extern crate alloc;
 mod changes;
 mod env;
 mod error;
+mod interrupt;
 mod net_gas;
 mod outcome;
 mod overlay;
@@ -30,6 +31,7 @@ mod vm;
 pub use changes::{AccountChange, Changes};
 pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
+pub use interrupt::Interrupt;
 pub use outcome::{Halt, Status, TxOutcome};
 pub use overlay::Overlay;
 #[cfg(feature = "plain")]

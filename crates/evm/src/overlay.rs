@@ -16,6 +16,7 @@ use revm::database_interface::DBErrorMarker;
 use revm::state::{Account as RevmAccount, AccountInfo, EvmState};
 
 use crate::changes::{AccountChange, Changes};
+use crate::interrupt::Interrupt;
 use crate::reader::{Account, StateReader};
 
 /// A reader's error on its way through revm.
@@ -31,6 +32,8 @@ pub struct Overlay<R> {
     changes: Changes,
     analysed: B256Map<Bytecode>,
     block_hashes: BTreeMap<u64, B256>,
+    /// Asked by a machine that can be interrupted; here because instructions reach nothing else of ours.
+    pub(crate) interrupt: Option<Interrupt>,
 }
 
 impl<R> fmt::Debug for Overlay<R> {
@@ -42,7 +45,8 @@ impl<R> fmt::Debug for Overlay<R> {
 impl<R: StateReader> Overlay<R> {
     /// Nothing changed yet.
     pub fn new(reader: R) -> Self {
-        Self { reader, changes: Changes::default(), analysed: B256Map::default(), block_hashes: BTreeMap::new() }
+        let (changes, analysed) = (Changes::default(), B256Map::default());
+        Self { reader, changes, analysed, block_hashes: BTreeMap::new(), interrupt: None }
     }
 
     /// Changes made so far.

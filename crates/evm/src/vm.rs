@@ -25,6 +25,7 @@ use revm::{ExecuteEvm, context};
 use crate::changes::Changes;
 use crate::env::{BlockEnv, Checks, spec_id};
 use crate::error::{EvmError, TxError};
+use crate::interrupt::{self, Interrupt};
 use crate::net_gas;
 use crate::outcome::{Halt, Status, TxOutcome};
 use crate::overlay::{Db, Overlay, ReadError, to_changes};
@@ -91,6 +92,13 @@ impl<R: StateReader> Vm<R> {
             frame_stack: FrameStack::new_prealloc(8),
         };
         Self { inner, env }
+    }
+
+    /// Lets `interrupt` end what this machine executes from now on.
+    pub fn interrupt_when(&mut self, interrupt: Interrupt) {
+        if self.overlay_mut().interrupt.replace(interrupt).is_none() {
+            interrupt::install(&mut self.inner.instruction);
+        }
     }
 
     /// The block's environment.
@@ -250,6 +258,7 @@ impl<R: StateReader> Vm<R> {
             EVMError::Database(error) => EvmError::State(error.0),
             EVMError::Transaction(invalid) => EvmError::Transaction(tx_error(invalid, tx, &self.env)),
             EVMError::Header(error) => EvmError::Interpreter(error.to_string()),
+            EVMError::Custom(error) if error == interrupt::MARK => EvmError::Interrupted,
             EVMError::Custom(error) => EvmError::Interpreter(error),
             EVMError::CustomAny(error) => EvmError::Interpreter(error.to_string()),
         }

@@ -12,7 +12,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use interlace_chain::pool::{Order, PoolConfig};
 use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, genesis_of_dump};
 use interlace_primitives::Fork;
-use interlace_rpc::{Accounts, Guard, Namespace, Rpc, RpcError, Server, ServerConfig};
+use interlace_rpc::{Accounts, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::Deserialize;
@@ -45,6 +45,7 @@ struct Config {
     start: Option<u64>,
     auto_impersonate: bool,
     server: Option<Listen>,
+    limits: Limits,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +73,6 @@ struct Listen {
     address: SocketAddr,
     allowed_hosts: Vec<String>,
     allowed_origins: Vec<String>,
-    max_connections: usize,
 }
 
 impl Config {
@@ -153,23 +153,23 @@ struct Running {
 
 impl Running {
     fn start(config: &Config, keys: &[[u8; 32]], dump: Option<&[u8]>) -> Result<(Self, Arc<Chain>), CoreError> {
+        config.limits.check().map_err(|error| CoreError::new("chain.bad-config", error))?;
         let genesis = GenesisBlock::from_json(&config.document(dump)?).map_err(|error| chain_error(&error))?;
         let chain = Arc::new(Chain::new(genesis, Box::new(config.orderer()?), config.pool()?));
         if let Some(dump) = dump {
             chain.load(dump).map_err(|error| chain_error(&error))?;
         }
-        // One thread accepts; each connection has its own, see `interlace_rpc::Server`.
-        let connections = config.server.as_ref().map_or(1, |listen| listen.max_connections.max(1));
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .max_blocking_threads(connections)
+            .worker_threads(config.limits.workers())
+            .max_blocking_threads(config.limits.threads())
             .thread_name("interlace-io")
             .enable_all()
             .build()
             .map_err(|error| CoreError::new("chain.start", error))?;
         let accounts = Accounts::new(keys).map_err(|error| CoreError::new("chain.bad-key", error))?;
         let miner = Arc::new(Miner::start(Arc::clone(&chain)).map_err(|error| chain_error(&error))?);
-        let rpc = Arc::new(Rpc::new(Arc::clone(&chain), Some(Arc::clone(&miner)), accounts));
+        let rpc = Rpc::new(Arc::clone(&chain), Some(Arc::clone(&miner)), accounts).with_limits(config.limits);
+        let rpc = Arc::new(rpc);
         let mut running = Self { runtime, server: None, miner, rpc };
         if let Some(listen) = &config.server
             && let Err(error) = running.listen(listen)
@@ -183,7 +183,7 @@ impl Running {
     fn listen(&mut self, listen: &Listen) -> Result<(), CoreError> {
         let mut config = ServerConfig::new(listen.address);
         config.guard = Guard { hosts: listen.allowed_hosts.clone(), origins: listen.allowed_origins.clone() };
-        config.max_connections = listen.max_connections;
+        config.limits = self.rpc.limits();
         let server = self.runtime.block_on(Server::start(Arc::clone(&self.rpc), config));
         let server = server.map_err(|error| {
             let code = if error.kind() == std::io::ErrorKind::AddrInUse { "chain.port-in-use" } else { "chain.start" };
@@ -403,7 +403,21 @@ impl Namespace for PyNamespace {
     }
 }
 
+/// All bounds that a client of a node with default settings can meet, by name.
+#[pyfunction]
+fn rpc_limits() -> Vec<(&'static str, u64)> {
+    interlace_rpc::limits(&Limits::default())
+}
+
+/// Names of the built-in JSON-RPC methods, ascending.
+#[pyfunction]
+fn rpc_methods() -> Vec<&'static str> {
+    interlace_rpc::methods()
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(rpc_limits, m)?)?;
+    m.add_function(wrap_pyfunction!(rpc_methods, m)?)?;
     m.add_class::<Node>()?;
     m.add_class::<BlockStream>()
 }

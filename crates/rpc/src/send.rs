@@ -138,13 +138,14 @@ fn fill_fees(rpc: &Rpc, request: &mut TransactionRequest) {
         return;
     }
     if legacy {
-        request.gas_price = Some(base_fee + rpc.suggested_tip());
+        request.gas_price = Some(base_fee.saturating_add(rpc.suggested_tip()));
         return;
     }
     let tip = *request.max_priority_fee_per_gas.get_or_insert_with(|| {
         request.max_fee_per_gas.map_or_else(|| rpc.suggested_tip(), |cap| cap.min(rpc.suggested_tip()))
     });
-    request.max_fee_per_gas.get_or_insert(base_fee * 2 + tip);
+    // A tip near the top of its type is refused later, as one that nobody can pay.
+    request.max_fee_per_gas.get_or_insert(base_fee.saturating_mul(2).saturating_add(tip));
 }
 
 fn sign(rpc: &Rpc, address: Address, message: &Bytes) -> Reply {

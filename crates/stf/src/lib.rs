@@ -42,8 +42,8 @@ pub use header::{validate_fields, validate_header};
 #[cfg(feature = "trace")]
 pub use interlace_evm::trace;
 pub use interlace_evm::{
-    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Overlay, StateReader, Status, Touched, TxError,
-    TxOutcome, TxRequest, Vm, precompile_addresses,
+    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, StateReader, Status,
+    Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 pub use output::BlockOutput;
 pub use replay::replay;

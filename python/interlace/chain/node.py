@@ -8,7 +8,7 @@ What it does not do: it is a developer's chain. Its order may be reverted and it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +62,8 @@ class Chain(Controls):
         A dump, or its file: the chain starts from it, genesis included; what describes another genesis is not used.
     allowed_hosts, allowed_origins
         Names and web pages beyond loopback that may talk to the server.
+    limits
+        Bounds of the server and of calls by name, instead of those that docs/limits.md lists.
     log_format, log_level
         What the node writes to stderr: ``text`` or ``json``; ``off``, ``error``, ``warn``, ``info``, ``debug``.
 
@@ -95,7 +97,7 @@ class Chain(Controls):
         state: str | Path | bytes | None = None,
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
-        max_connections: int = 512,
+        limits: Mapping[str, int] | None = None,
         log_format: Literal["text", "json"] = "text",
         log_level: str = "warn",
     ) -> None:
@@ -127,8 +129,8 @@ class Chain(Controls):
                 "address": _address(host, port),
                 "allowed_hosts": list(allowed_hosts),
                 "allowed_origins": list(allowed_origins),
-                "max_connections": max_connections,
             },
+            "limits": dict(limits or {}),
         }
         self._state = state
         self._log = (log_format, log_level)

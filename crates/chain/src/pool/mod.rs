@@ -303,6 +303,25 @@ impl Pool {
         Some(sender.next_nonce())
     }
 
+    /// For each transaction whether it is pending; `None` for one that does not wait here.
+    #[must_use]
+    pub fn standing(&self, hashes: &[B256]) -> Vec<Option<bool>> {
+        let mut next: HashMap<Address, u64> = HashMap::new();
+        let of = |hash: &B256| {
+            let transaction = &self.by_hash.get(hash)?.transaction;
+            let sender = transaction.sender;
+            let next = *next.entry(sender).or_insert_with(|| self.next_nonce(sender).unwrap_or(0));
+            Some(transaction.nonce() < next)
+        };
+        hashes.iter().map(of).collect()
+    }
+
+    /// Bytes that wait, blobs not counted.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Pending and queued transactions.
     #[must_use]
     pub fn content(&self) -> (Waiting, Waiting) {

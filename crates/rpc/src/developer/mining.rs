@@ -18,9 +18,9 @@ use crate::shapes;
 use crate::wire::{Params, Reply, reply};
 
 /// Blocks that one call may mine.
-const MAX_MINE: u64 = 100_000;
+pub(crate) const MAX_MINE: u64 = 100_000;
 /// Blocks that one call may mine and show.
-const MAX_DETAILED: u64 = 256;
+pub(crate) const MAX_DETAILED: u64 = 256;
 
 pub(super) const METHODS: &[(&str, Method)] = &[
     ("evm_mine", evm_mine),
