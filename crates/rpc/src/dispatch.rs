@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::session::Session;
 use crate::shapes;
 use crate::wire::{Body, Params, Reply, Request, answer, reply};
-use crate::{call, developer, filters, read, send, trace};
+use crate::{build, call, developer, filters, raw, read, send, trace};
 
 /// Requests in one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -31,9 +31,27 @@ pub const MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;
 /// Namespaces that a user may add.
 pub(crate) const MAX_NAMESPACES: usize = 64;
 /// Namespaces that are ours.
-const RESERVED: [&str; 18] = [
-    "admin", "anvil", "debug", "dev", "engine", "eth", "evm", "hardhat", "interlace", "miner", "net", "ots", "personal", "rpc",
-    "tenderly", "trace", "txpool", "web3",
+const RESERVED: [&str; 20] = [
+    "admin",
+    "anvil",
+    "debug",
+    "dev",
+    "engine",
+    "erigon",
+    "eth",
+    "evm",
+    "hardhat",
+    "interlace",
+    "miner",
+    "net",
+    "ots",
+    "personal",
+    "rpc",
+    "tenderly",
+    "testing",
+    "trace",
+    "txpool",
+    "web3",
 ];
 
 /// Whether a namespace is ours.
@@ -54,7 +72,7 @@ pub trait Namespace: Send + Sync {
 }
 
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
-    [read::METHODS, call::METHODS, send::METHODS, filters::METHODS]
+    [read::METHODS, raw::METHODS, call::METHODS, send::METHODS, filters::METHODS]
         .into_iter()
         .chain(trace::METHODS)
         .flatten()
@@ -64,7 +82,7 @@ static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
 
 /// Methods that only a developer's chain answers.
 static DEVELOPER: LazyLock<HashMap<&'static str, Method>> =
-    LazyLock::new(|| developer::TABLES.iter().copied().flatten().copied().collect());
+    LazyLock::new(|| developer::TABLES.iter().copied().chain([build::METHODS]).flatten().copied().collect());
 
 /// A moment after which work is given up.
 #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod budget;
+mod build;
 mod call;
 mod connections;
 mod developer;
@@ -19,6 +20,7 @@ mod guard;
 mod lanes;
 mod limits;
 mod pace;
+mod raw;
 mod read;
 mod receive;
 mod send;

@@ -12,9 +12,7 @@ use alloy_rpc_types_eth::TransactionRequest;
 use interlace_chain::StoredBlock;
 use interlace_state::Snapshot;
 use interlace_stf::trace::Place;
-use interlace_stf::{
-    BlockEnv, CallOptions, Checks, Overlay, decode_block, prepare, recover_senders,
-};
+use interlace_stf::{BlockEnv, CallOptions, Checks, Overlay, decode_block, prepare, recover_senders};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -48,9 +46,7 @@ fn options(params: &Params<'_>, index: usize) -> Result<Options, RpcError> {
 pub(crate) fn tag(params: &Params<'_>, index: usize) -> Result<BlockNumberOrTag, RpcError> {
     let text: String = params.get(index)?;
     if text.starts_with(|first: char| first.is_ascii_digit()) && !text.starts_with("0x") {
-        return Err(RpcError::invalid_params(format!(
-            "invalid argument {index}: hex string without 0x prefix"
-        )));
+        return Err(RpcError::invalid_params(format!("invalid argument {index}: hex string without 0x prefix")));
     }
     params.get(index)
 }
@@ -108,8 +104,7 @@ fn trace_block(rpc: &Rpc, block: Arc<StoredBlock>, parent: Option<Snapshot>, opt
 fn trace_block_rlp(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let rlp: Bytes = params.get(0)?;
     let options = options(params, 1)?;
-    let decoded =
-        decode_block(&rlp).map_err(|error| RpcError::refused(format!("could not decode block: {error}")))?;
+    let decoded = decode_block(&rlp).map_err(|error| RpcError::refused(format!("could not decode block: {error}")))?;
     let header = decoded.header.clone();
     if header.number <= rpc.chain().first_number() {
         return Err(RpcError::refused("genesis is not traceable"));
@@ -215,8 +210,8 @@ fn trace_call_many(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let context: Context = params.optional(1)?.unwrap_or_default();
     let mut options = options(params, 2)?;
     let calls: usize = bundles.iter().map(|bundle| bundle.transactions.len()).sum();
-    if calls > MAX_CALLS {
-        return Err(RpcError::limit(format!("{calls} calls, at most {MAX_CALLS} in one request")));
+    if calls > MAX_TRACE_CALLS {
+        return Err(RpcError::limit(format!("{calls} calls, at most {MAX_TRACE_CALLS} in one request")));
     }
     let mut budget = options.budget()?;
     // A negative index stands for the end of the block.
@@ -241,7 +236,7 @@ fn trace_call_many(rpc: &Rpc, params: &Params<'_>) -> Reply {
 }
 
 /// Calls in one debug_traceCallMany or trace_callMany.
-pub(crate) const MAX_CALLS: usize = 256;
+pub(crate) const MAX_TRACE_CALLS: usize = 256;
 
 /// An overlay as a reader, for what is looked up before a call.
 pub(crate) struct View<'a>(pub(crate) &'a Overlay<Snapshot>);

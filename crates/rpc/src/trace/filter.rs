@@ -1,7 +1,7 @@
 //! `trace_filter`: the traces of a range of blocks that touch given addresses.
 //!
 //! Invariant: what is returned is in the order of the chain, and complete for the range but for `after` and `count`.
-//! Cost: every block of the range that holds a transaction is executed again. Bounds: [`MAX_BLOCKS`] such blocks, [`MAX_TRACES`] traces and a minute; beyond them
+//! Cost: every block of the range that holds a transaction is executed again. Bounds: [`MAX_TRACE_BLOCKS`] such blocks, [`MAX_TRACES`] traces and a minute; beyond them
 //! the answer is an error, never a part.
 //! Source: OpenEthereum's JSONRPC-trace-module; `mode` from Erigon.
 
@@ -15,13 +15,13 @@ use serde::Deserialize;
 use crate::dispatch::{Method, Rpc};
 use crate::error::RpcError;
 use crate::trace::parity::of_block;
-use crate::trace::run::{Budget, MAX_TIME};
+use crate::trace::run::{Budget, MAX_TRACE_TIME};
 use crate::wire::{Params, Reply, reply};
 
 /// Blocks with transactions that one request may execute again.
-const MAX_BLOCKS: u64 = 1_000;
+pub(crate) const MAX_TRACE_BLOCKS: u64 = 1_000;
 /// Traces in one answer.
-const MAX_TRACES: usize = 10_000;
+pub(crate) const MAX_TRACES: usize = 10_000;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[("trace_filter", trace_filter)];
 
@@ -55,7 +55,7 @@ fn trace_filter(rpc: &Rpc, params: &Params<'_>) -> Reply {
         ..TraceFilter::default()
     }
     .matcher();
-    let budget = Budget::new(MAX_TIME);
+    let budget = Budget::new(MAX_TRACE_TIME);
     let (mut executed, mut skipped) = (0, 0);
     let (after, count) = (given.after.unwrap_or(0), given.count.unwrap_or(usize::MAX));
     let mut found = Vec::new();
@@ -67,8 +67,10 @@ fn trace_filter(rpc: &Rpc, params: &Params<'_>) -> Reply {
         if !block.transactions.is_empty() {
             executed += 1;
         }
-        if executed > MAX_BLOCKS {
-            return Err(RpcError::limit(format!("more than {MAX_BLOCKS} blocks with transactions; ask for fewer")));
+        if executed > MAX_TRACE_BLOCKS {
+            return Err(RpcError::limit(format!(
+                "more than {MAX_TRACE_BLOCKS} blocks with transactions; ask for fewer"
+            )));
         }
         if Instant::now() >= budget.end {
             return Err(RpcError::refused("execution timeout"));

@@ -13,16 +13,14 @@ mod run;
 mod search;
 mod storage;
 
-pub(crate) use search::TouchIndex;
-
 use crate::dispatch::Method;
 
+pub(crate) use debug::MAX_TRACE_CALLS;
+pub(crate) use filter::{MAX_TRACE_BLOCKS, MAX_TRACES};
+pub(crate) use otterscan::MAX_PAGE;
+pub(crate) use run::{MAX_TRACE_BYTES, MAX_TRACE_TIME};
+pub(crate) use storage::MAX_RANGE_SLOTS;
+
 /// The methods of all three namespaces, a table for each file.
-pub(crate) const METHODS: [&[(&str, Method)]; 6] = [
-    debug::METHODS,
-    storage::METHODS,
-    parity::METHODS,
-    filter::METHODS,
-    otterscan::METHODS,
-    search::METHODS,
-];
+pub(crate) const METHODS: [&[(&str, Method)]; 6] =
+    [debug::METHODS, storage::METHODS, parity::METHODS, filter::METHODS, otterscan::METHODS, search::METHODS];

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::RpcError;
-use crate::trace::run::{Budget, MAX_TIME};
+use crate::trace::run::{Budget, MAX_TRACE_TIME};
 use interlace_state::Snapshot;
 
 /// Time of one trace when nothing else is said.
@@ -75,7 +75,7 @@ impl Options {
             })?,
             None => DEFAULT_TIME,
         };
-        Ok(Budget::new(each.min(MAX_TIME)))
+        Ok(Budget::new(each.min(MAX_TRACE_TIME)))
     }
 
     /// The fork that `overrides` put in force for the block `header`; `None` when they say nothing.
@@ -93,9 +93,7 @@ impl Options {
             if at.is_null() {
                 continue;
             }
-            let at = at
-                .as_u64()
-                .ok_or_else(|| RpcError::invalid_params(format!("overrides: {field} is no number")))?;
+            let at = at.as_u64().ok_or_else(|| RpcError::invalid_params(format!("overrides: {field} is no number")))?;
             if at <= if by_time { header.timestamp } else { header.number } {
                 active.push(fork);
             }

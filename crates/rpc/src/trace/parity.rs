@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use alloy_eips::BlockId;
 use alloy_primitives::map::HashSet;
 use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::TransactionRequest;
@@ -25,8 +24,8 @@ use crate::call::{override_block, overrides_of, refused, to_tx};
 use crate::dispatch::{Method, Rpc, raw_bytes};
 use crate::error::RpcError;
 use crate::read::block_id;
-use crate::trace::debug::{MAX_CALLS, View};
-use crate::trace::run::{Budget, MAX_TIME, Run, trace_error};
+use crate::trace::debug::{MAX_TRACE_CALLS, View};
+use crate::trace::run::{Budget, MAX_TRACE_TIME, Run, trace_error};
 use crate::wire::{Params, Reply, reply};
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
@@ -44,11 +43,11 @@ fn kinds(params: &Params<'_>, index: usize) -> Result<HashSet<TraceType>, RpcErr
     params.get(index)
 }
 
-fn only_trace() -> Tracer {
+pub(crate) fn only_trace() -> Tracer {
     Tracer::Parity(core::iter::once(TraceType::Trace).collect())
 }
 
-fn results(trace: Trace) -> Result<TraceResults, RpcError> {
+pub(crate) fn results(trace: Trace) -> Result<TraceResults, RpcError> {
     match trace {
         Trace::Parity(results) => Ok(*results),
         _ => Err(RpcError::internal("another trace than was asked for")),
@@ -109,14 +108,14 @@ fn of_transaction(rpc: &Rpc, hash: B256) -> Result<Option<Vec<LocalizedTransacti
     let Some((block, index)) = rpc.chain().transaction(&hash) else { return Ok(None) };
     let mut run = Run::of(rpc, Arc::clone(&block), index)?;
     let Some(next) = run.peek() else { return Ok(None) };
-    let found = results(run.trace(&next, &only_trace(), &Budget::new(MAX_TIME))?.trace)?;
+    let found = results(run.trace(&next, &only_trace(), &Budget::new(MAX_TRACE_TIME))?.trace)?;
     Ok(Some(found.trace.into_iter().map(|trace| place(trace, &block, next.place)).collect()))
 }
 
 fn trace_block(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let found = rpc.number_of(block_id(params, 0)?).and_then(|number| rpc.chain().block(number));
     let Some(block) = found else { return reply(&Value::Null) };
-    reply(&of_block(rpc, &block, &Budget::new(MAX_TIME))?)
+    reply(&of_block(rpc, &block, &Budget::new(MAX_TRACE_TIME))?)
 }
 
 /// `trace_get`: the trace at a path within a transaction.
@@ -157,14 +156,14 @@ fn call(rpc: &Rpc, params: &Params<'_>) -> Reply {
     if let Some(pending) = at.state.pending() {
         overlay.apply(pending.clone());
     }
-    reply(&one(env, &tx, &options, kinds, overlay, &Budget::new(MAX_TIME))?.0)
+    reply(&one(env, &tx, &options, kinds, overlay, &Budget::new(MAX_TRACE_TIME))?.0)
 }
 
 /// `trace_callMany`: each call on the state that the one before left.
 fn call_many(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let calls: Vec<(TransactionRequest, HashSet<TraceType>)> = params.get(0)?;
-    if calls.len() > MAX_CALLS {
-        return Err(RpcError::limit(format!("{} calls, at most {MAX_CALLS} in one request", calls.len())));
+    if calls.len() > MAX_TRACE_CALLS {
+        return Err(RpcError::limit(format!("{} calls, at most {MAX_TRACE_CALLS} in one request", calls.len())));
     }
     let at = rpc.at(block_id(params, 1)?)?;
     let env = BlockEnv::from_header(rpc.chain().spec(), &at.block.header);
@@ -172,7 +171,7 @@ fn call_many(rpc: &Rpc, params: &Params<'_>) -> Reply {
     if let Some(pending) = at.state.pending() {
         overlay.apply(pending.clone());
     }
-    let budget = Budget::new(MAX_TIME);
+    let budget = Budget::new(MAX_TRACE_TIME);
     let mut answers = Vec::new();
     for (request, kinds) in calls {
         let tx = to_tx(&request, &env, &View(&overlay))?;
@@ -191,7 +190,7 @@ fn raw_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let env = BlockEnv::from_header(rpc.chain().spec(), &at.block.header);
     let tx = TxRequest::from_transaction(&transaction.envelope, transaction.sender);
     let overlay = Overlay::new(at.state.view().clone());
-    reply(&one(env, &tx, &CallOptions::default(), kinds, overlay, &Budget::new(MAX_TIME))?.0)
+    reply(&one(env, &tx, &CallOptions::default(), kinds, overlay, &Budget::new(MAX_TRACE_TIME))?.0)
 }
 
 fn replay_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
@@ -202,7 +201,7 @@ fn replay_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
     };
     let mut run = Run::of(rpc, block, index)?;
     let next = run.peek().ok_or_else(|| RpcError::internal("a transaction was lost"))?;
-    reply(&results(run.trace(&next, &tracer, &Budget::new(MAX_TIME))?.trace)?)
+    reply(&results(run.trace(&next, &tracer, &Budget::new(MAX_TRACE_TIME))?.trace)?)
 }
 
 fn replay_block(rpc: &Rpc, params: &Params<'_>) -> Reply {
@@ -212,7 +211,7 @@ fn replay_block(rpc: &Rpc, params: &Params<'_>) -> Reply {
     if block.transactions.is_empty() {
         return reply(&Vec::<Value>::new());
     }
-    let mut budget = Budget::new(MAX_TIME);
+    let mut budget = Budget::new(MAX_TRACE_TIME);
     let mut run = Run::of(rpc, block, 0)?;
     let mut answers = Vec::new();
     while let Some(next) = run.peek() {

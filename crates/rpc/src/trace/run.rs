@@ -1,7 +1,7 @@
 //! A block of the chain executed again, transaction by transaction, under a tracer where one is wanted.
 //!
 //! Invariant: after [`Run::trace`] the machine is past the transaction, whether its trace succeeded or not.
-//! Bounds: a request has at most [`MAX_TIME`], and its traces at most [`MAX_BYTES`] of recording together. A trace that would exceed
+//! Bounds: a request has at most [`MAX_TRACE_TIME`], and its traces at most [`MAX_TRACE_BYTES`] of recording together. A trace that would exceed
 //! a bound is answered -32005, one that is late "execution timeout".
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use interlace_chain::StoredBlock;
 use interlace_primitives::ChainSpec;
 use interlace_state::{Snapshot, StateError};
 use interlace_stf::trace::{Limits, Place, Trace, TraceError, Traced, Tracer};
-use interlace_stf::{Header, Transaction, TxRequest, Vm, replay, request_of};
+use interlace_stf::{Header, Transaction, TxOutcome, TxRequest, Vm, replay, request_of};
 use serde_json::value::RawValue;
 
 use crate::call::refused;
@@ -22,9 +22,9 @@ use crate::error::RpcError;
 use crate::wire::{Reply, reply};
 
 /// Most that a request for traces may take, whatever it asks for.
-pub(crate) const MAX_TIME: Duration = Duration::from_secs(60);
+pub(crate) const MAX_TRACE_TIME: Duration = Duration::from_secs(60);
 /// Most that the traces of one request may hold, in bytes.
-pub(crate) const MAX_BYTES: usize = 64 << 20;
+pub(crate) const MAX_TRACE_BYTES: usize = 64 << 20;
 
 /// What the traces of one request may still take.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct Budget {
 impl Budget {
     /// A budget that begins now.
     pub(crate) fn new(each: Duration) -> Self {
-        Self { end: Instant::now() + MAX_TIME, each, bytes: MAX_BYTES }
+        Self { end: Instant::now() + MAX_TRACE_TIME, each, bytes: MAX_TRACE_BYTES }
     }
 
     /// What one trace may take.
@@ -111,10 +111,10 @@ impl Run {
         }
     }
 
-    /// Executes the next transaction unwatched.
-    pub(crate) fn skip(&mut self, next: &Next) -> Result<(), RpcError> {
+    /// Executes `next` unwatched.
+    pub(crate) fn execute(&mut self, next: &Next) -> Result<TxOutcome, RpcError> {
         self.next += 1;
-        self.vm.execute(&next.request).map(|_| ()).map_err(refused)
+        self.vm.execute(&next.request).map_err(refused)
     }
 
     /// The machine as it is now.
@@ -138,9 +138,7 @@ fn machine(
 /// The state before a block of the chain.
 pub(crate) fn parent_state(rpc: &Rpc, block: &StoredBlock) -> Result<Snapshot, RpcError> {
     let parent = block.number().checked_sub(1).filter(|_| block.number() > rpc.chain().first_number());
-    parent
-        .and_then(|number| rpc.chain().state_at(number))
-        .ok_or_else(|| RpcError::refused("genesis is not traceable"))
+    parent.and_then(|number| rpc.chain().state_at(number)).ok_or_else(|| RpcError::refused("genesis is not traceable"))
 }
 
 /// What a client is told when there is no trace.

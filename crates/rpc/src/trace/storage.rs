@@ -1,7 +1,7 @@
 //! `debug_storageRangeAt`: a contract's storage as a transaction found it, in the order of hashed slots.
 //!
 //! Invariant: pages that follow `nextKey` show every slot that is not zero exactly once.
-//! Source: geth eth/api_debug.go. Bound: [`MAX_SLOTS`] slots in one answer, whatever was asked for; `nextKey` leads on.
+//! Source: geth eth/api_debug.go. Bound: [`MAX_RANGE_SLOTS`] slots in one answer, whatever was asked for; `nextKey` leads on.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::trace::run::{Run, block_by_hash, block_by_tag, parent_state};
 use crate::wire::{Params, Reply, reply};
 
 /// Slots in one answer.
-const MAX_SLOTS: usize = 10_000;
+pub(crate) const MAX_RANGE_SLOTS: usize = 10_000;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[("debug_storageRangeAt", storage_range)];
 
@@ -68,6 +68,6 @@ fn storage_range(rpc: &Rpc, params: &Params<'_>) -> Reply {
         .map(|(key, value)| (keccak256(key), Entry { key, value: value.into() }))
         .collect();
     let mut rest = hashed.into_iter().skip_while(|(hash, _)| *hash < first);
-    let storage = rest.by_ref().take(wanted.min(MAX_SLOTS)).collect();
+    let storage = rest.by_ref().take(wanted.min(MAX_RANGE_SLOTS)).collect();
     reply(&Range { storage: Some(storage), next_key: rest.next().map(|(hash, _)| hash) })
 }
