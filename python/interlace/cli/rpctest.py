@@ -1,7 +1,7 @@
 """`interlace rpctest`: recorded exchanges of JSON-RPC are asked again, and every answer compared.
 
-Invariant: exit code 0 only if no case failed and at least one was there. A case that is left out is in the file of exceptions
-beside this one, with the sentence of the specification that it contradicts, and counts as skipped.
+Invariant: exit code 0 only if no case failed and at least one was there. A case that is left out is in the file of
+exceptions beside this one, with the sentence of the specification that it contradicts, and counts as skipped.
 What it does not do: it measures no time.
 """
 
@@ -63,8 +63,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 def rpctest(folder: Folder, pattern: Filter = None, url: Url = None, json: AsJson = False) -> int:
     """Ask recorded JSON-RPC requests again and compare every answer.
 
-    A node is started on the folder's genesis, its forks taken from forkenv.json and its blocks from chain.rlp. Exit code 0 if no case
-    fails, 1 otherwise, 2 if there is nothing to ask.
+    A node is started on the folder's genesis, its forks taken from forkenv.json and its blocks from chain.rlp. Exit
+    code 0 if no case fails, 1 otherwise, 2 if there is nothing to ask.
 
     Example: interlace rpctest execution-apis/tests --filter eth_call
     """
@@ -120,7 +120,9 @@ def read_exceptions(path: Path = EXCEPTIONS) -> dict[str, str]:
     listed = json.loads(path.read_text())
     complete = all(item.keys() == {"case", "sentence", "source", "reason"} and all(item.values()) for item in listed)
     if len(listed) > MAX_EXCEPTIONS or not complete:
-        raise ChainError("rpctest.bad-exceptions", f"{path.name}: at most {MAX_EXCEPTIONS} cases, each with its sentence")
+        raise ChainError(
+            "rpctest.bad-exceptions", f"{path.name}: at most {MAX_EXCEPTIONS} cases, each with its sentence"
+        )
     return {item["case"]: f"{item['reason']} ({item['source']}: {item['sentence']!r})" for item in listed}
 
 
@@ -219,7 +221,7 @@ def outcome(client: httpx.Client, case: Case, exception: str | None) -> dict[str
     return {"name": case.name, "outcome": "failed" if reasons else "passed", "reasons": reasons}
 
 
-def _ask(client: httpx.Client, request: bytes, expected: Any, case: Case) -> list[str]:
+def _ask(client: httpx.Client, request: bytes, expected: object, case: Case) -> list[str]:
     import httpx
 
     from .rpc_cases import differences
