@@ -17,7 +17,7 @@ use interlace_stf::trace::types::parity::{
     TraceType, TransactionTrace,
 };
 use interlace_stf::trace::{Place, Trace, Tracer};
-use interlace_stf::{BlockEnv, CallOptions, Overlay, TxRequest, block_rewards, prepare};
+use interlace_stf::{BlockEnv, CallOptions, Checks, Overlay, TxRequest, block_rewards, prepare};
 use serde_json::Value;
 
 use crate::call::{override_block, overrides_of, refused, to_tx};
@@ -190,7 +190,8 @@ fn raw_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let env = BlockEnv::from_header(rpc.chain().spec(), &at.block.header);
     let tx = TxRequest::from_transaction(&transaction.envelope, transaction.sender);
     let overlay = Overlay::new(at.state.view().clone());
-    reply(&one(env, &tx, &CallOptions::default(), kinds, overlay, &Budget::new(MAX_TRACE_TIME))?.0)
+    let options = CallOptions { checks: Checks::TRANSACTION, ..CallOptions::default() };
+    reply(&one(env, &tx, &options, kinds, overlay, &Budget::new(MAX_TRACE_TIME))?.0)
 }
 
 fn replay_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
