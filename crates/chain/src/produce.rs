@@ -281,6 +281,7 @@ fn receipts_of(output: &BlockOutput) -> Vec<StoredReceipt> {
                 gas_used: outcome.gas_used,
                 created: outcome.created,
                 first_log,
+                console: outcome.console,
             };
             first_log += envelope.logs().len() as u64;
             receipt

@@ -27,7 +27,7 @@ use crate::env::{BlockEnv, Checks, spec_id};
 use crate::error::{EvmError, TxError};
 use crate::interrupt::{self, Interrupt};
 use crate::net_gas;
-use crate::outcome::{Halt, Status, TxOutcome};
+use crate::outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};
 use crate::overlay::{Db, Overlay, ReadError, to_changes};
 use crate::reader::StateReader;
 use crate::request::TxRequest;
@@ -227,7 +227,8 @@ impl<R: StateReader> Vm<R> {
         self.check(tx)?;
         let result = self.exempting(tx, |inner| inner.transact(tx.to_revm()));
         let result = result.map_err(|error| self.explain(error, tx))?;
-        Ok((outcome(result.result), result.state))
+        let console = result.state.contains_key(&CONSOLE_ADDRESS);
+        Ok((TxOutcome { console, ..outcome(result.result) }, result.state))
     }
 
     /// Runs `work` with what an impersonated sender is exempt from.
@@ -312,7 +313,15 @@ pub(crate) fn outcome(result: ExecutionResult) -> TxOutcome {
         ExecutionResult::Revert { output, .. } => (Status::Revert, Vec::new(), output, None),
         ExecutionResult::Halt { reason, .. } => (Status::Halt(halt(reason)), Vec::new(), Bytes::new(), None),
     };
-    TxOutcome { status, gas_used: gas.tx_gas_used(), gas_refunded: gas.final_refunded(), logs, output, created }
+    TxOutcome {
+        status,
+        gas_used: gas.tx_gas_used(),
+        gas_refunded: gas.final_refunded(),
+        logs,
+        output,
+        created,
+        console: false,
+    }
 }
 
 fn halt(reason: HaltReason) -> Halt {

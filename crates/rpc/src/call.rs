@@ -77,8 +77,13 @@ impl Setting {
         Ok(Self::timed(rpc, at, env, options))
     }
 
-    fn run(&self, request: &TxRequest) -> Result<TxOutcome, RpcError> {
-        call(self.env.clone(), request, &self.options, &self.at.state).map_err(|error| self.refused(error))
+    fn run(&self, rpc: &Rpc, request: &TxRequest) -> Result<TxOutcome, RpcError> {
+        let outcome =
+            call(self.env.clone(), request, &self.options, &self.at.state).map_err(|error| self.refused(error))?;
+        if outcome.console {
+            rpc.tell_console(&self.env, request, &self.options, &self.at);
+        }
+        Ok(outcome)
     }
 
     /// Refuses to begin another execution when the time is up; the executions themselves look at it only now and then.
@@ -235,7 +240,7 @@ fn eth_call(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let request: TransactionRequest = params.get(0)?;
     let setting = Setting::read(rpc, params)?;
     let tx = to_tx(&request, &setting.env, &setting.at.state)?;
-    reply(&output(setting.run(&tx)?)?)
+    reply(&output(setting.run(rpc, &tx)?)?)
 }
 
 fn estimate_gas(rpc: &Rpc, params: &Params<'_>) -> Reply {

@@ -15,6 +15,8 @@ use interlace_chain::pool::{PoolTransaction, decode_batch};
 use interlace_chain::{Chain, ChainError, Miner};
 use serde_json::value::RawValue;
 
+use tokio::sync::broadcast;
+
 use crate::accounts::Accounts;
 use crate::error::RpcError;
 use crate::filters::Filters;
@@ -22,7 +24,7 @@ use crate::limits::Limits;
 use crate::session::Session;
 use crate::shapes;
 use crate::wire::{Body, Params, Reply, Request, answer, reply};
-use crate::{build, call, developer, filters, raw, read, send, trace};
+use crate::{build, call, console, developer, filters, raw, read, send, trace};
 
 /// Requests in one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -81,8 +83,9 @@ static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
 });
 
 /// Methods that only a developer's chain answers.
-static DEVELOPER: LazyLock<HashMap<&'static str, Method>> =
-    LazyLock::new(|| developer::TABLES.iter().copied().chain([build::METHODS]).flatten().copied().collect());
+static DEVELOPER: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
+    developer::TABLES.iter().copied().chain([build::METHODS, console::METHODS]).flatten().copied().collect()
+});
 
 /// A moment after which work is given up.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +114,8 @@ pub struct Rpc {
     pub(crate) filters: Filters,
     namespaces: RwLock<BTreeMap<String, Arc<dyn Namespace>>>,
     pub(crate) limits: Limits,
+    /// What calls write to the console.
+    pub(crate) console: broadcast::Sender<console::Lines>,
 }
 
 impl fmt::Debug for Rpc {
@@ -124,7 +129,8 @@ impl Rpc {
     #[must_use]
     pub fn new(chain: Arc<Chain>, miner: Option<Arc<Miner>>, accounts: Accounts) -> Self {
         let (filters, namespaces, limits) = (Filters::default(), RwLock::default(), Limits::default());
-        Self { chain, miner, accounts, filters, namespaces, limits }
+        let (console, _) = broadcast::channel(console::MAX_LINES);
+        Self { chain, miner, accounts, filters, namespaces, limits, console }
     }
 
     /// The same with other bounds.

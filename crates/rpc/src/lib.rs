@@ -12,6 +12,7 @@ mod budget;
 mod build;
 mod call;
 mod connections;
+mod console;
 mod developer;
 mod dispatch;
 mod error;
@@ -32,6 +33,7 @@ mod trace;
 mod wire;
 
 pub use accounts::Accounts;
+pub use console::ConsoleListener;
 pub use dispatch::{MAX_ANSWER_BYTES, MAX_BATCH, Namespace, Rpc, methods};
 pub use error::{RpcError, revert_reason};
 pub use filters::{FILTER_LIFETIME, MAX_FILTERS};

@@ -13,7 +13,7 @@ use interlace_chain::{
 };
 use serde::Deserialize;
 
-use crate::{call, developer, dispatch, error, filters, lanes, pace, read, server, session, trace};
+use crate::{call, console, developer, dispatch, error, filters, lanes, pace, read, server, session, trace};
 
 /// What the owner of a node may set; the fields are the settings' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -189,6 +189,7 @@ pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
         ("MAX_FILTER_OPTIONS", size(filters::MAX_FILTER_OPTIONS)),
         ("FILTER_LIFETIME", filters::FILTER_LIFETIME.as_secs()),
         ("MAX_OPTIONS", size(filters::MAX_OPTIONS)),
+        ("MAX_LINES", size(console::MAX_LINES)),
         ("MAX_HELD", size(filters::MAX_HELD)),
         ("MAX_RECENT", size(MAX_RECENT)),
         ("MAX_LOG_BLOCKS", MAX_LOG_BLOCKS),

@@ -19,10 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from interlace import _json
 from interlace.errors import ChainError
 
 MAX_DIFFERENCES: Final = 5
 """Differences of one answer that are told."""
+MAX_DEPTH: Final = 128
+"""Levels of an answer's JSON."""
 MAX_CASE_BYTES: Final = 16 << 20
 """Bytes of a file that is taken for a case."""
 OPTIONAL: Final = frozenset({"blockTimestamp", "deleteStrategy"})
@@ -81,11 +84,11 @@ def read_case(path: Path) -> Case:
             if line.startswith(">>"):
                 request = line[2:].strip().encode()
             elif line.startswith("<<") and request is not None:
-                exchanges.append(Exchange(request, json.loads(line[2:])))
+                exchanges.append(Exchange(request, _json.loads(line[2:], MAX_DEPTH)))
                 request = None
         if request is not None or not exchanges:
             raise ValueError("a request without an answer, or no request")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ChainError("rpctest.bad-case", f"{path}: {error}", hint="is the folder one of recorded cases?") from None
     shape_only = any(line.startswith("speconly") for line in about)
     return Case(name, " ".join(line for line in about if not line.startswith("speconly")), shape_only, tuple(exchanges))

@@ -224,11 +224,13 @@ def outcome(client: httpx.Client, case: Case, exception: str | None) -> dict[str
 def _ask(client: httpx.Client, request: bytes, expected: object, case: Case) -> list[str]:
     import httpx
 
-    from .rpc_cases import differences
+    from interlace import _json
+
+    from .rpc_cases import MAX_DEPTH, differences
 
     try:
         response = client.post("", content=request, headers={"content-type": "application/json"})
-        found = response.json()
-    except (httpx.HTTPError, ValueError, RecursionError) as error:
+        found = _json.loads(response.content, MAX_DEPTH)
+    except (httpx.HTTPError, ValueError) as error:
         return [f"no answer: {error}"]
     return differences(expected, found, shape_only=case.shape_only)

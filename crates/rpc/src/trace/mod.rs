@@ -18,7 +18,7 @@ use crate::dispatch::Method;
 pub(crate) use debug::MAX_TRACE_CALLS;
 pub(crate) use filter::{MAX_TRACE_BLOCKS, MAX_TRACES};
 pub(crate) use otterscan::MAX_PAGE;
-pub(crate) use run::{MAX_TRACE_BYTES, MAX_TRACE_TIME};
+pub(crate) use run::{Budget, MAX_TRACE_BYTES, MAX_TRACE_TIME, Run};
 pub(crate) use storage::MAX_RANGE_SLOTS;
 
 /// The methods of all three namespaces, a table for each file.
