@@ -1,8 +1,8 @@
 """Functions that run after each block, or for each line that a contract writes, in a thread of their own.
 
 Invariant: a hook sees blocks after their commit, in order, and never delays one. What it is to see waits in the
-node's bounded queue (`QUEUE_BLOCKS`); when a hook is slower than the chain for longer than that, some is skipped and counted in
-`dropped`.
+node's bounded queue (`QUEUE_BLOCKS`); when a hook is slower than the chain for longer than that, some is skipped and
+counted in `dropped`.
 What it does not do: a hook that raises is logged and called again for the next block; it cannot veto anything.
 """
 
