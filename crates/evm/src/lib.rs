@@ -22,6 +22,7 @@ mod outcome;
 mod overlay;
 #[cfg(feature = "plain")]
 mod plain;
+mod precompiles;
 mod reader;
 mod request;
 #[cfg(feature = "trace")]
@@ -36,6 +37,7 @@ pub use outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};
 pub use overlay::Overlay;
 #[cfg(feature = "plain")]
 pub use plain::{Plain, PlainOutcome};
+pub use precompiles::{PrecompileMoves, precompile_addresses};
 pub use reader::{Account, StateReader};
 pub use request::TxRequest;
-pub use vm::{Touched, Vm, precompile_addresses};
+pub use vm::{Touched, Vm};
