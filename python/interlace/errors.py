@@ -96,6 +96,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "engine": ChainError,
     "replay": ChainError,
     "fixtures": ChainError,
+    "rpctest": ChainError,
     "contracts": ChainError,
     "program": ProgramError,
     "tensor": ProgramError,

@@ -60,7 +60,7 @@ def code(answer: Any) -> int:
         (b'{"jsonrpc":"2.0","id":1,"method":""}', -32600),
         (b'{"jsonrpc":"2.0","id":{},"method":"eth_chainId"}', -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_nothing"}', -32601),
-        (b'{"jsonrpc":"2.0","id":1,"method":"debug_traceTransaction","params":[]}', -32601),
+        (b'{"jsonrpc":"2.0","id":1,"method":"debug_traceTransaction","params":[]}', -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}', -32601),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_getBalance"}', -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":{"address":"0x"}}', -32602),

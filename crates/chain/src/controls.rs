@@ -259,6 +259,7 @@ impl Chain {
             let mut store = self.store_mut();
             self.state().restore(state)?;
             settle();
+            self.developer()?.unsettle(number);
             let removed = store.truncate(number);
             store.head_mut().state = state.clone();
             let head = Arc::clone(&store.head().block);

@@ -7,7 +7,7 @@
 //! the pool's rules with it (base fee, gas limit) is set through the chain, see [`crate::controls`].
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -75,6 +75,8 @@ pub struct DevMark(Settings);
 pub struct DevOrderer {
     inner: Mutex<Inner>,
     logging: AtomicBool,
+    /// The newest block that was imported: others made it, and whoever imported it said that it stands.
+    settled: AtomicU64,
     start: (Settings, Rhythm),
     start_impersonates_all: bool,
 }
@@ -99,6 +101,7 @@ impl DevOrderer {
         Self {
             inner: Mutex::new(inner),
             logging: AtomicBool::new(true),
+            settled: AtomicU64::new(0),
             start: (settings, rhythm),
             start_impersonates_all: false,
         }
@@ -275,6 +278,16 @@ impl DevOrderer {
 
     // ---- talk
 
+    /// Block `number` was imported: it and all before it are final here.
+    pub(crate) fn settle(&self, number: u64) {
+        self.settled.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Blocks above `number` were taken back.
+    pub(crate) fn unsettle(&self, number: u64) {
+        self.settled.fetch_min(number, Ordering::Relaxed);
+    }
+
     /// Whether each block is logged.
     #[must_use]
     pub fn logs_blocks(&self) -> bool {
@@ -361,7 +374,8 @@ impl Orderer for DevOrderer {
 
     fn finality(&self, head: u64) -> Finality {
         // Nothing is final on a chain that its developer may revert; geth's depths make the tags usable.
-        Finality { safe: head.saturating_sub(32), finalised: head.saturating_sub(64) }
+        let settled = self.settled.load(Ordering::Relaxed).min(head);
+        Finality { safe: head.saturating_sub(32).max(settled), finalised: head.saturating_sub(64).max(settled) }
     }
 
     fn developer(&self) -> Option<&DevOrderer> {

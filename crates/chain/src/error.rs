@@ -20,6 +20,9 @@ pub enum ChainError {
     /// Bytes that are no signed transaction.
     #[error("{0}")]
     Undecodable(String),
+    /// A block cannot take the transaction; the text is the engine's.
+    #[error("{0}")]
+    Unfit(String),
     /// The signature recovers to no address.
     #[error("invalid sender: {0}")]
     InvalidSender(String),

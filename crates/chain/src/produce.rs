@@ -13,7 +13,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::Encodable;
 use interlace_state::Snapshot;
 use interlace_stf::{
-    Attributes, Block, BlockBuilder, BlockOutput, EvmError, TxError, decode_block, execute, recover_sender,
+    Attributes, Block, BlockBuilder, BlockOutput, Changes, EvmError, TxError, decode_block, execute, recover_sender,
 };
 use rayon::prelude::*;
 
@@ -35,6 +35,17 @@ pub struct Draft {
     rejected: Vec<B256>,
 }
 
+/// Where the transactions of a block come from.
+#[derive(Debug)]
+enum Source {
+    /// What waits, as far as it fits.
+    Pool,
+    /// These, in this order; one that does not run is an error.
+    Each(Vec<Arc<PoolTransaction>>),
+    /// These, in this order, as far as they run.
+    Runnable(Vec<Arc<PoolTransaction>>),
+}
+
 impl Chain {
     /// Makes one block now from whatever is ready, nothing included.
     ///
@@ -49,7 +60,7 @@ impl Chain {
         let started = Instant::now();
         let (parent, state) = self.head_with_state();
         let plan = self.orderer.propose(&parent.header)?;
-        let draft = self.draft(&parent.header, &state, plan, None)?;
+        let draft = self.draft(&parent.header, &state, plan, Source::Pool)?;
         if !draft.rejected.is_empty() {
             let mut waitroom = self.waitroom();
             for hash in &draft.rejected {
@@ -68,7 +79,7 @@ impl Chain {
     pub fn preview(&self) -> Result<(Draft, Snapshot), ChainError> {
         let (parent, state) = self.head_with_state();
         let plan = self.orderer.preview(&parent.header)?;
-        Ok((self.draft(&parent.header, &state, plan, None)?, state))
+        Ok((self.draft(&parent.header, &state, plan, Source::Pool)?, state))
     }
 
     /// Makes one block of exactly these transactions, in this order, as far as they run.
@@ -80,24 +91,43 @@ impl Chain {
     ) -> Result<Arc<StoredBlock>, ChainError> {
         let (parent, state) = self.head_with_state();
         let plan = BlockPlan { extra_data, ..self.orderer.propose(&parent.header)? };
-        let draft = self.draft(&parent.header, &state, plan, Some(Best::given(transactions)))?;
+        let draft = self.draft(&parent.header, &state, plan, Source::Runnable(transactions))?;
         self.adopt(&parent, draft, None)
     }
 
-    /// A block of what `given` holds, of what waits without it.
-    fn draft(
+    /// Builds a block of `plan` on the head without committing it: of exactly these transactions, or of what waits. Root, hash and size are
+    /// filled in. Gives the EIP-7685 requests as well.
+    ///
+    /// # Errors
+    /// The first transaction that the block cannot take, or what the engine refuses.
+    pub fn assemble(
         &self,
-        parent: &Header,
-        state: &Snapshot,
         plan: BlockPlan,
-        given: Option<Best>,
-    ) -> Result<Draft, ChainError> {
+        transactions: Option<Vec<Arc<PoolTransaction>>>,
+    ) -> Result<(StoredBlock, Vec<Bytes>), ChainError> {
+        // The root is that of the newest state with changes: no block may come in between.
+        let _alone = self.produce_alone();
+        let (parent, state) = self.head_with_state();
+        let source = transactions.map_or(Source::Pool, Source::Each);
+        let Draft { mut block, output, .. } = self.draft(&parent.header, &state, plan, source)?;
+        block.header.state_root = self.state().root_after(&output.changes);
+        block.hash = block.header.hash_slow();
+        block.size = block.to_consensus().length();
+        Ok((block, output.requests))
+    }
+
+    /// A block of what `source` holds.
+    fn draft(&self, parent: &Header, state: &Snapshot, plan: BlockPlan, source: Source) -> Result<Draft, ChainError> {
         let number = parent.number + 1;
         let invalid = |reason: String| ChainError::Block { number, reason };
         let withdrawals = plan.withdrawals.clone();
         let mut builder = BlockBuilder::new(&self.spec, parent, attributes(plan), state)
             .map_err(|error| invalid(error.to_string()))?;
-        let mut best = given.unwrap_or_else(|| self.waitroom().pool.best(builder.env().base_fee_wei));
+        let all = matches!(source, Source::Each(_));
+        let mut best = match source {
+            Source::Pool => self.waitroom().pool.best(builder.env().base_fee_wei),
+            Source::Each(given) | Source::Runnable(given) => Best::given(given),
+        };
         let mut taken: Vec<Arc<PoolTransaction>> = Vec::new();
         let mut rejected = Vec::new();
         while let Some(transaction) = best.pop() {
@@ -106,6 +136,7 @@ impl Chain {
                     best.accept(&transaction);
                     taken.push(transaction);
                 }
+                Err(EvmError::Transaction(error)) if all => return Err(ChainError::Unfit(error.to_string())),
                 Err(EvmError::Transaction(error)) => refuse(&mut best, &mut rejected, &transaction, &error),
                 Err(EvmError::State(error)) => return Err(error.into()),
                 Err(EvmError::Interpreter(reason)) => return Err(ChainError::Interpreter(reason)),
@@ -154,11 +185,17 @@ impl Chain {
         if block.header.parent_hash != parent.hash {
             return Err(invalid(format!("parent {} is not the head {}", block.header.parent_hash, parent.hash)));
         }
-        let output = execute(&self.spec, &parent.header, &block, &senders, &state)
+        let versions = self.state();
+        let mut roots = |changes: &Changes| Ok(versions.root_after(changes));
+        let output = execute(&self.spec, &parent.header, &block, &senders, &state, Some(&mut roots))
             .map_err(|error| invalid(error.to_string()))?;
         let expected = block.header.state_root;
         let draft = Draft { block: stored(block, senders, &output), output, rejected: Vec::new() };
-        self.adopt(&parent, draft, Some(expected))
+        let block = self.adopt(&parent, draft, Some(expected))?;
+        if let Ok(developer) = self.developer() {
+            developer.settle(number);
+        }
+        Ok(block)
     }
 
     /// Verifies, certifies and commits a draft; `expected` is the state root that a foreign header states.
@@ -244,6 +281,7 @@ fn receipts_of(output: &BlockOutput) -> Vec<StoredReceipt> {
                 gas_used: outcome.gas_used,
                 created: outcome.created,
                 first_log,
+                console: outcome.console,
             };
             first_log += envelope.logs().len() as u64;
             receipt

@@ -23,6 +23,8 @@ pub struct StoredReceipt {
     pub created: Option<Address>,
     /// Index in the block of its first log.
     pub first_log: u64,
+    /// Whether it may have written to the console.
+    pub console: bool,
 }
 
 /// A committed block with everything derived from it.

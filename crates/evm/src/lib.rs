@@ -32,7 +32,7 @@ pub use changes::{AccountChange, Changes};
 pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
 pub use interrupt::Interrupt;
-pub use outcome::{Halt, Status, TxOutcome};
+pub use outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};
 pub use overlay::Overlay;
 #[cfg(feature = "plain")]
 pub use plain::{Plain, PlainOutcome};

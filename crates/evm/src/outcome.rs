@@ -7,7 +7,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use alloy_primitives::{Address, Bytes, Log};
+use alloy_primitives::{Address, Bytes, Log, address};
+
+/// Where contracts under development send lines to be shown; no code lives there. It spells `console.log` (Hardhat's console.sol).
+pub const CONSOLE_ADDRESS: Address = address!("000000000000000000636F6e736F6c652e6c6f67");
 
 /// Whether execution succeeded, and if not, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +98,8 @@ pub struct TxOutcome {
     pub output: Bytes,
     /// Address of the contract created by a creating transaction that succeeded.
     pub created: Option<Address>,
+    /// Whether the console's address was looked at: then there may be lines to show, see [`CONSOLE_ADDRESS`].
+    pub console: bool,
 }
 
 impl TxOutcome {

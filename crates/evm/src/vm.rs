@@ -27,7 +27,7 @@ use crate::env::{BlockEnv, Checks, spec_id};
 use crate::error::{EvmError, TxError};
 use crate::interrupt::{self, Interrupt};
 use crate::net_gas;
-use crate::outcome::{Halt, Status, TxOutcome};
+use crate::outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};
 use crate::overlay::{Db, Overlay, ReadError, to_changes};
 use crate::reader::StateReader;
 use crate::request::TxRequest;
@@ -45,7 +45,7 @@ type Watcher = crate::trace::Recorder;
 /// The place for a recorder; without the feature `trace` there is nothing to put there.
 #[cfg(not(feature = "trace"))]
 type Watcher = ();
-type Inner<R> = MainnetEvm<MainnetContext<Db<R>>, Watcher>;
+pub(crate) type Inner<R> = MainnetEvm<MainnetContext<Db<R>>, Watcher>;
 type InnerError<R> = EVMError<ReadError<<R as StateReader>::Error>>;
 
 /// Precompiled contracts of `fork`.
@@ -225,12 +225,19 @@ impl<R: StateReader> Vm<R> {
 
     fn run(&mut self, tx: &TxRequest) -> Result<(TxOutcome, EvmState), EvmError<R::Error>> {
         self.check(tx)?;
+        let result = self.exempting(tx, |inner| inner.transact(tx.to_revm()));
+        let result = result.map_err(|error| self.explain(error, tx))?;
+        let console = result.state.contains_key(&CONSOLE_ADDRESS);
+        Ok((TxOutcome { console, ..outcome(result.result) }, result.state))
+    }
+
+    /// Runs `work` with what an impersonated sender is exempt from.
+    pub(crate) fn exempting<T>(&mut self, tx: &TxRequest, work: impl FnOnce(&mut Inner<R>) -> T) -> T {
         let waived = self.inner.ctx.cfg.disable_eip3607;
         self.inner.ctx.cfg.disable_eip3607 = waived || tx.impersonated;
-        let result = self.inner.transact(tx.to_revm());
+        let result = work(&mut self.inner);
         self.inner.ctx.cfg.disable_eip3607 = waived;
-        let result = result.map_err(|error| self.explain(error, tx))?;
-        Ok((outcome(result.result), result.state))
+        result
     }
 
     /// Checks that revm leaves to others or would not survive: they guard its arithmetic.
@@ -306,7 +313,15 @@ pub(crate) fn outcome(result: ExecutionResult) -> TxOutcome {
         ExecutionResult::Revert { output, .. } => (Status::Revert, Vec::new(), output, None),
         ExecutionResult::Halt { reason, .. } => (Status::Halt(halt(reason)), Vec::new(), Bytes::new(), None),
     };
-    TxOutcome { status, gas_used: gas.tx_gas_used(), gas_refunded: gas.final_refunded(), logs, output, created }
+    TxOutcome {
+        status,
+        gas_used: gas.tx_gas_used(),
+        gas_refunded: gas.final_refunded(),
+        logs,
+        output,
+        created,
+        console: false,
+    }
 }
 
 fn halt(reason: HaltReason) -> Halt {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address, bytes, keccak256};
 use interlace_evm::trace::{
-    CONSOLE_ADDRESS, GethTracer, Limits, Place, StepOptions, TRANSFER_LOG_ADDRESS, Trace, TraceError, Traced, Tracer,
+    GethTracer, Limits, Place, StepOptions, TRANSFER_LOG_ADDRESS, Trace, TraceError, Traced, Tracer,
 };
-use interlace_evm::{Account, BlockEnv, Checks, Overlay, StateReader, TxRequest, Vm};
+use interlace_evm::{Account, BlockEnv, CONSOLE_ADDRESS, Checks, Overlay, StateReader, TxRequest, Vm};
 use interlace_primitives::Fork;
 use serde_json::{Value, json};
 

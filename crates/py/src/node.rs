@@ -12,7 +12,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use interlace_chain::pool::{Order, PoolConfig};
 use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, genesis_of_dump};
 use interlace_primitives::Fork;
-use interlace_rpc::{Accounts, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
+use interlace_rpc::{Accounts, ConsoleListener, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::Deserialize;
@@ -293,6 +293,11 @@ impl Node {
         }
     }
 
+    /// A stream of the lines that contracts write with console.log from now on.
+    fn console(&self) -> ConsoleStream {
+        ConsoleStream { listener: Mutex::new(ConsoleListener::new(Arc::clone(&self.rpc))), handle: self.handle.clone() }
+    }
+
     /// Ends server, miner and threads; a second call does nothing.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         enter(py, || {
@@ -341,6 +346,31 @@ impl BlockStream {
     #[getter]
     fn dropped(&self) -> u64 {
         *lock(&self.dropped)
+    }
+}
+
+/// Lines of console.log as they are written.
+#[pyclass(frozen, module = "interlace._core")]
+struct ConsoleStream {
+    listener: Mutex<ConsoleListener>,
+    handle: tokio::runtime::Handle,
+}
+
+#[pymethods]
+impl ConsoleStream {
+    /// The lines of the next execution that wrote some, waiting at most `timeout_ms`; `None` when there was none in time.
+    fn next(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<Vec<String>>> {
+        enter(py, || {
+            let most = Duration::from_millis(timeout_ms.min(60_000));
+            let mut listener = lock(&self.listener);
+            Ok(self.handle.block_on(async { tokio::time::timeout(most, listener.next()).await }).unwrap_or_default())
+        })
+    }
+
+    /// Blocks and calls that were missed because the reader was too slow.
+    #[getter]
+    fn dropped(&self) -> u64 {
+        lock(&self.listener).dropped()
     }
 }
 
@@ -419,5 +449,6 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(rpc_limits, m)?)?;
     m.add_function(wrap_pyfunction!(rpc_methods, m)?)?;
     m.add_class::<Node>()?;
-    m.add_class::<BlockStream>()
+    m.add_class::<BlockStream>()?;
+    m.add_class::<ConsoleStream>()
 }

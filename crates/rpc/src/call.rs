@@ -77,8 +77,13 @@ impl Setting {
         Ok(Self::timed(rpc, at, env, options))
     }
 
-    fn run(&self, request: &TxRequest) -> Result<TxOutcome, RpcError> {
-        call(self.env.clone(), request, &self.options, &self.at.state).map_err(|error| self.refused(error))
+    fn run(&self, rpc: &Rpc, request: &TxRequest) -> Result<TxOutcome, RpcError> {
+        let outcome =
+            call(self.env.clone(), request, &self.options, &self.at.state).map_err(|error| self.refused(error))?;
+        if outcome.console {
+            rpc.tell_console(&self.env, request, &self.options, &self.at);
+        }
+        Ok(outcome)
     }
 
     /// Refuses to begin another execution when the time is up; the executions themselves look at it only now and then.
@@ -101,7 +106,7 @@ impl Setting {
     }
 }
 
-fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
+pub(crate) fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
     match error {
         EvmError::Transaction(error) => RpcError::refused(error.to_string()),
         EvmError::State(error) => error.into(),
@@ -110,7 +115,7 @@ fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
 }
 
 /// Puts what the caller wants of the block in place of what it is; the rules in force stay the block's.
-fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Result<(), RpcError> {
+pub(crate) fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Result<(), RpcError> {
     if given.block_hash.is_some() || given.beacon_root.is_some() {
         return Err(RpcError::invalid_params("blockHash and beaconRoot are not supported among the block's overrides"));
     }
@@ -134,7 +139,7 @@ fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Result<(), RpcEr
     Ok(())
 }
 
-fn overrides_of(given: StateOverride) -> Result<StateOverrides, RpcError> {
+pub(crate) fn overrides_of(given: StateOverride) -> Result<StateOverrides, RpcError> {
     let slots = |map: alloy_primitives::map::B256HashMap<B256>| -> BTreeMap<U256, U256> {
         map.into_iter().map(|(slot, value)| (slot.into(), value.into())).collect()
     };
@@ -235,7 +240,7 @@ fn eth_call(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let request: TransactionRequest = params.get(0)?;
     let setting = Setting::read(rpc, params)?;
     let tx = to_tx(&request, &setting.env, &setting.at.state)?;
-    reply(&output(setting.run(&tx)?)?)
+    reply(&output(setting.run(rpc, &tx)?)?)
 }
 
 fn estimate_gas(rpc: &Rpc, params: &Params<'_>) -> Reply {

@@ -15,6 +15,8 @@ use interlace_chain::pool::{PoolTransaction, decode_batch};
 use interlace_chain::{Chain, ChainError, Miner};
 use serde_json::value::RawValue;
 
+use tokio::sync::broadcast;
+
 use crate::accounts::Accounts;
 use crate::error::RpcError;
 use crate::filters::Filters;
@@ -22,7 +24,7 @@ use crate::limits::Limits;
 use crate::session::Session;
 use crate::shapes;
 use crate::wire::{Body, Params, Reply, Request, answer, reply};
-use crate::{call, developer, filters, read, send};
+use crate::{build, call, console, developer, filters, raw, read, send, trace};
 
 /// Requests in one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -31,9 +33,27 @@ pub const MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;
 /// Namespaces that a user may add.
 pub(crate) const MAX_NAMESPACES: usize = 64;
 /// Namespaces that are ours.
-const RESERVED: [&str; 16] = [
-    "admin", "anvil", "debug", "engine", "eth", "evm", "hardhat", "net", "personal", "rpc", "trace", "txpool", "web3",
-    "dev", "miner", "tenderly",
+const RESERVED: [&str; 20] = [
+    "admin",
+    "anvil",
+    "debug",
+    "dev",
+    "engine",
+    "erigon",
+    "eth",
+    "evm",
+    "hardhat",
+    "interlace",
+    "miner",
+    "net",
+    "ots",
+    "personal",
+    "rpc",
+    "tenderly",
+    "testing",
+    "trace",
+    "txpool",
+    "web3",
 ];
 
 /// Whether a namespace is ours.
@@ -54,12 +74,18 @@ pub trait Namespace: Send + Sync {
 }
 
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
-    [read::METHODS, call::METHODS, send::METHODS, filters::METHODS].into_iter().flatten().copied().collect()
+    [read::METHODS, raw::METHODS, call::METHODS, send::METHODS, filters::METHODS]
+        .into_iter()
+        .chain(trace::METHODS)
+        .flatten()
+        .copied()
+        .collect()
 });
 
 /// Methods that only a developer's chain answers.
-static DEVELOPER: LazyLock<HashMap<&'static str, Method>> =
-    LazyLock::new(|| developer::TABLES.iter().copied().flatten().copied().collect());
+static DEVELOPER: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
+    developer::TABLES.iter().copied().chain([build::METHODS, console::METHODS]).flatten().copied().collect()
+});
 
 /// A moment after which work is given up.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +114,8 @@ pub struct Rpc {
     pub(crate) filters: Filters,
     namespaces: RwLock<BTreeMap<String, Arc<dyn Namespace>>>,
     pub(crate) limits: Limits,
+    /// What calls write to the console.
+    pub(crate) console: broadcast::Sender<console::Lines>,
 }
 
 impl fmt::Debug for Rpc {
@@ -101,7 +129,8 @@ impl Rpc {
     #[must_use]
     pub fn new(chain: Arc<Chain>, miner: Option<Arc<Miner>>, accounts: Accounts) -> Self {
         let (filters, namespaces, limits) = (Filters::default(), RwLock::default(), Limits::default());
-        Self { chain, miner, accounts, filters, namespaces, limits }
+        let (console, _) = broadcast::channel(console::MAX_LINES);
+        Self { chain, miner, accounts, filters, namespaces, limits, console }
     }
 
     /// The same with other bounds.

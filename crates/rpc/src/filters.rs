@@ -34,7 +34,7 @@ pub(crate) const MAX_FILTER_OPTIONS: usize = 1 << 19;
 pub(crate) const MAX_HELD: usize = 1_024;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
-    ("eth_getLogs", |rpc, params| reply(&logs_of(rpc, &params.get(0)?)?)),
+    ("eth_getLogs", get_logs),
     ("eth_newFilter", |rpc, params| new_filter(rpc, Kind::Logs(Arc::new(params.get::<LogFilter>(0)?.checked()?)))),
     ("eth_newBlockFilter", |rpc, _| new_filter(rpc, Kind::Blocks)),
     ("eth_newPendingTransactionFilter", |rpc, _| {
@@ -124,19 +124,30 @@ impl LogFilter {
         };
         let from = number(self.from_block.unwrap_or_default())?;
         let to = number(self.to_block.unwrap_or_default())?;
-        interlace_chain::LogQuery::check_range(from, to.min(head).max(from.min(to)))?;
         if from > to {
             return Err(RpcError::invalid_params("invalid block range params"));
         }
-        Ok((from, to.min(head)))
+        interlace_chain::LogQuery::check_range(from, to.min(head).max(from))?;
+        Ok((from, to))
     }
+}
+
+fn get_logs(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let filter: LogFilter = params.get(0)?;
+    // A filter may wait for blocks to come; a question cannot.
+    let head = rpc.chain().head().number();
+    if matches!(filter.to_block, Some(BlockNumberOrTag::Number(to)) if to > head) {
+        filter.clone().checked()?.range(rpc)?;
+        return Err(RpcError::invalid_params("block range extends beyond current head block"));
+    }
+    reply(&logs_of(rpc, &filter)?)
 }
 
 /// All logs that `filter` asks for.
 fn logs_of(rpc: &Rpc, filter: &LogFilter) -> Result<Vec<Log>, RpcError> {
     let filter = filter.clone().checked()?;
     let (from, to) = filter.range(rpc)?;
-    logs_in(rpc, &filter.query()?, from, to)
+    logs_in(rpc, &filter.query()?, from, to.min(rpc.chain().head().number()))
 }
 
 /// Looks through `blocks` and gives the logs, and the last block that was looked at if that was not the last one: the search ends early at

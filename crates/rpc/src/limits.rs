@@ -13,7 +13,7 @@ use interlace_chain::{
 };
 use serde::Deserialize;
 
-use crate::{call, developer, dispatch, error, filters, lanes, pace, read, server, session};
+use crate::{call, console, developer, dispatch, error, filters, lanes, pace, read, server, session, trace};
 
 /// What the owner of a node may set; the fields are the settings' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -156,6 +156,7 @@ impl Limits {
 pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
     let pool = PoolConfig::default();
     let size = |value: usize| value as u64;
+    let millis = |value: Duration| u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
     vec![
         ("max_connections", size(limits.max_connections)),
         ("max_websockets", size(limits.max_websockets())),
@@ -188,6 +189,7 @@ pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
         ("MAX_FILTER_OPTIONS", size(filters::MAX_FILTER_OPTIONS)),
         ("FILTER_LIFETIME", filters::FILTER_LIFETIME.as_secs()),
         ("MAX_OPTIONS", size(filters::MAX_OPTIONS)),
+        ("MAX_LINES", size(console::MAX_LINES)),
         ("MAX_HELD", size(filters::MAX_HELD)),
         ("MAX_RECENT", size(MAX_RECENT)),
         ("MAX_LOG_BLOCKS", MAX_LOG_BLOCKS),
@@ -197,6 +199,14 @@ pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
         ("MAX_HISTORY", call::MAX_HISTORY),
         ("MAX_PERCENTILES", size(call::MAX_PERCENTILES)),
         ("MAX_PROOF_SLOTS", size(read::MAX_PROOF_SLOTS)),
+        ("MAX_STORAGE_VALUES", size(read::MAX_STORAGE_VALUES)),
+        ("MAX_TRACE_TIME", millis(trace::MAX_TRACE_TIME)),
+        ("MAX_TRACE_BYTES", size(trace::MAX_TRACE_BYTES)),
+        ("MAX_TRACE_CALLS", size(trace::MAX_TRACE_CALLS)),
+        ("MAX_TRACE_BLOCKS", trace::MAX_TRACE_BLOCKS),
+        ("MAX_TRACES", size(trace::MAX_TRACES)),
+        ("MAX_RANGE_SLOTS", size(trace::MAX_RANGE_SLOTS)),
+        ("MAX_PAGE", size(trace::MAX_PAGE)),
         ("MAX_MINE", developer::MAX_MINE),
         ("MAX_DETAILED", developer::MAX_DETAILED),
         ("MAX_ADDRESSES", size(developer::MAX_ADDRESSES)),

@@ -3,10 +3,14 @@
 //! Invariant: answers come from committed blocks and fixed state versions; no method here waits for block production.
 //! Source: execution-apis (eth, net, web3), EIP-1186 (proofs), EIP-1559 (fees). Unknown blocks answer null where geth does.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U64, U256, keccak256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, TransactionReceipt};
 use alloy_serde::JsonStorageKey;
+use interlace_chain::pool::PoolTransaction;
 use interlace_state::AccountProof;
 use interlace_stf::StateReader;
 use interlace_trie::EMPTY_ROOT_HASH;
@@ -19,6 +23,8 @@ use crate::wire::{Params, Reply, reply};
 
 /// Storage slots in one eth_getProof.
 pub(crate) const MAX_PROOF_SLOTS: usize = 1_024;
+/// Storage slots in one eth_getStorageValues.
+pub(crate) const MAX_STORAGE_VALUES: usize = 1_024;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
     ("web3_clientVersion", |_, _| reply(concat!("interlace/v", env!("CARGO_PKG_VERSION")))),
@@ -32,14 +38,20 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("eth_coinbase", |rpc, _| reply(&rpc.chain().head().header.beneficiary)),
     ("eth_mining", |_, _| reply(&false)),
     ("eth_hashrate", |_, _| reply(&U64::ZERO)),
+    ("eth_baseFee", |rpc, _| reply(&U64::from(rpc.chain().next_base_fee()))),
+    ("eth_capabilities", capabilities),
     ("eth_blockNumber", |rpc, _| reply(&U64::from(rpc.chain().head().number()))),
     ("eth_getBalance", balance),
     ("eth_getCode", code),
     ("eth_getStorageAt", storage),
     ("eth_getTransactionCount", nonce),
+    ("eth_getStorageValues", storage_values),
     ("eth_getProof", proof),
     ("eth_getBlockByHash", |rpc, params| block(rpc, BlockId::hash(params.get(0)?), params)),
     ("eth_getBlockByNumber", |rpc, params| block(rpc, tag(params.get(0)?), params)),
+    ("eth_getHeaderByHash", |rpc, params| header(rpc, BlockId::hash(params.get(0)?))),
+    ("erigon_getHeaderByNumber", |rpc, params| header(rpc, tag(params.get(0)?))),
+    ("eth_getHeaderByNumber", |rpc, params| header(rpc, tag(params.get(0)?))),
     ("eth_getBlockTransactionCountByHash", |rpc, params| count(rpc, BlockId::hash(params.get(0)?))),
     ("eth_getBlockTransactionCountByNumber", |rpc, params| count(rpc, tag(params.get(0)?))),
     ("eth_getUncleCountByBlockHash", |rpc, params| uncles(rpc, BlockId::hash(params.get(0)?))),
@@ -53,6 +65,7 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("eth_getBlockReceipts", receipts),
     ("txpool_status", pool_status),
     ("txpool_content", pool_content),
+    ("txpool_contentFrom", pool_content_from),
     ("txpool_inspect", pool_inspect),
 ];
 
@@ -86,6 +99,38 @@ fn storage(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let key: JsonStorageKey = params.get(1)?;
     let at = rpc.at(block_id(params, 2)?)?;
     reply(&B256::from(at.state.storage(address, key.as_b256().into())?))
+}
+
+/// Several slots of several accounts at once, in the order in which they were asked for.
+fn storage_values(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let wanted: BTreeMap<Address, Vec<JsonStorageKey>> = params.get(0)?;
+    let slots: usize = wanted.values().map(Vec::len).sum();
+    if slots == 0 {
+        return Err(RpcError::invalid_params("empty request"));
+    }
+    if slots > MAX_STORAGE_VALUES {
+        return Err(RpcError::limit(format!("{slots} slots, at most {MAX_STORAGE_VALUES} in one request")));
+    }
+    let at = rpc.at(block_id(params, 1)?)?;
+    let mut found: BTreeMap<Address, Vec<B256>> = BTreeMap::new();
+    for (address, keys) in wanted {
+        let values = found.entry(address).or_default();
+        for key in keys {
+            values.push(at.state.storage(address, key.as_b256().into())?.into());
+        }
+    }
+    reply(&found)
+}
+
+/// What of the past can be asked for: all of it.
+fn capabilities(rpc: &Rpc, _: &Params<'_>) -> Reply {
+    let head = rpc.chain().head();
+    let all = json!({ "disabled": false, "oldestBlock": U64::from(rpc.chain().first_number()) });
+    let mut shown = json!({ "head": { "number": U64::from(head.number()), "hash": head.hash } });
+    for what in ["state", "tx", "logs", "receipts", "blocks", "stateproofs"] {
+        shown[what] = all.clone();
+    }
+    reply(&shown)
 }
 
 fn nonce(rpc: &Rpc, params: &Params<'_>) -> Reply {
@@ -128,6 +173,11 @@ fn block(rpc: &Rpc, id: BlockId, params: &Params<'_>) -> Reply {
         Some(found) => reply(&shapes::block(&found, full)),
         None => reply(&Value::Null),
     }
+}
+
+fn header(rpc: &Rpc, id: BlockId) -> Reply {
+    let found = rpc.number_of(id).and_then(|number| rpc.chain().block(number));
+    reply(&found.map(|block| shapes::head(&block)))
 }
 
 fn count(rpc: &Rpc, id: BlockId) -> Reply {
@@ -192,14 +242,28 @@ fn check_pool(rpc: &Rpc) -> Result<(), RpcError> {
     if shown > MAX_ANSWER_BYTES { Err(RpcError::too_large()) } else { Ok(()) }
 }
 
+/// Transactions of one sender by nonce.
+fn by_nonce(transactions: BTreeMap<u64, Arc<PoolTransaction>>) -> Value {
+    let shown = transactions.into_iter().map(|(nonce, tx)| (nonce.to_string(), json!(shapes::waiting(&tx))));
+    Value::Object(shown.collect())
+}
+
+fn pool_content_from(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let sender: Address = params.get(0)?;
+    check_pool(rpc)?;
+    let show = |waiting: interlace_chain::pool::Waiting| {
+        let of_sender = waiting.into_iter().find(|(address, _)| *address == sender);
+        of_sender.map_or_else(|| json!({}), |(_, transactions)| by_nonce(transactions))
+    };
+    let (pending, queued) = rpc.chain().pool_content();
+    reply(&json!({ "pending": show(pending), "queued": show(queued) }))
+}
+
 fn pool_content(rpc: &Rpc, _: &Params<'_>) -> Reply {
     check_pool(rpc)?;
     let show = |waiting: interlace_chain::pool::Waiting| -> Value {
-        let senders = waiting.into_iter().map(|(sender, transactions)| {
-            let shown = transactions.into_iter().map(|(nonce, tx)| (nonce.to_string(), json!(shapes::waiting(&tx))));
-            (sender.to_checksum(None), Value::Object(shown.collect()))
-        });
-        Value::Object(senders.collect())
+        let senders = waiting.into_iter();
+        Value::Object(senders.map(|(sender, of_one)| (sender.to_checksum(None), by_nonce(of_one))).collect())
     };
     let (pending, queued) = rpc.chain().pool_content();
     reply(&json!({ "pending": show(pending), "queued": show(queued) }))

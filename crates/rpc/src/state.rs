@@ -28,6 +28,11 @@ impl ReadState {
     pub(crate) const fn view(&self) -> &Snapshot {
         &self.view
     }
+
+    /// What the pending block makes of it.
+    pub(crate) fn pending(&self) -> Option<&Changes> {
+        self.pending.as_deref()
+    }
 }
 
 impl StateReader for ReadState {

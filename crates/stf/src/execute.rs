@@ -23,7 +23,7 @@ pub(crate) const MAX_OMMER_AGE: u64 = 6;
 
 /// Executes `block` on `state`, the state after `parent`, and checks everything but the state root.
 ///
-/// `senders` are the recovered senders of the transactions, in order; see [`crate::recover_senders`].
+/// `senders` are the recovered senders of the transactions, in order; see [`crate::recover_senders`]. `roots` is as in [`run`].
 ///
 /// # Errors
 /// The first rule that the block breaks, or the reader's error.
@@ -33,9 +33,10 @@ pub fn execute<R: StateReader>(
     block: &Block,
     senders: &[Address],
     state: R,
+    roots: Option<StateRoots<'_, R::Error>>,
 ) -> Result<BlockOutput, BlockError<R::Error>> {
     validate_header(spec, parent, &block.header)?;
-    let output = run(spec, block, senders, state, None)?;
+    let output = run(spec, block, senders, state, roots)?;
     output.verify(&block.header)?;
     Ok(output)
 }

@@ -47,5 +47,6 @@ pub use interlace_evm::{
 };
 pub use output::BlockOutput;
 pub use replay::replay;
+pub use rewards::block_rewards;
 pub use unsigned::{request_of, stand_in_signature, unsigned_sender};
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};

@@ -8,12 +8,13 @@ use alloc::vec::Vec;
 
 use alloy_consensus::Header;
 use alloy_primitives::Address;
-use interlace_evm::{StateReader, TxRequest, Vm};
+use interlace_evm::{StateReader, Vm};
 use interlace_primitives::ChainSpec;
 
 use crate::block::Transaction;
 use crate::builder::BlockBuilder;
 use crate::error::BlockError;
+use crate::unsigned::request_of;
 
 /// The machine of the block that `header` describes, on `state`, the state before it, after the transactions `before`.
 ///
@@ -28,7 +29,7 @@ pub fn replay<'a, R: StateReader>(
     let builder = BlockBuilder::resume(spec, header.clone(), Vec::new(), None, state, None)?;
     let mut vm = builder.into_vm();
     for (index, (tx, sender)) in before.into_iter().enumerate() {
-        let request = TxRequest::from_transaction(tx, sender);
+        let request = request_of(tx, sender);
         vm.execute(&request).map_err(|error| BlockError::at(index, *tx.tx_hash(), error))?;
     }
     Ok(vm)

@@ -3,9 +3,11 @@
 //! Invariant: amounts are exact; nothing is paid twice.
 //! Source: yellow paper 11.3; EIP-649, EIP-1234 (rewards), EIP-4895 (withdrawals).
 
+use alloc::vec::Vec;
+
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use interlace_evm::{Overlay, StateReader};
 use interlace_primitives::Fork;
 
@@ -24,6 +26,22 @@ const fn block_reward_wei(fork: Fork) -> u64 {
     }
 }
 
+/// What a block mints: for its beneficiary first, in wei, then for that of each ommer; nothing from Paris on.
+#[must_use]
+pub fn block_rewards(fork: Fork, header: &Header, ommers: &[Header]) -> Vec<(Address, U256)> {
+    let reward = U256::from(block_reward_wei(fork));
+    if reward.is_zero() {
+        return Vec::new();
+    }
+    let nephew = reward / U256::from(32) * U256::from(ommers.len());
+    let uncles = ommers.iter().map(|ommer| {
+        let age = header.number.saturating_sub(ommer.number);
+        let shares = U256::from(OMMER_SHARES.saturating_sub(age));
+        (ommer.beneficiary, reward * shares / U256::from(OMMER_SHARES))
+    });
+    core::iter::once((header.beneficiary, reward + nephew)).chain(uncles).collect()
+}
+
 /// Pays the block's beneficiary and those of its ommers.
 pub(crate) fn pay_rewards<R: StateReader>(
     overlay: &mut Overlay<R>,
@@ -31,15 +49,9 @@ pub(crate) fn pay_rewards<R: StateReader>(
     header: &Header,
     ommers: &[Header],
 ) -> Result<(), R::Error> {
-    let reward = U256::from(block_reward_wei(fork));
-    let nephew = reward / U256::from(32) * U256::from(ommers.len());
-    overlay.add_balance(header.beneficiary, reward + nephew)?;
-    for ommer in ommers {
-        let age = header.number.saturating_sub(ommer.number);
-        let shares = U256::from(OMMER_SHARES.saturating_sub(age));
-        overlay.add_balance(ommer.beneficiary, reward * shares / U256::from(OMMER_SHARES))?;
-    }
-    Ok(())
+    block_rewards(fork, header, ommers)
+        .into_iter()
+        .try_for_each(|(beneficiary, reward)| overlay.add_balance(beneficiary, reward))
 }
 
 /// Credits withdrawals, given in gwei.

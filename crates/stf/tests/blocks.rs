@@ -96,13 +96,13 @@ fn a_built_block_executes_to_its_own_header_under_every_fork_with_fee_caps() {
         let withdrawals = (fork >= Fork::Shanghai).then(Default::default);
         let body = alloy_consensus::BlockBody { transactions, ommers: Vec::new(), withdrawals };
         let mut block = Block::new(built.sealed_header(B256::repeat_byte(1)), body);
-        let executed = execute(&spec, &parent, &block, &[SENDER; 3], &state).unwrap();
+        let executed = execute(&spec, &parent, &block, &[SENDER; 3], &state, None).unwrap();
         assert_eq!(executed.changes, built.changes);
         assert_eq!(executed.header, built.header);
         assert_eq!(executed.receipts, built.receipts);
         block.header.gas_used -= 1;
-        assert_eq!(execute(&spec, &parent, &block, &[SENDER; 3], &state).unwrap_err().code(), "engine.mismatch");
-        let error = execute(&spec, &parent, &block, &[SENDER], &state).unwrap_err();
+        assert_eq!(execute(&spec, &parent, &block, &[SENDER; 3], &state, None).unwrap_err().code(), "engine.mismatch");
+        let error = execute(&spec, &parent, &block, &[SENDER], &state, None).unwrap_err();
         assert!(matches!(error, BlockError::Senders { transactions: 3, senders: 1 }));
         assert_eq!(error.code(), "engine.senders");
     }
@@ -208,7 +208,7 @@ fn transaction_errors_keep_their_numbers_inside_blocks() {
         ..Default::default()
     };
     let block = Block::new(block.header, body);
-    let error = execute(&spec, &parent, &block, &[SENDER], &state).unwrap_err();
+    let error = execute(&spec, &parent, &block, &[SENDER], &state, None).unwrap_err();
     let BlockError::Transaction { index: 0, error, .. } = error else { unreachable!("{error}") };
     assert_eq!(*error, TxError::NonceTooHigh { tx: 3, state: 0 });
 }

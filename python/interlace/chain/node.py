@@ -18,7 +18,7 @@ from interlace import _core
 from interlace.chain.account import DEV_MNEMONIC, Account
 from interlace.chain.client import Client
 from interlace.chain.controls import Controls, read_dump
-from interlace.chain.hooks import Hook
+from interlace.chain.hooks import ConsoleHook, Hook
 from interlace.chain.namespaces import dispatcher
 from interlace.chain.transport import NodeTransport
 from interlace.chain.types import Block
@@ -136,7 +136,7 @@ class Chain(Controls):
         self._log = (log_format, log_level)
         self._node: _core.Node | None = None
         self._client: Client | None = None
-        self._hooks: list[tuple[Callable[[Block], object], Hook | None]] = []
+        self._hooks: list[tuple[Callable[[], Hook | ConsoleHook], Hook | ConsoleHook | None]] = []
         self._namespaces: dict[str, object] = {}
 
     # ---- life
@@ -163,7 +163,7 @@ class Chain(Controls):
             raise
         self._node = node
         self._client = Client(NodeTransport(node))
-        self._hooks = [(callback, self._hook(callback)) for callback, _ in self._hooks]
+        self._hooks = [(start, start()) for start, _ in self._hooks]
         return self
 
     def stop(self) -> None:
@@ -172,7 +172,7 @@ class Chain(Controls):
         for _, hook in self._hooks:
             if hook is not None:
                 hook.cancel()
-        self._hooks = [(callback, None) for callback, _ in self._hooks]
+        self._hooks = [(start, None) for start, _ in self._hooks]
         if node is not None:
             node.stop()
 
@@ -248,16 +248,29 @@ class Chain(Controls):
         -------
         A function that answers how many events were dropped because `callback` was too slow.
         """
-        hook = None if self._node is None else self._hook(callback)
-        self._hooks.append((callback, hook))
+        return self._follow(
+            lambda: Hook(callback, self._running().blocks(), Client(NodeTransport(self._running())).block)
+        )
+
+    def on_console(self, callback: Callable[[str], object]) -> Callable[[], int]:
+        """Call `callback` with every line that a contract writes with console.log, in a thread; usable as a decorator.
+
+        Lines come from transactions, once their block is committed, and from eth_call. Hardhat's console.sol and
+        forge-std's write them; what is no line of theirs is shown as hex.
+
+        Returns
+        -------
+        A function that answers how many executions were missed because `callback` was too slow.
+        """
+        return self._follow(lambda: ConsoleHook(callback, self._running().console()))
+
+    def _follow(self, start: Callable[[], Hook | ConsoleHook]) -> Callable[[], int]:
+        self._hooks.append((start, None if self._node is None else start()))
 
         def dropped() -> int:
-            return sum(hook.dropped for known, hook in self._hooks if known is callback and hook is not None)
+            return sum(hook.dropped for known, hook in self._hooks if known is start and hook is not None)
 
         return dropped
-
-    def _hook(self, callback: Callable[[Block], object]) -> Hook:
-        return Hook(callback, self._running().blocks(), Client(NodeTransport(self._running())).block)
 
     def add_namespace(self, name: str, target: object) -> None:
         """Serve the public methods of `target` as ``name_method``, before or after the start.

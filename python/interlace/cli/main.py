@@ -21,6 +21,7 @@ from .completions import completions
 from .demo import demo
 from .fixtures import blocktest, statetest
 from .replay import replay
+from .rpctest import rpctest
 from .up import up
 from .verify import verify
 
@@ -66,6 +67,7 @@ app.command()(verify)
 app.command()(replay)
 app.command()(statetest)
 app.command()(blocktest)
+app.command()(rpctest)
 app.add_typer(bench, name="bench")
 
 

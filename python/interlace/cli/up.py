@@ -129,6 +129,7 @@ def up(
             output.emit_json(facts)
         if not quiet:
             _banner(facts, host)
+            chain.on_console(lambda line: output.talk(f"console.log: {line}"))
         _until_signal()
         if not quiet:
             output.talk("stopping")

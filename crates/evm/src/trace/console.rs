@@ -2,14 +2,12 @@
 //!
 //! Invariant: inputs are kept in the order of execution, also those of calls that fail: a line written before a revert is
 //! what its author looks for.
-//! Source: the address spells `console.log`; hardhat's console.sol. What it does not do: decode the inputs.
+//! Source: hardhat's console.sol. What it does not do: decode the inputs.
 
 use alloc::vec::Vec;
 
-use alloy_primitives::{Address, Bytes, address};
+use alloy_primitives::Bytes;
 
-/// Where contracts send their lines.
-pub const CONSOLE_ADDRESS: Address = address!("000000000000000000636F6e736F6c652e6c6f67");
 /// Lines of one transaction that are kept.
 const MAX_LINES: usize = 1_024;
 /// Bytes of one line's input; a longer one is cut, and then shown as bytes.

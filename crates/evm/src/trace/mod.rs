@@ -32,7 +32,6 @@ use revm::state::EvmState;
 use revm_inspectors::tracing::TransactionContext;
 
 pub use alloy_rpc_types_trace as types;
-pub use console::CONSOLE_ADDRESS;
 pub use geth::GethTracer;
 pub(crate) use recorder::Recorder;
 pub use steps::StepOptions;
@@ -40,7 +39,7 @@ pub use transfers::TRANSFER_LOG_ADDRESS;
 
 use crate::changes::Changes;
 use crate::error::EvmError;
-use crate::outcome::TxOutcome;
+use crate::outcome::{CONSOLE_ADDRESS, TxOutcome};
 use crate::overlay::to_changes;
 use crate::reader::StateReader;
 use crate::request::TxRequest;
@@ -158,7 +157,7 @@ impl<R: StateReader> Vm<R> {
     ) -> Result<Traced, TraceError<R::Error>> {
         self.check(tx).map_err(EvmError::Transaction)?;
         self.inner.inspector = Recorder::new(tracer, limits).map_err(TraceError::Options)?;
-        let result = self.inner.inspect_one_tx(tx.to_revm());
+        let result = self.exempting(tx, |inner| inner.inspect_one_tx(tx.to_revm()));
         let state = self.inner.finalize();
         let recorder = core::mem::take(&mut self.inner.inspector);
         if let Some(stop) = recorder.stopped {
@@ -167,7 +166,8 @@ impl<R: StateReader> Vm<R> {
         let result = result.map_err(|error| self.explain(error, tx))?;
         let seen = revm::context_interface::result::ResultAndState { result, state };
         let trace = self.answer(recorder.kind, &seen, tx, place)?;
-        let outcome = outcome(seen.result);
+        let console = seen.state.contains_key(&CONSOLE_ADDRESS);
+        let outcome = TxOutcome { console, ..outcome(seen.result) };
         Ok(Traced { outcome, changes: self.changes_of(seen.state), trace })
     }
 

@@ -19,10 +19,11 @@ use revm_inspectors::tracing::{
     DebugInspector, TraceLimitBehavior, TraceLimits, TracingInspector, TracingInspectorConfig,
 };
 
-use super::console::{CONSOLE_ADDRESS, Console};
+use super::console::Console;
 use super::steps::Steps;
 use super::transfers::Transfers;
 use super::{Limits, Tracer};
+use crate::outcome::CONSOLE_ADDRESS;
 
 /// Instructions between two looks at the clock.
 const CLOCK_PERIOD: u64 = 4_096;
