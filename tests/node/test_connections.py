@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 
-import httpx
 import pytest
 
 from interlace.chain import Chain
@@ -114,15 +113,6 @@ def handshake(connection: socket.socket) -> None:
     while b"\r\n\r\n" not in head:
         head += connection.recv(1)
     assert b" 101 " in head.split(b"\r\n", 1)[0]
-
-
-def test_a_websocket_counts_as_a_connection_until_it_ends() -> None:
-    with Chain(port=0, max_connections=1) as chain:
-        with connect(chain) as connection:
-            handshake(connection)
-            with pytest.raises(httpx.ReadTimeout):
-                httpx.get(f"{chain.url}/health", timeout=0.5)
-        assert httpx.get(f"{chain.url}/health", timeout=5).status_code == 200
 
 
 def test_stop_ends_idle_connections_and_websockets_at_once() -> None:
