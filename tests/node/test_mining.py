@@ -56,6 +56,17 @@ def test_switching_modes(client: Client, alice: Account, bob: Account) -> None:
     assert client.block_number() >= 4
 
 
+def test_an_interval_beyond_the_clocks_end_is_never_due(client: Client) -> None:
+    client.rpc("evm_setIntervalMining", 2**64 - 1)
+    time.sleep(0.1)
+    assert client.block_number() == 0
+    client.rpc("evm_setIntervalMining", 20)
+    deadline = time.monotonic() + 10
+    while client.block_number() < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert client.block_number() >= 2
+
+
 def test_mining_many(client: Client) -> None:
     assert client.mine(500) == 500
     client.rpc("hardhat_mine", "0x3", "0x3c")

@@ -63,8 +63,22 @@ impl Miner {
     }
 }
 
+/// When the next block is due.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// `None` is beyond what the clock can tell: never.
+    at: Option<Instant>,
+    every: Duration,
+}
+
+impl Due {
+    fn after(every: Duration) -> Self {
+        Self { at: Instant::now().checked_add(every), every }
+    }
+}
+
 fn run(chain: &Chain, bell: &Bell) {
-    let mut due: Option<(Instant, Duration)> = None;
+    let mut due: Option<Due> = None;
     let mut failing: Option<ChainError> = None;
     loop {
         let interval = match chain.developer().map(crate::dev::DevOrderer::mining) {
@@ -73,11 +87,11 @@ fn run(chain: &Chain, bell: &Bell) {
         };
         let now = Instant::now();
         due = interval.map(|every| match due {
-            Some((at, before)) if before == every => (at, every),
-            _ => (now + every, every),
+            Some(Due { at, every: before }) if before == every => Due { at, every },
+            _ => Due::after(every),
         });
         match due {
-            Some((at, every)) if at <= now => {
+            Some(Due { at: Some(at), every }) if at <= now => {
                 let error = chain.produce().err();
                 // Said when it begins: an interval may be a millisecond, and a reason that stays would fill the log.
                 if let Some(error) = error.as_ref().filter(|error| failing.as_ref() != Some(*error)) {
@@ -85,13 +99,13 @@ fn run(chain: &Chain, bell: &Bell) {
                 }
                 failing = error;
                 // From now on, not from when it was due: a slow machine makes fewer blocks instead of a burst.
-                due = Some((Instant::now() + every, every));
+                due = Some(Due::after(every));
                 if lock(&bell.state).stop {
                     return;
                 }
             }
             _ => {
-                if wait(bell, due.map(|(at, _)| at.saturating_duration_since(now))) {
+                if wait(bell, due.and_then(|due| due.at).map(|at| at.saturating_duration_since(now))) {
                     return;
                 }
             }

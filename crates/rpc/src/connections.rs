@@ -43,6 +43,8 @@ pub(crate) struct Ticket {
     partial: AtomicUsize,
     /// Complete messages of a WebSocket.
     messages: AtomicU32,
+    /// Requests that were answered.
+    answered: AtomicU32,
     start: Instant,
 }
 
@@ -55,6 +57,7 @@ impl Ticket {
             recalled: Notify::new(),
             partial: AtomicUsize::new(0),
             messages: AtomicU32::new(0),
+            answered: AtomicU32::new(0),
             start,
         };
         ticket.touch();
@@ -78,6 +81,11 @@ impl Ticket {
     /// Whether it waits for the head of a request.
     pub(crate) fn awaits_head(&self) -> bool {
         matches!(self.state.load(Ordering::Relaxed), FRESH | IDLE)
+    }
+
+    /// How many requests were answered so far.
+    pub(crate) fn answered(&self) -> u32 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_websocket(&self) -> bool {
@@ -108,6 +116,7 @@ impl Ticket {
 
     /// A request was answered; its client has yet to take the answer.
     pub(crate) fn rests(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
         let still = |old| matches!(old, RECEIVING | EXECUTING).then_some(IDLE);
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, still);
         self.touch();

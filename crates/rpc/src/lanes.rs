@@ -101,7 +101,7 @@ pub(crate) fn lane(body: &[u8]) -> Lane {
         return if pending && method != "eth_getTransactionCount" { Lane::Heavy } else { Lane::Light };
     }
     match method.split_once('_') {
-        Some(("evm" | "hardhat" | "anvil", _)) => Lane::Write,
+        Some(("evm" | "hardhat" | "anvil" | "tenderly", _)) => Lane::Write,
         Some(("eth", "sendRawTransaction" | "sendTransaction")) => Lane::Write,
         Some((namespace, _)) if dispatch::is_reserved(namespace) => Lane::Heavy,
         Some(_) => Lane::Own,

@@ -199,6 +199,8 @@ pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
         ("MAX_PROOF_SLOTS", size(read::MAX_PROOF_SLOTS)),
         ("MAX_MINE", developer::MAX_MINE),
         ("MAX_DETAILED", developer::MAX_DETAILED),
+        ("MAX_ADDRESSES", size(developer::MAX_ADDRESSES)),
+        ("MAX_TOKEN_SLOTS", size(developer::MAX_TOKEN_SLOTS)),
         ("MAX_SNAPSHOTS", size(MAX_SNAPSHOTS)),
         ("MAX_REORG", MAX_REORG),
         ("MAX_REORG_TRANSACTIONS", size(MAX_REORG_TRANSACTIONS)),

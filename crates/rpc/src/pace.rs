@@ -35,6 +35,8 @@ pub(crate) struct Paced<S> {
     reading: Timer,
     /// Messages that were complete when `reading` was set.
     messages: u32,
+    /// Requests that were answered when `reading` was set.
+    answered: u32,
     writing: Timer,
     taken: usize,
     /// Counted in `receiving` for a message that is not complete.
@@ -52,6 +54,7 @@ impl<S> Paced<S> {
             write_timeout: limits.write_timeout(),
             reading: None,
             messages: 0,
+            answered: 0,
             writing: None,
             taken: 0,
             counted: 0,
@@ -75,6 +78,7 @@ impl<S> Paced<S> {
                 self.reading = timer(self.message_timeout);
             }
         } else if self.ticket.awaits_head() && self.reading.is_none() {
+            self.answered = self.ticket.answered();
             self.reading = timer(self.head_timeout);
         }
         Ok(())
@@ -89,7 +93,8 @@ impl<S> Paced<S> {
                 self.messages = messages;
                 self.reading = if begun { timer(self.message_timeout) } else { None };
             }
-        } else if !self.ticket.awaits_head() {
+        } else if !self.ticket.awaits_head() || self.answered != self.ticket.answered() {
+            // The head came; its request may even have been answered since the last look.
             self.reading = None;
         }
         let Some(timer) = &mut self.reading else { return Poll::Pending };

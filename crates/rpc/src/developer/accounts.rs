@@ -19,9 +19,9 @@ use crate::wire::{Params, Reply, reply};
 /// Gas of a question to a token.
 const TOKEN_GAS: u64 = 10_000_000;
 /// Slots that are tried for a token's balance.
-const MAX_TOKEN_SLOTS: usize = 256;
+pub(crate) const MAX_TOKEN_SLOTS: usize = 256;
 /// Accounts that one call may change.
-const MAX_ADDRESSES: usize = 1_024;
+pub(crate) const MAX_ADDRESSES: usize = 1_024;
 
 pub(super) const METHODS: &[(&str, Method)] = &[
     ("hardhat_setBalance", |rpc, params| set_balance(rpc, params).and_then(|()| yes())),

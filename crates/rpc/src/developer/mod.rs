@@ -11,6 +11,7 @@ mod info;
 mod mining;
 mod time;
 
+pub(crate) use accounts::{MAX_ADDRESSES, MAX_TOKEN_SLOTS};
 pub(crate) use mining::{MAX_DETAILED, MAX_MINE};
 
 use interlace_chain::DevOrderer;
