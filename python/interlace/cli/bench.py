@@ -1,12 +1,14 @@
 """`interlace bench NAME`: figures of this machine, baseline and ours in one run.
 
 Invariant: a figure is printed only after the results that were timed were compared and found right.
-What it does not do: it measures nothing itself. A bench lives in the room that it is about; that of JSON-RPC starts whole
-nodes by their commands and lives beside them, in `bench_rpc`.
+What it does not do: it measures nothing itself. A bench lives in the room that it is about; that of JSON-RPC starts
+whole nodes by their commands and lives beside this file, in `bench_rpc`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +28,22 @@ def group() -> None:
 
     Example: interlace bench tensor --json
     """
+
+
+@contextmanager
+def _steps(rounds: int) -> Iterator[Callable[[str], None]]:
+    """Say what is being done: as lines, or on a terminal beside a bar of the rounds that are over."""
+    console = output.console()
+    if not console.is_terminal:
+        yield output.talk
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        # What is said first, signing, is no round.
+        task = progress.add_task("", total=rounds + 1)
+        yield lambda text: progress.update(task, description=text, advance=1)
 
 
 @bench.command()
@@ -65,8 +83,8 @@ def rpc(
 ) -> None:
     """Measure the node over JSON-RPC, with anvil beside it in the same run.
 
-    Transfers and ERC-20 transfers end to end, one transaction per block, receipts, calls, start and memory. Nodes run in
-    processes of their own, in turns, on loopback; without anvil ours is measured alone.
+    Transfers and ERC-20 transfers end to end, one transaction per block, receipts, calls, start and memory. Nodes run
+    in processes of their own, in turns, on loopback; without anvil ours is measured alone.
 
     Example: interlace bench rpc --json
     """
@@ -82,7 +100,9 @@ def rpc(
     if full:
         plan = replace(plan, one_by_one=10_000)
     other = None if alone else find_anvil(anvil)
-    report = measure(plan, [ours(), *([other] if other else [])], output.talk)
+    programs = [ours(), *([other] if other else [])]
+    with _steps(plan.rounds * len(programs)) as say:
+        report = measure(plan, programs, say)
     if json:
         output.emit_json(report.to_json())
     else:

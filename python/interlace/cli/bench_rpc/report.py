@@ -1,6 +1,9 @@
 """What a run found: medians of the rounds, and ours against anvil.
 
-Invariant: a ratio is greater than one where ours is better, whatever the unit; the rounds themselves stay in the JSON.
+Invariant: a ratio is greater than one where ours is better, whatever the unit. It is the median of the rounds' ratios:
+each compares two nodes that ran one after the other, so that a machine that slows down meanwhile slows both. The rounds
+themselves stay in the JSON.
+What it does not do: it says nothing of rows for which a node has no figure.
 """
 
 from __future__ import annotations
@@ -66,14 +69,14 @@ class Report:
         return {name: _medians(rounds) for name, rounds in self.runs.items()}
 
     def ratios(self) -> dict[str, float]:
-        """Return ours against anvil for each row where both have a figure; greater than one is better."""
-        medians = self.medians()
-        mine, other = medians.get("interlace", {}), medians.get("anvil", {})
+        """Return ours against anvil, the median of all rounds, for each row where both have figures."""
+        pairs = list(zip(self.runs.get("interlace", ()), self.runs.get("anvil", ()), strict=False))
         found = {}
         for name, _, less_is_better, _ in ROWS:
-            ours, theirs = mine.get(name), other.get(name)
-            if ours and theirs:
-                found[name] = round(theirs / ours if less_is_better else ours / theirs, 2)
+            both = [(mine.get(name), theirs.get(name)) for mine, theirs in pairs]
+            each = [(b / a if less_is_better else a / b) for a, b in both if a and b]
+            if each:
+                found[name] = round(statistics.median(each), 2)
         return found
 
     def to_json(self) -> dict[str, object]:

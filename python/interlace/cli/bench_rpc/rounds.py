@@ -1,6 +1,7 @@
 """One round on one node: start it, send, wait for the blocks, read every receipt, compare every balance.
 
-Invariant: what is timed is timed on raw bytes; what was answered is checked afterwards, all of it, before a figure counts.
+Invariant: what is timed is timed on raw bytes; what was answered is checked afterwards, all of it, before a figure
+counts.
 What it does not do: it takes no medians; see `report`.
 """
 

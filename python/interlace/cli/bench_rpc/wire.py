@@ -13,8 +13,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Self
 
+from interlace.chain.types import Json
 from interlace.cli.bench_rpc.plan import BATCH
 from interlace.errors import ChainError
 
@@ -73,11 +74,11 @@ class Connection:
             got += piece
         return bytes(got[end + 4 :])
 
-    def call(self, method: str, *params: object) -> Any:
+    def call(self, method: str, *params: object) -> Json:
         """Ask one method and return its result."""
         return result(json.loads(self.exchange(frame([(method, params)]))))
 
-    def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+    def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Json]:
         """Ask many methods, in batches of a hundred, and return their results in order."""
         return [found for request in frames(calls) for found in results(self.exchange(request))]
 
@@ -85,7 +86,7 @@ class Connection:
         """Close the connection."""
         self.socket.close()
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         """Return the connection."""
         return self
 
@@ -94,14 +95,14 @@ class Connection:
         self.close()
 
 
-def result(answer: Any) -> Any:
+def result(answer: Json) -> Json:
     """Return the result of one answer; an error ends the benchmark."""
     if not isinstance(answer, dict) or "error" in answer or "result" not in answer:
         raise wrong(f"the node answered {str(answer)[:300]}")
     return answer["result"]
 
 
-def results(body: bytes) -> list[Any]:
+def results(body: bytes) -> list[Json]:
     """Return the results of a batch in the order of its requests."""
     answers = json.loads(body)
     if not isinstance(answers, list):
