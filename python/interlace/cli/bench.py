@@ -100,6 +100,9 @@ def rpc(
     if full:
         plan = replace(plan, one_by_one=10_000)
     other = None if alone else find_anvil(anvil)
+    if other is None and not alone:
+        output.talk("anvil was not found, so nothing is compared")
+        output.talk("hint: npm install @foundry-rs/anvil in this folder, or --anvil PATH")
     programs = [ours(), *([other] if other else [])]
     with _steps(plan.rounds * len(programs)) as say:
         report = measure(plan, programs, say)

@@ -112,8 +112,6 @@ class Report:
             cells = "".join(f"{_shown(medians[name].get(key), unit):>12}" for name in names)
             ratio = f"{ratios[key]:>9.2f}x" if key in ratios else ""
             lines.append(f"{f'{label} ({unit})':<50}{cells}{ratio}")
-        if "anvil" not in names:
-            lines += ["", "No anvil was found, so nothing is compared: npm install @foundry-rs/anvil, or --anvil PATH."]
         return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from interlace.cli.bench_rpc.nodes import Node, Program, running
 from interlace.cli.bench_rpc.plan import CALL_CONNECTIONS, CONNECTIONS, Plan
 from interlace.cli.bench_rpc.report import Figures, Report
 from interlace.cli.bench_rpc.wire import Connection, closed_loop, frame, frames, lanes, result, results, wrong
-from interlace.cli.bench_rpc.workload import Signed, Workload, gain, receipt_lanes, to_lanes
+from interlace.cli.bench_rpc.workload import CHAIN_ID, Signed, Workload, gain, receipt_lanes, to_lanes
 
 WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.002
@@ -46,6 +46,8 @@ def measure(plan: Plan, programs: Sequence[Program], say: Callable[[str], None])
             with running(program) as node:
                 with Connection(node.port) as connection:
                     versions[program.name] = str(connection.call("web3_clientVersion"))
+                    if (chain_id := connection.call("eth_chainId")) != hex(CHAIN_ID):
+                        raise wrong(f"the chain's id is {chain_id} instead of {hex(CHAIN_ID)}")
                 figures |= _busy(node, work)
             with running(program) as node:
                 figures |= _one_by_one(node, work)
