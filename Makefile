@@ -80,8 +80,9 @@ soak: build contracts/node_modules tests/clients/node_modules
 	INTERLACE_SOAK=1 cargo test --release --locked --workspace --exclude interlace-py -- --include-ignored
 	INTERLACE_SOAK=1 $(BIN)/pytest --timeout 7200
 
-bench: build
+bench: build tests/clients/node_modules
 	$(BIN)/interlace bench tensor
+	$(BIN)/interlace bench rpc
 
 contracts: contracts/node_modules
 	cd contracts && node build.mjs

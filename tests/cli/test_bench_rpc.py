@@ -141,6 +141,12 @@ def test_a_node_that_does_not_start_gives_no_figures(tmp_path: Path) -> None:
     assert "no licence" in message
 
 
+def test_the_guide_explains_every_row() -> None:
+    page = (ROOT / "docs/guide/measure-the-node.md").read_text().partition("## The rows")[2]
+    for _, _, _, label in ROWS:
+        assert label.strip().partition(",")[0] in page, label
+
+
 def test_a_ratio_is_the_median_of_the_rounds_and_greater_is_better() -> None:
     mine = [{"transfers_tps": tps, "cold_start_s": 0.2, "rss_start_mb": None} for tps in (100.0, 400.0, 1_000.0)]
     theirs = [{"transfers_tps": tps, "cold_start_s": 0.1, "rss_start_mb": 5.0} for tps in (100.0, 100.0, 500.0)]
