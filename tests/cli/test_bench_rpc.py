@@ -69,7 +69,7 @@ def test_both_nodes_are_measured_in_one_run() -> None:
     hint = "hint: `make test` installs anvil into tests/clients/node_modules"
     assert report["versions"].keys() == {"interlace", "anvil"}, hint
     assert report["versions"]["anvil"].startswith("anvil/v")
-    assert report["versions"]["interlace"].startswith("interlace/v")
+    assert "interlace/v" in report["versions"]["interlace"]
     names = {name for name, *_ in ROWS}
     assert report["ratios"].keys() == names
     for node, rounds in report["rounds"].items():
