@@ -13,7 +13,7 @@ use interlace_chain::{
 };
 use serde::Deserialize;
 
-use crate::{call, developer, dispatch, error, filters, lanes, pace, read, server, session};
+use crate::{call, developer, dispatch, error, filters, lanes, pace, read, send, server, session};
 
 /// What the owner of a node may set; the fields are the settings' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -196,6 +196,7 @@ pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
         ("CALL_GAS", call::CALL_GAS),
         ("MAX_HISTORY", call::MAX_HISTORY),
         ("MAX_PERCENTILES", size(call::MAX_PERCENTILES)),
+        ("MAX_SYNC_MS", send::MAX_SYNC_MS),
         ("MAX_PROOF_SLOTS", size(read::MAX_PROOF_SLOTS)),
         ("MAX_MINE", developer::MAX_MINE),
         ("MAX_DETAILED", developer::MAX_DETAILED),
