@@ -63,7 +63,7 @@ assert.equal((await authorized.wait()).type, 4);
 assert.equal((await provider.getCode(alice.address)).toLowerCase(), `0xef0100${address.slice(2)}`.toLowerCase());
 
 // ---- errors are the ones that ethers knows
-await assert.rejects(token.connect(bob).transfer(alice.address, 6n), (error) => isError(error, "CALL_EXCEPTION") && error.revert.name === "ERC20InsufficientBalance");
+await assert.rejects(token.connect(bob).transfer(alice.address, 6n), (error) => isError(error, "CALL_EXCEPTION") && token.interface.parseError(error.data).name === "ERC20InsufficientBalance");
 await assert.rejects(Wallet.createRandom(provider).sendTransaction({ to: bob.address, value: 1n, gasLimit: 21_000 }), (error) => isError(error, "INSUFFICIENT_FUNDS"));
 await assert.rejects(alice.sendTransaction({ to: bob.address, nonce: 0 }), (error) => isError(error, "NONCE_EXPIRED"));
 

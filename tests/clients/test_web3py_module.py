@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def w3(node: Chain) -> Web3:
+    # Its checks look at the first blocks.
+    node.client.rpc("hardhat_mine", "0x5")
     return Web3(Web3.HTTPProvider(node.url))
 
 
@@ -26,6 +28,13 @@ class TestNet(NetModuleTest):
 
 
 class TestWeb3(Web3ModuleTest):
+    # These need contracts of web3.py's test suite, which is not in its package.
+    test_batch_requests: Any = None
+    test_batch_requests_initialized_as_object: Any = None
+    test_batch_requests_raises_for_common_unsupported_methods: Any = None
+    # Asks no node, and fails inside ens with the newest pyunormalize.
+    test_solidity_keccak_ens: Any = None
+
     def _check_web3_client_version(self, client_version: str) -> None:
         assert client_version.startswith("HardhatNetwork/interlace/v")
 
