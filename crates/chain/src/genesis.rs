@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use alloy_consensus::Header;
 use alloy_genesis::Genesis;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, bytes};
 use interlace_primitives::{ChainSpec, Fork};
 use interlace_state::MemoryState;
 use interlace_stf::{BlockEnv, alloc_changes, deploy, genesis_header, system_contracts};
@@ -20,6 +20,13 @@ use crate::error::ChainError;
 
 /// Gas limit of a document that names none (geth's `params.GenesisGasLimit`).
 const DEFAULT_GAS_LIMIT: u64 = 4_712_388;
+
+/// The proxy through which foundry and others deploy with CREATE2: same address and code on every chain, Ethereum's included
+/// (Arachnid/deterministic-deployment-proxy). Tools that compute an address by it expect it to be there.
+pub const CREATE2_DEPLOYER: Address = address!("0x4e59b44847b379578588920cA78FbF26c0B4956C");
+const CREATE2_DEPLOYER_CODE: Bytes = bytes!(
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
+);
 
 /// A contract whose constructor runs at genesis.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -154,6 +161,11 @@ impl DevGenesis {
             self.balances.iter().map(|(address, wei)| (*address, json!({ "balance": wei }))).collect();
         for (address, code) in system_contracts(self.fork) {
             alloc.insert(address, json!({ "balance": "0x0", "nonce": "0x1", "code": code }));
+        }
+        if self.fork >= Fork::Petersburg {
+            alloc
+                .entry(CREATE2_DEPLOYER)
+                .or_insert_with(|| json!({ "balance": "0x0", "nonce": "0x1", "code": CREATE2_DEPLOYER_CODE }));
         }
         let mut document = json!({
             "config": config(self.chain_id, self.fork),

@@ -27,7 +27,7 @@ pub(crate) const MAX_PROOF_SLOTS: usize = 1_024;
 pub(crate) const MAX_STORAGE_VALUES: usize = 1_024;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
-    ("web3_clientVersion", |_, _| reply(concat!("interlace/v", env!("CARGO_PKG_VERSION")))),
+    ("web3_clientVersion", client_version),
     ("web3_sha3", |_, params| reply(&keccak256(params.get::<Bytes>(0)?))),
     ("net_version", |rpc, _| reply(&rpc.chain().spec().chain_id().to_string())),
     ("net_listening", |_, _| reply(&true)),
@@ -68,6 +68,13 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("txpool_contentFrom", pool_content_from),
     ("txpool_inspect", pool_inspect),
 ];
+
+/// hardhat's network helpers work on a node only if this begins with the name of one that they know. So a developer's chain begins
+/// with hardhat's, whose methods it has, and goes on with its own.
+fn client_version(rpc: &Rpc, _: &Params<'_>) -> Reply {
+    const OWN: &str = concat!("interlace/v", env!("CARGO_PKG_VERSION"));
+    if rpc.chain().developer().is_ok() { reply(&format!("HardhatNetwork/{OWN}")) } else { reply(OWN) }
+}
 
 const fn tag(tag: BlockNumberOrTag) -> BlockId {
     BlockId::Number(tag)

@@ -8,7 +8,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use interlace_stf::Changes;
+use interlace_stf::{Changes, CodeCache};
 use interlace_trie::TrieAccount;
 
 use crate::error::StateError;
@@ -68,17 +68,21 @@ struct Head {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared(RwLock<Inner>);
+pub(crate) struct Shared {
+    inner: RwLock<Inner>,
+    /// Outside the lock: it belongs to no version.
+    pub(crate) codes: CodeCache,
+}
 
 impl Shared {
     // A panic while the lock was held cannot leave half a commit behind that matters more than the panic itself: the
     // writer's steps are plain insertions. So a poisoned lock is taken all the same.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,7 +177,7 @@ impl MemoryState {
         leaves.apply(update);
         let records = vec![Record { version, number, hash: head.hash, root, written }];
         let inner = Inner { histories, leaves, records, newest_reverted: None, next_version: 1, head };
-        Self { shared: Arc::new(Shared(RwLock::new(inner))) }
+        Self { shared: Arc::new(Shared { inner: RwLock::new(inner), codes: CodeCache::default() }) }
     }
 
     /// The state after the last block.

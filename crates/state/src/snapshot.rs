@@ -6,7 +6,7 @@
 use std::sync::{Arc, RwLockReadGuard};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
-use interlace_stf::{Account, StateReader};
+use interlace_stf::{Account, CodeCache, StateReader};
 use interlace_trie::TrieAccount;
 
 use crate::error::StateError;
@@ -106,5 +106,9 @@ impl StateReader for Snapshot {
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         Ok(self.inner()?.block_hash(number).filter(|_| number <= self.number).unwrap_or_default())
+    }
+
+    fn code_cache(&self) -> Option<&CodeCache> {
+        Some(&self.shared.codes)
     }
 }
