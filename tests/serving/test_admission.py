@@ -157,6 +157,16 @@ def test_escrow_covers_everything_admitted_and_unsettled(world) -> None:
     assert post(server, world.call(payer, 4).to_json())[0] == 200
 
 
+def test_a_deposit_counts_at_once_however_long_the_escrow_is_believed(world) -> None:
+    payer = world.payer(escrow=COST)
+    server = world.server(limits=Limits(payer_ttl_s=3_600.0))
+    assert post(server, world.call(payer, 1).to_json())[0] == 200
+    assert post(server, world.call(payer, 2).to_json())[:2] == (402, "voucher.escrow")
+    world.deposit(payer.address, COST)
+    assert post(server, world.call(payer, 2).to_json())[0] == 200
+    assert post(server, world.call(payer, 3).to_json())[:2] == (402, "voucher.escrow")
+
+
 def test_parallel_calls_cannot_pass_the_escrow_together(world) -> None:
     payer = world.payer(escrow=5 * COST)
     service = world.service()

@@ -33,6 +33,8 @@ pub struct BlockPlan {
     pub parent_beacon_block_root: B256,
     /// EIP-4895.
     pub withdrawals: Vec<Withdrawal>,
+    /// Base fee in wei instead of the one that follows from the parent: developer chains only, no other chain takes such a block.
+    pub base_fee_wei: Option<u64>,
 }
 
 /// How far a chain is settled; block numbers.

@@ -1,32 +1,34 @@
 //! The chain: head, pool and state held together, and everything that changes them.
 //!
 //! Invariant: blocks are committed one at a time under `production`; readers never take that lock. A reader learns of a block only
-//! through `store`, after its state, receipts and indexes are complete. Lock order: production, pool, store, state.
-//! Durability: `memory`; a stopped chain is gone. What it does not do: networking, and any decision on order or time ([`Orderer`]).
+//! through `store`, after its state, receipts and indexes are complete. Lock order: production, pool, store, state, controls.
+//! Durability: `memory`; a stopped chain is gone. What it does not do: networking, any decision on order or time ([`Orderer`]), and
+//! what a developer changes by hand (`controls`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY};
 use alloy_rlp::Encodable;
 use interlace_primitives::fees::next_base_fee;
 use interlace_primitives::{ChainSpec, Fork};
 use interlace_state::{MemoryState, Snapshot, StateError};
-use interlace_stf::{Account, AccountChange, Changes, StateReader};
+use interlace_stf::{Account, StateReader};
 use tokio::sync::broadcast;
 
 use crate::api::{Finality, Orderer};
-use crate::dev::{ClockMark, DevOrderer, Mining};
+use crate::controls::Controls;
+use crate::dev::{DevOrderer, Mining};
 use crate::error::ChainError;
 use crate::genesis::GenesisBlock;
 use crate::metrics::Metrics;
+use crate::news::Reverted;
 use crate::pool::{Pool, PoolConfig, PoolRules, PoolStatus, PoolTransaction, SenderState, Waiting};
+use crate::recent::Recent;
 use crate::store::{Slot, Store, StoredBlock};
 
 /// Events that a subscriber may lag behind before it misses some.
 pub const EVENT_CAPACITY: usize = 1_024;
-/// Snapshots that a developer may hold.
-const MAX_SNAPSHOTS: usize = 4_096;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -35,8 +37,8 @@ pub enum Event {
     Block(Arc<StoredBlock>),
     /// Transactions were admitted to the pool.
     Pending(Arc<[B256]>),
-    /// The developer went back to this block.
-    Reverted(u64),
+    /// The developer took blocks back.
+    Reverted(Arc<Reverted>),
 }
 
 /// The pool with the rules of the moment.
@@ -47,24 +49,27 @@ pub(crate) struct Waitroom {
     pub(crate) base_fee: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Mark {
-    state: Snapshot,
-    clock: ClockMark,
-}
-
 /// A chain.
 #[derive(Debug)]
 pub struct Chain {
     pub(crate) spec: ChainSpec,
     pub(crate) orderer: Box<dyn Orderer>,
-    pub(crate) state: MemoryState,
+    /// Replaced as a whole when a dump is loaded; under `production`.
+    state: RwLock<MemoryState>,
     store: RwLock<Store>,
     waitroom: Mutex<Waitroom>,
     production: Mutex<()>,
     events: broadcast::Sender<Event>,
     metrics: Metrics,
-    snapshots: Mutex<Vec<Mark>>,
+    pub(crate) controls: Controls,
+    recent: Mutex<Recent>,
+}
+
+impl Waitroom {
+    /// The rules for what follows `head`.
+    pub(crate) fn renew(&mut self, chain: &Chain, head: &Header) {
+        (self.rules, self.base_fee) = room_after(&chain.spec, chain.orderer.as_ref(), head);
+    }
 }
 
 /// What a lock protects is changed in steps that cannot panic half way, so a poisoned lock is taken over.
@@ -76,42 +81,40 @@ impl Chain {
     /// A chain that starts at `genesis`.
     #[must_use]
     pub fn new(genesis: GenesisBlock, orderer: Box<dyn Orderer>, pool: PoolConfig) -> Self {
-        let GenesisBlock { spec, header, state } = genesis;
-        let rules = rules_after(&spec, &header);
-        let base_fee = base_fee_after(&spec, &header);
-        let hash = header.hash_slow();
-        let withdrawals = header.withdrawals_root.map(|_| alloy_eips::eip4895::Withdrawals::default());
-        let mut block = StoredBlock {
-            header,
-            hash,
-            transactions: Vec::new(),
-            senders: Vec::new(),
-            receipts: Vec::new(),
-            ommers: Vec::new(),
-            withdrawals,
-            size: 0,
-        };
-        block.size = block.to_consensus().length();
+        let GenesisBlock { spec, header, state, document } = genesis;
+        let (rules, base_fee) = room_after(&spec, orderer.as_ref(), &header);
+        let controls = Controls::new(document, state.latest());
+        let block = genesis_block(header);
         let slot = Slot { block: Arc::new(block), state: state.latest() };
         Self {
             spec,
             orderer,
-            state,
+            state: RwLock::new(state),
             store: RwLock::new(Store::new(slot)),
             waitroom: Mutex::new(Waitroom { pool: Pool::new(pool), rules, base_fee }),
             production: Mutex::new(()),
             events: broadcast::channel(EVENT_CAPACITY).0,
             metrics: Metrics::default(),
-            snapshots: Mutex::new(Vec::new()),
+            controls,
+            recent: Mutex::default(),
         }
     }
 
-    fn store(&self) -> RwLockReadGuard<'_, Store> {
+    pub(crate) fn store(&self) -> RwLockReadGuard<'_, Store> {
         self.store.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn store_mut(&self) -> RwLockWriteGuard<'_, Store> {
+    pub(crate) fn store_mut(&self) -> RwLockWriteGuard<'_, Store> {
         self.store.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state; clones share it.
+    pub(crate) fn state(&self) -> MemoryState {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn replace_state(&self, state: MemoryState) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     pub(crate) fn waitroom(&self) -> MutexGuard<'_, Waitroom> {
@@ -132,14 +135,6 @@ impl Chain {
     #[must_use]
     pub const fn metrics(&self) -> &Metrics {
         &self.metrics
-    }
-
-    /// The developer's controls.
-    ///
-    /// # Errors
-    /// `Developer` on a chain whose order is not a developer's.
-    pub fn developer(&self) -> Result<&DevOrderer, ChainError> {
-        self.orderer.developer().ok_or_else(|| ChainError::Developer("this is no developer chain".into()))
     }
 
     /// Events from now on; the receiver learns how many it missed.
@@ -213,6 +208,12 @@ impl Chain {
         self.waitroom().base_fee
     }
 
+    /// Gas limit of the next block.
+    #[must_use]
+    pub fn next_gas_limit(&self) -> u64 {
+        self.waitroom().rules.block_gas_limit
+    }
+
     /// Base fee of a block after `header`, in wei.
     #[must_use]
     pub fn base_fee_after(&self, header: &Header) -> u64 {
@@ -239,8 +240,7 @@ impl Chain {
             for (address, nonce) in nonces {
                 waitroom.pool.advance(*address, *nonce);
             }
-            waitroom.rules = rules_after(&self.spec, &block.header);
-            waitroom.base_fee = base_fee_after(&self.spec, &block.header);
+            waitroom.renew(self, &block.header);
             self.metrics.pool.set(i64::try_from(waitroom.pool.len()).unwrap_or(i64::MAX));
             self.store_mut().push(Slot { block: Arc::clone(&block), state });
         }
@@ -263,10 +263,16 @@ impl Chain {
             let mut waitroom = self.waitroom();
             // Under the lock: a commit moves pool and head together, so the accounts read here are the pool's.
             let (_, state) = self.head_with_state();
+            // Where a transaction is mined on arrival, one that cannot be is refused instead of keeping its sender waiting.
+            let least_fee = if self.mines_instantly() { waitroom.base_fee } else { 0 };
             for transaction in transactions {
-                let outcome = transaction.and_then(|transaction| self.admit(&mut waitroom, &state, transaction));
+                let outcome =
+                    transaction.and_then(|transaction| self.admit(&mut waitroom, &state, transaction, least_fee));
                 match &outcome {
-                    Ok(hash) => admitted.push(*hash),
+                    Ok(hash) => {
+                        admitted.push(*hash);
+                        lock(&self.recent).push(*hash);
+                    }
                     Err(_) => {
                         self.metrics.pool_refused.inc();
                     }
@@ -281,13 +287,22 @@ impl Chain {
         outcomes
     }
 
-    fn admit(&self, room: &mut Waitroom, state: &Snapshot, tx: PoolTransaction) -> Result<B256, ChainError> {
+    fn admit(
+        &self,
+        room: &mut Waitroom,
+        state: &Snapshot,
+        tx: PoolTransaction,
+        least_fee: u64,
+    ) -> Result<B256, ChainError> {
         let account = state.account(tx.sender)?.unwrap_or_default();
         let sender =
             SenderState { nonce: account.nonce, balance: account.balance, has_code: has_own_code(state, &account)? };
         // A transaction that is in a block is known, not too low.
         if tx_is_committed(&self.store(), &tx) {
             return Err(ChainError::AlreadyKnown(tx.hash));
+        }
+        if tx.max_fee() < u128::from(least_fee) {
+            return Err(ChainError::FeeCapTooLow { address: tx.sender, max_fee: tx.max_fee(), base_fee: least_fee });
         }
         Ok(room.pool.add(tx, &room.rules, sender)?.hash)
     }
@@ -296,6 +311,27 @@ impl Chain {
     #[must_use]
     pub fn waiting(&self, hash: &B256) -> Option<Arc<PoolTransaction>> {
         self.waitroom().pool.get(hash)
+    }
+
+    /// Transactions that were admitted since an earlier call answered this number, and the number for the next call. `None` asks for the
+    /// number alone.
+    #[must_use]
+    pub fn admitted_since(&self, number: Option<u64>) -> (Vec<B256>, u64) {
+        let recent = lock(&self.recent);
+        (number.map_or_else(Vec::new, |number| recent.since(number)), recent.next())
+    }
+
+    /// For each transaction whether it is pending, or only waits behind a gap; `None` for one that does not wait.
+    #[must_use]
+    pub fn standing(&self, hashes: &[B256]) -> Vec<Option<bool>> {
+        self.waitroom().pool.standing(hashes)
+    }
+
+    /// Bytes and number of the transactions that wait, blobs not counted.
+    #[must_use]
+    pub fn pool_size(&self) -> (usize, usize) {
+        let waitroom = self.waitroom();
+        (waitroom.pool.bytes(), waitroom.pool.len())
     }
 
     /// The nonce after all pending transactions of `address`.
@@ -322,17 +358,12 @@ impl Chain {
         self.waitroom().pool.content()
     }
 
-    /// Drops everything that waits.
-    pub fn clear_pool(&self) {
-        self.waitroom().pool.clear();
-    }
-
     /// On a chain that mines instantly: makes blocks until nothing is ready. Callers that arrive together share blocks.
     ///
     /// # Errors
     /// What making a block refuses.
     pub fn settle(&self) -> Result<(), ChainError> {
-        let instant = self.orderer.developer().is_some_and(|developer| developer.mining() == Mining::Instant);
+        let instant = self.mines_instantly();
         while instant && self.has_ready() {
             let alone = self.produce_alone();
             // Whoever held the lock before may have mined what was ready.
@@ -343,74 +374,13 @@ impl Chain {
         Ok(())
     }
 
+    fn mines_instantly(&self) -> bool {
+        self.orderer.developer().is_some_and(|developer| developer.mining() == Mining::Instant)
+    }
+
     fn has_ready(&self) -> bool {
         let waitroom = self.waitroom();
         waitroom.pool.has_ready(waitroom.base_fee)
-    }
-
-    // ---- the developer's controls
-
-    /// Remembers the present block, state and clock, and returns a number to come back by.
-    ///
-    /// # Errors
-    /// `Developer` on a network, `Bound` above 4,096 snapshots.
-    pub fn snapshot(&self) -> Result<u64, ChainError> {
-        let clock = self.developer()?.mark();
-        let _alone = self.produce_alone();
-        let mut snapshots = lock(&self.snapshots);
-        if snapshots.len() >= MAX_SNAPSHOTS {
-            return Err(ChainError::Bound(format!("{MAX_SNAPSHOTS} snapshots are held; revert to one of them")));
-        }
-        snapshots.push(Mark { state: self.store().head().state.clone(), clock });
-        Ok(snapshots.len() as u64)
-    }
-
-    /// Goes back to a snapshot, which is used up with all later ones; false when there is no such snapshot.
-    /// Transactions that wait are dropped.
-    ///
-    /// # Errors
-    /// `Developer` on a network, `State` if the snapshot's state is gone; nothing changed then.
-    pub fn revert(&self, snapshot: u64) -> Result<bool, ChainError> {
-        let developer = self.developer()?;
-        let _alone = self.produce_alone();
-        let mut snapshots = lock(&self.snapshots);
-        let index = usize::try_from(snapshot).unwrap_or(usize::MAX).wrapping_sub(1);
-        let Some(mark) = snapshots.get(index).cloned() else { return Ok(false) };
-        let number = mark.state.number();
-        let mut waitroom = self.waitroom();
-        let mut store = self.store_mut();
-        self.state.restore(&mark.state)?;
-        snapshots.truncate(index);
-        store.truncate(number);
-        store.head_mut().state = mark.state;
-        waitroom.pool.clear();
-        let head = Arc::clone(&store.head().block);
-        waitroom.rules = rules_after(&self.spec, &head.header);
-        waitroom.base_fee = base_fee_after(&self.spec, &head.header);
-        drop(store);
-        developer.restore(mark.clock);
-        self.metrics.reverts.inc();
-        self.metrics.pool.set(0);
-        self.metrics.head.set(i64::try_from(number).unwrap_or(i64::MAX));
-        self.publish(Event::Reverted(number));
-        Ok(true)
-    }
-
-    /// Sets the balance of an account between blocks: `latest` shows it at once, the next block's root commits to it.
-    ///
-    /// # Errors
-    /// `Developer` on a network, `State`.
-    pub fn set_balance(&self, address: Address, wei: U256) -> Result<(), ChainError> {
-        self.developer()?;
-        let _alone = self.produce_alone();
-        let (_, state) = self.head_with_state();
-        let account = Account { balance: wei, ..state.account(address)?.unwrap_or_default() };
-        let info = Some(account).filter(|account| !account.is_empty());
-        let mut changes = Changes::default();
-        changes.accounts.insert(address, AccountChange { info, ..AccountChange::default() });
-        let state = self.state.amend(changes)?;
-        self.store_mut().head_mut().state = state;
-        Ok(())
     }
 }
 
@@ -426,6 +396,36 @@ fn tx_is_committed(store: &Store, tx: &PoolTransaction) -> bool {
     store.place_of(&tx.hash).is_some()
 }
 
+/// The block of a genesis header.
+pub(crate) fn genesis_block(header: Header) -> StoredBlock {
+    let hash = header.hash_slow();
+    let withdrawals = header.withdrawals_root.map(|_| alloy_eips::eip4895::Withdrawals::default());
+    let mut block = StoredBlock {
+        header,
+        hash,
+        transactions: Vec::new(),
+        senders: Vec::new(),
+        receipts: Vec::new(),
+        ommers: Vec::new(),
+        withdrawals,
+        size: 0,
+    };
+    block.size = block.to_consensus().length();
+    block
+}
+
+/// Rules and base fee for the block after `head`, with what a developer chose for it.
+fn room_after(spec: &ChainSpec, orderer: &dyn Orderer, head: &Header) -> (PoolRules, u64) {
+    let mut rules = rules_after(spec, head);
+    let mut base_fee = base_fee_after(spec, head);
+    if let Some((chosen_fee, chosen_gas, min_gas_price)) = orderer.developer().map(DevOrderer::chosen) {
+        rules.block_gas_limit = chosen_gas.unwrap_or(rules.block_gas_limit);
+        rules.min_gas_price = min_gas_price;
+        base_fee = chosen_fee.unwrap_or(base_fee);
+    }
+    (rules, base_fee)
+}
+
 /// The rules that a transaction of the block after `head` must satisfy. Its time is not known yet, so a fork that
 /// begins exactly with that block is met one block late by the pool, never by execution.
 fn rules_after(spec: &ChainSpec, head: &Header) -> PoolRules {
@@ -433,7 +433,7 @@ fn rules_after(spec: &ChainSpec, head: &Header) -> PoolRules {
     let timestamp = head.timestamp.saturating_add(1);
     let fork = spec.fork_at(number, timestamp);
     let max_blobs = spec.blob_params_at(number, timestamp).map_or(0, |blobs| blobs.max_per_transaction);
-    PoolRules { chain_id: spec.chain_id(), block_gas_limit: head.gas_limit, fork, max_blobs }
+    PoolRules { chain_id: spec.chain_id(), block_gas_limit: head.gas_limit, fork, max_blobs, min_gas_price: 0 }
 }
 
 /// Base fee of the block after `head`, in wei.

@@ -2,8 +2,12 @@
 //!
 //! Invariant: timestamps rise by at least one second per block, so a fast chain runs ahead of the wall clock rather than
 //! breaking the rule of Ethereum's headers. `prev_randao` is the hash of parent and height: reproducible and predictable.
-//! What it does not do: it secures nothing. It may be reverted at will and must never order blocks of a network.
+//! Sources of the controls' meaning: Hardhat, Anvil and Ganache, whose tools use them.
+//! What it does not do: it secures nothing. It may be reverted at will and must never order blocks of a network. What changes
+//! the pool's rules with it (base fee, gas limit) is set through the chain, see [`crate::controls`].
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,56 +28,136 @@ pub enum Mining {
     Manual,
 }
 
+/// What the next blocks carry; a snapshot remembers it and a revert brings it back.
 #[derive(Clone, Copy, Debug)]
-struct Clock {
+struct Settings {
     /// Seconds added to the wall clock.
     offset: i64,
     /// Exact timestamp of the next block.
-    next: Option<u64>,
+    next_timestamp: Option<u64>,
+    /// Seconds from each block to the next, whatever the clock says.
+    timestamp_interval: Option<u64>,
+    /// Who gets the tips.
+    beneficiary: Address,
+    /// Gas limit of each block; `None` keeps the parent's.
+    gas_limit: Option<u64>,
+    /// `prev_randao` of the next block.
+    next_prev_randao: Option<B256>,
+    /// Base fee of the next block in wei, instead of the one that follows from its parent.
+    next_base_fee: Option<u64>,
+    /// Least gas price in wei, on chains before London.
+    min_gas_price: u128,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rhythm {
     mining: Mining,
     /// What `Instant` is replaced by while automining is off.
     interval: Option<Duration>,
 }
 
-/// The controls as they were at a moment; restored by a revert.
-#[derive(Clone, Copy, Debug)]
-pub struct ClockMark {
-    offset: i64,
-    next: Option<u64>,
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    rhythm: Rhythm,
+    /// Accounts that need no signature.
+    impersonated: BTreeSet<Address>,
+    /// No account needs one.
+    impersonate_all: bool,
 }
+
+/// The settings as they were at a moment; restored by a revert.
+#[derive(Clone, Copy, Debug)]
+pub struct DevMark(Settings);
 
 /// The developer's orderer.
 #[derive(Debug)]
 pub struct DevOrderer {
-    clock: Mutex<Clock>,
-    beneficiary: Address,
-    /// Gas limit of each block; `None` keeps the parent's.
-    gas_limit: Option<u64>,
+    inner: Mutex<Inner>,
+    logging: AtomicBool,
+    start: (Settings, Rhythm),
+    start_impersonates_all: bool,
 }
 
 impl DevOrderer {
     /// An orderer that mines as `mining` says; tips go to `beneficiary`.
     #[must_use]
     pub const fn new(mining: Mining, beneficiary: Address, gas_limit: Option<u64>) -> Self {
+        let settings = Settings {
+            offset: 0,
+            next_timestamp: None,
+            timestamp_interval: None,
+            beneficiary,
+            gas_limit,
+            next_prev_randao: None,
+            next_base_fee: None,
+            min_gas_price: 0,
+        };
         let interval = if let Mining::Interval(every) = mining { Some(every) } else { None };
-        Self { clock: Mutex::new(Clock { offset: 0, next: None, mining, interval }), beneficiary, gas_limit }
+        let rhythm = Rhythm { mining, interval };
+        let inner = Inner { settings, rhythm, impersonated: BTreeSet::new(), impersonate_all: false };
+        Self {
+            inner: Mutex::new(inner),
+            logging: AtomicBool::new(true),
+            start: (settings, rhythm),
+            start_impersonates_all: false,
+        }
     }
 
-    fn clock(&self) -> MutexGuard<'_, Clock> {
-        // A poisoned clock still holds plain numbers: there is nothing half done in it.
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same with a clock that shows `timestamp` now.
+    #[must_use]
+    pub fn starting_at(mut self, timestamp: u64) -> Self {
+        self.set_time(timestamp);
+        let settings = self.inner().settings;
+        self.start.0 = settings;
+        self
     }
+
+    /// The same with every account impersonated.
+    #[must_use]
+    pub fn impersonating_all(mut self) -> Self {
+        self.inner().impersonate_all = true;
+        self.start_impersonates_all = true;
+        self
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Each control changes one field, so a poisoned lock holds nothing half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The settings, to be restored by [`Self::restore`].
+    #[must_use]
+    pub fn mark(&self) -> DevMark {
+        DevMark(self.inner().settings)
+    }
+
+    /// Sets clock, beneficiary and what the next block was to carry back to `mark`; the rhythm of mining stays.
+    pub fn restore(&self, mark: DevMark) {
+        self.inner().settings = mark.0;
+    }
+
+    /// Everything as it was when the chain started, impersonation and the rhythm of mining included.
+    pub fn reset(&self) {
+        let mut inner = self.inner();
+        inner.settings = self.start.0;
+        inner.rhythm = self.start.1;
+        inner.impersonated.clear();
+        inner.impersonate_all = self.start_impersonates_all;
+    }
+
+    // ---- mining
 
     /// When blocks are made.
     #[must_use]
     pub fn mining(&self) -> Mining {
-        self.clock().mining
+        self.inner().rhythm.mining
     }
 
     /// Turns mining on arrival on or off; off leaves the interval, if one is set.
     pub fn set_automine(&self, on: bool) {
-        let mut clock = self.clock();
-        clock.mining = match (on, clock.interval) {
+        let rhythm = &mut self.inner().rhythm;
+        rhythm.mining = match (on, rhythm.interval) {
             (true, _) => Mining::Instant,
             (false, Some(every)) => Mining::Interval(every),
             (false, None) => Mining::Manual,
@@ -82,20 +166,31 @@ impl DevOrderer {
 
     /// Mines every `interval`; `None` turns the interval off.
     pub fn set_interval(&self, interval: Option<Duration>) {
-        let mut clock = self.clock();
-        clock.interval = interval;
-        clock.mining = match (interval, clock.mining) {
+        let rhythm = &mut self.inner().rhythm;
+        rhythm.interval = interval;
+        rhythm.mining = match (interval, rhythm.mining) {
             (Some(every), _) => Mining::Interval(every),
             (None, Mining::Interval(_)) => Mining::Manual,
             (None, mining) => mining,
         };
     }
 
+    // ---- time
+
     /// Moves the clock forward and returns the whole offset in seconds.
     pub fn increase_time(&self, seconds: u64) -> i64 {
-        let mut clock = self.clock();
-        clock.offset = clock.offset.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX));
-        clock.offset
+        let settings = &mut self.inner().settings;
+        settings.offset = settings.offset.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX));
+        settings.offset
+    }
+
+    /// Sets the clock, which goes on from there, and returns by how many seconds it moved. Blocks still are later than their parents.
+    pub fn set_time(&self, timestamp: u64) -> i64 {
+        let settings = &mut self.inner().settings;
+        let before = settings.offset;
+        settings.offset = offset_to(timestamp);
+        settings.next_timestamp = None;
+        settings.offset.saturating_sub(before)
     }
 
     /// Fixes the timestamp of the next block; later blocks go on from there.
@@ -109,39 +204,116 @@ impl DevOrderer {
                 head.timestamp
             )));
         }
-        self.clock().next = Some(timestamp);
+        self.inner().settings.next_timestamp = Some(timestamp);
         Ok(())
     }
 
-    /// The clock, to be restored by [`Self::restore`].
-    #[must_use]
-    pub fn mark(&self) -> ClockMark {
-        let clock = self.clock();
-        ClockMark { offset: clock.offset, next: clock.next }
+    /// Seconds from each block to the next; `None` follows the clock again. Returns what held before.
+    pub fn set_timestamp_interval(&self, seconds: Option<u64>) -> Option<u64> {
+        core::mem::replace(&mut self.inner().settings.timestamp_interval, seconds)
     }
 
-    /// Sets the clock back to `mark`.
-    pub fn restore(&self, mark: ClockMark) {
-        let mut clock = self.clock();
-        clock.offset = mark.offset;
-        clock.next = mark.next;
+    // ---- what blocks carry
+
+    /// Who gets the tips from now on.
+    pub fn set_beneficiary(&self, address: Address) {
+        self.inner().settings.beneficiary = address;
+    }
+
+    /// `prev_randao` of the next block.
+    pub fn set_next_prev_randao(&self, value: B256) {
+        self.inner().settings.next_prev_randao = Some(value);
+    }
+
+    pub(crate) fn set_next_base_fee(&self, wei: u64) {
+        self.inner().settings.next_base_fee = Some(wei);
+    }
+
+    pub(crate) fn set_gas_limit(&self, gas: u64) {
+        self.inner().settings.gas_limit = Some(gas);
+    }
+
+    pub(crate) fn set_min_gas_price(&self, wei: u128) {
+        self.inner().settings.min_gas_price = wei;
+    }
+
+    /// Base fee and gas limit that the developer chose for the next block, and the least gas price.
+    pub(crate) fn chosen(&self) -> (Option<u64>, Option<u64>, u128) {
+        let Settings { next_base_fee, gas_limit, min_gas_price, .. } = self.inner().settings;
+        (next_base_fee, gas_limit, min_gas_price)
+    }
+
+    /// Least gas price in wei, on chains before London.
+    #[must_use]
+    pub fn min_gas_price(&self) -> u128 {
+        self.inner().settings.min_gas_price
+    }
+
+    // ---- impersonation
+
+    /// Takes transactions of `address` without a signature.
+    pub fn impersonate(&self, address: Address) {
+        self.inner().impersonated.insert(address);
+    }
+
+    /// Ends it; false when it was not on. Transactions that wait already stay valid.
+    pub fn stop_impersonating(&self, address: Address) -> bool {
+        self.inner().impersonated.remove(&address)
+    }
+
+    /// Takes transactions of any account without a signature, or ends that.
+    pub fn set_impersonate_all(&self, on: bool) {
+        self.inner().impersonate_all = on;
+    }
+
+    /// Whether transactions of `address` need no signature.
+    #[must_use]
+    pub fn impersonates(&self, address: Address) -> bool {
+        let inner = self.inner();
+        inner.impersonate_all || inner.impersonated.contains(&address)
+    }
+
+    // ---- talk
+
+    /// Whether each block is logged.
+    #[must_use]
+    pub fn logs_blocks(&self) -> bool {
+        self.logging.load(Ordering::Relaxed)
+    }
+
+    /// Logs each block, or stops doing so.
+    pub fn set_logs_blocks(&self, on: bool) {
+        self.logging.store(on, Ordering::Relaxed);
     }
 }
 
-impl DevOrderer {
-    fn plan(&self, parent: &Header, timestamp: u64) -> Result<BlockPlan, ChainError> {
+impl Settings {
+    /// When the next block is, as far as the settings say.
+    fn timestamp(&self, parent: &Header) -> u64 {
+        match (self.next_timestamp, self.timestamp_interval) {
+            (Some(fixed), _) => fixed,
+            (None, Some(seconds)) => parent.timestamp.saturating_add(seconds),
+            (None, None) => wall_seconds().saturating_add_signed(self.offset),
+        }
+    }
+
+    fn plan(&self, parent: &Header) -> Result<BlockPlan, ChainError> {
         let end = || ChainError::Developer("the clock is at its end".into());
         let earliest = parent.timestamp.checked_add(1).ok_or_else(end)?;
-        let mut seed = parent.hash_slow().to_vec();
-        seed.extend_from_slice(&(parent.number + 1).to_be_bytes());
+        let prev_randao = self.next_prev_randao.unwrap_or_else(|| {
+            let mut seed = parent.hash_slow().to_vec();
+            seed.extend_from_slice(&(parent.number + 1).to_be_bytes());
+            keccak256(seed)
+        });
         Ok(BlockPlan {
-            timestamp: timestamp.max(earliest),
+            timestamp: self.timestamp(parent).max(earliest),
             beneficiary: self.beneficiary,
             gas_limit: self.gas_limit.unwrap_or(parent.gas_limit),
-            prev_randao: keccak256(seed),
+            prev_randao,
             extra_data: Bytes::new(),
             parent_beacon_block_root: B256::ZERO,
             withdrawals: Vec::new(),
+            base_fee_wei: self.next_base_fee,
         })
     }
 }
@@ -150,20 +322,27 @@ fn wall_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// What must be added to the wall clock to show `timestamp`.
+fn offset_to(timestamp: u64) -> i64 {
+    let wall = i64::try_from(wall_seconds()).unwrap_or(i64::MAX);
+    i64::try_from(timestamp).unwrap_or(i64::MAX).saturating_sub(wall)
+}
+
 impl Orderer for DevOrderer {
     fn propose(&self, parent: &Header) -> Result<BlockPlan, ChainError> {
-        let mut clock = self.clock();
-        if let Some(fixed) = clock.next.take() {
-            let wall = i64::try_from(wall_seconds()).unwrap_or(i64::MAX);
-            clock.offset = i64::try_from(fixed).unwrap_or(i64::MAX).saturating_sub(wall);
-            return self.plan(parent, fixed);
+        let settings = &mut self.inner().settings;
+        let plan = settings.plan(parent)?;
+        if let Some(fixed) = settings.next_timestamp.take() {
+            settings.offset = offset_to(fixed);
         }
-        self.plan(parent, wall_seconds().saturating_add_signed(clock.offset))
+        settings.next_prev_randao = None;
+        settings.next_base_fee = None;
+        Ok(plan)
     }
 
     fn preview(&self, parent: &Header) -> Result<BlockPlan, ChainError> {
-        let clock = *self.clock();
-        self.plan(parent, clock.next.unwrap_or_else(|| wall_seconds().saturating_add_signed(clock.offset)))
+        let settings = self.inner().settings;
+        settings.plan(parent)
     }
 
     fn verify(&self, parent: &Header, header: &Header) -> Result<(), ChainError> {

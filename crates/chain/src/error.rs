@@ -5,7 +5,7 @@
 //!   a transaction that the pool refuses   Undecodable .. PoolFull
 //!   a genesis that builds no chain        Genesis
 //!   a block that is not valid             Block
-//!   an action that is not possible now    Unknown, Developer, Bound
+//!   an action that is not possible now    Unknown, Developer, Dump, Bound
 //!   the engine below                      State, Interpreter
 //! ```
 //! Invariant: the texts of refused transactions are geth's, because clients recognise them; each carries the offending values.
@@ -52,6 +52,9 @@ pub enum ChainError {
         /// The bound.
         gap: u64,
     },
+    /// The nonce has no successor (EIP-2681).
+    #[error("nonce has max value: address {0}, nonce: {max}", max = u64::MAX)]
+    NonceMax(Address),
     /// The same transaction waits already.
     #[error("already known")]
     AlreadyKnown(B256),
@@ -126,6 +129,26 @@ pub enum ChainError {
         /// Fee cap.
         max_fee: u128,
     },
+    /// The fee cap is below the base fee, on a chain that mines on arrival.
+    #[error(
+        "max fee per gas less than block base fee: address {address}, maxFeePerGas: {max_fee}, baseFee: {base_fee}"
+    )]
+    FeeCapTooLow {
+        /// The sender.
+        address: Address,
+        /// Fee cap of the transaction in wei.
+        max_fee: u128,
+        /// Base fee of the next block in wei.
+        base_fee: u64,
+    },
+    /// The price is below what the developer set as the least one, before London.
+    #[error("transaction underpriced: gas tip cap {price}, minimum needed {minimum}")]
+    BelowMinGasPrice {
+        /// Gas price of the transaction in wei.
+        price: u128,
+        /// The least one in wei.
+        minimum: u128,
+    },
     /// Initcode above EIP-3860's limit.
     #[error("max initcode size exceeded: code size {size} limit {limit}")]
     InitcodeSize {
@@ -168,6 +191,9 @@ pub enum ChainError {
     /// A developer's action that this chain or this moment does not allow.
     #[error("{0}")]
     Developer(String),
+    /// Bytes that are no dump of this chain.
+    #[error("{0}")]
+    Dump(String),
     /// A question beyond a documented bound.
     #[error("{0}")]
     Bound(String),
@@ -188,6 +214,7 @@ impl ChainError {
             Self::Block { .. } => "chain.bad-block",
             Self::Unknown(_) => "chain.unknown",
             Self::Developer(_) => "chain.developer",
+            Self::Dump(_) => "chain.bad-dump",
             Self::Bound(_) => "chain.bound",
             Self::State(_) => "chain.state",
             Self::Interpreter(_) => "engine.interpreter",

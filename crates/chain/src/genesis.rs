@@ -62,6 +62,8 @@ pub struct GenesisBlock {
     pub header: Header,
     /// State with everything in place.
     pub state: MemoryState,
+    /// The document that it was built from; a dump of the chain carries it. `None` where there is none to build it from again.
+    pub document: Option<String>,
 }
 
 fn bad(detail: impl core::fmt::Display) -> ChainError {
@@ -86,7 +88,8 @@ impl GenesisBlock {
             None => Extension::default(),
         };
         let genesis = Genesis::deserialize(&document).map_err(bad)?;
-        Self::build(genesis, &extension.deployments)
+        let built = Self::build(genesis, &extension.deployments)?;
+        Ok(Self { document: Some(text.to_owned()), ..built })
     }
 
     fn build(mut genesis: Genesis, deployments: &[Deployment]) -> Result<Self, ChainError> {
@@ -107,7 +110,7 @@ impl GenesisBlock {
             header.state_root = root;
             header.hash_slow()
         });
-        Ok(Self { spec, header, state })
+        Ok(Self { spec, header, state, document: None })
     }
 }
 
@@ -137,6 +140,10 @@ pub struct DevGenesis {
     pub gas_limit: u64,
     /// Contracts whose constructors run.
     pub deployments: Vec<Deployment>,
+    /// Unix seconds of block zero.
+    pub timestamp: u64,
+    /// Base fee of block zero in wei; `None` is Ethereum's first, and any is ignored before London.
+    pub base_fee_wei: Option<u64>,
 }
 
 impl DevGenesis {
@@ -148,10 +155,10 @@ impl DevGenesis {
         for (address, code) in system_contracts(self.fork) {
             alloc.insert(address, json!({ "balance": "0x0", "nonce": "0x1", "code": code }));
         }
-        json!({
+        let mut document = json!({
             "config": config(self.chain_id, self.fork),
             "nonce": "0x0",
-            "timestamp": "0x0",
+            "timestamp": format!("{:#x}", self.timestamp),
             "extraData": "0x",
             "gasLimit": format!("{:#x}", self.gas_limit),
             "difficulty": if self.fork >= Fork::Paris { "0x0" } else { "0x20000" },
@@ -159,7 +166,11 @@ impl DevGenesis {
             "coinbase": Address::ZERO,
             "alloc": alloc,
             "interlace": { "deployments": self.deployments },
-        })
+        });
+        if let Some(wei) = self.base_fee_wei.filter(|_| self.fork >= Fork::London) {
+            document["baseFeePerGas"] = json!(format!("{wei:#x}"));
+        }
+        document
     }
 }
 

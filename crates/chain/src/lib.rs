@@ -10,22 +10,30 @@
 
 pub mod api;
 mod chain;
+pub mod controls;
 mod dev;
+mod dump;
 mod error;
 mod genesis;
 mod logs;
 mod metrics;
 mod miner;
+mod news;
 pub mod pool;
 mod produce;
+mod recent;
 mod store;
 
 pub use chain::{Chain, EVENT_CAPACITY, Event};
-pub use dev::{ClockMark, DevOrderer, Mining};
+pub use controls::{AccountEdit, MAX_REORG, MAX_REORG_TRANSACTIONS, MAX_SNAPSHOTS, Replay};
+pub use dev::{DevMark, DevOrderer, Mining};
+pub use dump::{MAX_DUMP_BYTES, genesis_of_dump};
 pub use error::ChainError;
 pub use genesis::{Deployment, DevGenesis, GenesisBlock};
-pub use logs::{LogPlace, LogQuery, MAX_LOG_BLOCKS, MAX_LOGS};
+pub use logs::{LogPlace, LogQuery, MAX_LOG_BLOCKS, MAX_LOG_BYTES, MAX_LOGS};
 pub use metrics::Metrics;
 pub use miner::Miner;
+pub use news::{MAX_REMOVED_LOGS, MAX_REVERTS, News, Reverted, Seen};
 pub use produce::Draft;
+pub use recent::MAX_RECENT;
 pub use store::{StoredBlock, StoredReceipt};

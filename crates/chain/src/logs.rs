@@ -11,6 +11,8 @@ use crate::store::StoredBlock;
 
 /// Blocks that one question may span.
 pub const MAX_LOG_BLOCKS: u64 = 100_000;
+/// Bytes of data that the logs of one answer may have in all.
+pub const MAX_LOG_BYTES: usize = 32 * 1024 * 1024;
 /// Logs that one answer may have.
 pub const MAX_LOGS: usize = 50_000;
 
@@ -35,6 +37,12 @@ pub struct LogPlace {
 }
 
 impl LogQuery {
+    /// Addresses and topics that it holds.
+    #[must_use]
+    pub fn options(&self) -> usize {
+        self.addresses.len() + self.topics.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// Whether a block or receipt with this bloom may hold a match.
     #[must_use]
     pub fn admits(&self, bloom: &Bloom) -> bool {

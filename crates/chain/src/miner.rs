@@ -65,6 +65,7 @@ impl Miner {
 
 fn run(chain: &Chain, bell: &Bell) {
     let mut due: Option<(Instant, Duration)> = None;
+    let mut failing: Option<ChainError> = None;
     loop {
         let interval = match chain.developer().map(crate::dev::DevOrderer::mining) {
             Ok(Mining::Interval(every)) => Some(every),
@@ -77,9 +78,12 @@ fn run(chain: &Chain, bell: &Bell) {
         });
         match due {
             Some((at, every)) if at <= now => {
-                if let Err(error) = chain.produce() {
+                let error = chain.produce().err();
+                // Said when it begins: an interval may be a millisecond, and a reason that stays would fill the log.
+                if let Some(error) = error.as_ref().filter(|error| failing.as_ref() != Some(*error)) {
                     tracing::error!(%error, "no block");
                 }
+                failing = error;
                 // From now on, not from when it was due: a slow machine makes fewer blocks instead of a burst.
                 due = Some((Instant::now() + every, every));
                 if lock(&bell.state).stop {

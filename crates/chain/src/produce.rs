@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::Encodable;
 use interlace_state::Snapshot;
 use interlace_stf::{
@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use crate::api::BlockPlan;
 use crate::chain::Chain;
+use crate::dev::DevOrderer;
 use crate::error::ChainError;
 use crate::pool::{Best, PoolTransaction};
 use crate::store::{StoredBlock, StoredReceipt};
@@ -48,7 +49,7 @@ impl Chain {
         let started = Instant::now();
         let (parent, state) = self.head_with_state();
         let plan = self.orderer.propose(&parent.header)?;
-        let draft = self.draft(&parent.header, &state, plan)?;
+        let draft = self.draft(&parent.header, &state, plan, None)?;
         if !draft.rejected.is_empty() {
             let mut waitroom = self.waitroom();
             for hash in &draft.rejected {
@@ -67,19 +68,36 @@ impl Chain {
     pub fn preview(&self) -> Result<(Draft, Snapshot), ChainError> {
         let (parent, state) = self.head_with_state();
         let plan = self.orderer.preview(&parent.header)?;
-        Ok((self.draft(&parent.header, &state, plan)?, state))
+        Ok((self.draft(&parent.header, &state, plan, None)?, state))
     }
 
-    fn draft(&self, parent: &Header, state: &Snapshot, plan: BlockPlan) -> Result<Draft, ChainError> {
+    /// Makes one block of exactly these transactions, in this order, as far as they run.
+    pub(crate) fn produce_exactly(
+        &self,
+        _alone: &MutexGuard<'_, ()>,
+        transactions: Vec<Arc<PoolTransaction>>,
+        extra_data: Bytes,
+    ) -> Result<Arc<StoredBlock>, ChainError> {
+        let (parent, state) = self.head_with_state();
+        let plan = BlockPlan { extra_data, ..self.orderer.propose(&parent.header)? };
+        let draft = self.draft(&parent.header, &state, plan, Some(Best::given(transactions)))?;
+        self.adopt(&parent, draft, None)
+    }
+
+    /// A block of what `given` holds, of what waits without it.
+    fn draft(
+        &self,
+        parent: &Header,
+        state: &Snapshot,
+        plan: BlockPlan,
+        given: Option<Best>,
+    ) -> Result<Draft, ChainError> {
         let number = parent.number + 1;
         let invalid = |reason: String| ChainError::Block { number, reason };
         let withdrawals = plan.withdrawals.clone();
         let mut builder = BlockBuilder::new(&self.spec, parent, attributes(plan), state)
             .map_err(|error| invalid(error.to_string()))?;
-        let mut best = {
-            let waitroom = self.waitroom();
-            waitroom.pool.best(waitroom.base_fee)
-        };
+        let mut best = given.unwrap_or_else(|| self.waitroom().pool.best(builder.env().base_fee_wei));
         let mut taken: Vec<Arc<PoolTransaction>> = Vec::new();
         let mut rejected = Vec::new();
         while let Some(transaction) = best.pop() {
@@ -91,6 +109,7 @@ impl Chain {
                 Err(EvmError::Transaction(error)) => refuse(&mut best, &mut rejected, &transaction, &error),
                 Err(EvmError::State(error)) => return Err(error.into()),
                 Err(EvmError::Interpreter(reason)) => return Err(ChainError::Interpreter(reason)),
+                Err(error @ EvmError::Interrupted) => return Err(ChainError::Interpreter(error.to_string())),
             }
         }
         let output = builder.finish().map_err(|error| invalid(error.to_string()))?;
@@ -156,7 +175,8 @@ impl Chain {
         let nonces: Vec<(Address, u64)> =
             accounts.map(|(address, change)| (*address, change.info.map_or(0, |account| account.nonce))).collect();
         // Staged changes are nowhere yet: whatever fails from here to the commit needs no undoing.
-        let staged = self.state.stage(output.changes);
+        let versions = self.state();
+        let staged = versions.stage(output.changes);
         let root = staged.root();
         if let Some(expected) = expected.filter(|expected| *expected != root) {
             let reason = format!("state root is {root}, the header says {expected}");
@@ -166,15 +186,17 @@ impl Chain {
         block.hash = block.header.hash_slow();
         block.size = block.to_consensus().length();
         self.orderer.certify(&block.header, block.hash)?;
-        let state = self.state.commit(number, block.hash, staged)?;
+        let state = versions.commit(number, block.hash, staged)?;
         let block = self.commit(block, state, &nonces);
-        tracing::info!(
-            number,
-            hash = %block.hash,
-            transactions = block.transactions.len(),
-            gas_used = block.header.gas_used,
-            "block committed"
-        );
+        if self.orderer.developer().is_none_or(DevOrderer::logs_blocks) {
+            tracing::info!(
+                number,
+                hash = %block.hash,
+                transactions = block.transactions.len(),
+                gas_used = block.header.gas_used,
+                "block committed"
+            );
+        }
         Ok(block)
     }
 }
@@ -207,6 +229,7 @@ fn attributes(plan: BlockPlan) -> Attributes {
         extra_data: plan.extra_data,
         withdrawals: plan.withdrawals,
         parent_beacon_block_root: plan.parent_beacon_block_root,
+        base_fee_wei: plan.base_fee_wei,
         ..Attributes::default()
     }
 }
@@ -228,7 +251,7 @@ fn receipts_of(output: &BlockOutput) -> Vec<StoredReceipt> {
         .collect()
 }
 
-fn stored(block: Block, senders: Vec<Address>, output: &BlockOutput) -> StoredBlock {
+pub(crate) fn stored(block: Block, senders: Vec<Address>, output: &BlockOutput) -> StoredBlock {
     StoredBlock {
         receipts: receipts_of(output),
         hash: B256::ZERO,

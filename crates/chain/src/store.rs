@@ -129,14 +129,23 @@ impl Store {
         self.places.get(transaction).copied()
     }
 
-    /// Drops every block after `number`.
-    pub(crate) fn truncate(&mut self, number: u64) {
+    /// Drops every block after `number` and gives them, oldest first.
+    pub(crate) fn truncate(&mut self, number: u64) -> Vec<Arc<StoredBlock>> {
+        let mut removed = Vec::new();
         while self.slots.len() > 1 && self.head().block.number() > number {
             let Some(slot) = self.slots.pop() else { break };
             self.numbers.remove(&slot.block.hash);
             for transaction in &slot.block.transactions {
                 self.places.remove(transaction.tx_hash());
             }
+            removed.push(slot.block);
         }
+        removed.reverse();
+        removed
+    }
+
+    /// All blocks, oldest first.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &Arc<StoredBlock>> {
+        self.slots.iter().map(|slot| &slot.block)
     }
 }

@@ -11,8 +11,15 @@ const RICH: Address = Address::repeat_byte(1);
 
 fn chain() -> Chain {
     let balances = vec![(RICH, U256::from(7))];
-    let genesis =
-        DevGenesis { chain_id: 7, fork: Fork::Osaka, balances, gas_limit: 30_000_000, deployments: Vec::new() };
+    let genesis = DevGenesis {
+        chain_id: 7,
+        fork: Fork::Osaka,
+        balances,
+        gas_limit: 30_000_000,
+        deployments: Vec::new(),
+        timestamp: 0,
+        base_fee_wei: None,
+    };
     let block = GenesisBlock::from_json(&genesis.document().to_string()).unwrap();
     let orderer = DevOrderer::new(Mining::Manual, Address::ZERO, None);
     Chain::new(block, Box::new(orderer), PoolConfig::default())

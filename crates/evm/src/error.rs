@@ -225,6 +225,9 @@ pub enum EvmError<E: core::error::Error + 'static> {
     /// The interpreter refused to run, for example in a block environment that lacks what its fork needs.
     #[error("interpreter: {0}")]
     Interpreter(String),
+    /// An [`Interrupt`](crate::Interrupt) ended the execution.
+    #[error("execution was interrupted")]
+    Interrupted,
 }
 
 impl<E: core::error::Error + 'static> EvmError<E> {
@@ -235,6 +238,7 @@ impl<E: core::error::Error + 'static> EvmError<E> {
             Self::Transaction(error) => error.code(),
             Self::State(_) => "engine.state",
             Self::Interpreter(_) => "engine.interpreter",
+            Self::Interrupted => "engine.interrupted",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Why Rust: this is the interpreter loop, run once per opcode; revm executes about a hundred million of them per second.
 //!
 //! Invariant: no type of revm appears in this crate's interface, so that its monthly breaking releases end here.
+//! Executions that are watched are in `trace`, behind the feature of that name, which needs `std`.
 //! Source: revm 43; fork rules as in execution-specs.
 //! What it does not do: it knows no blocks beyond their environment; rewards, withdrawals, requests and receipts are
 //! `interlace-stf`. Constantinople without Petersburg runs as Petersburg: revm dropped EIP-1283's SSTORE prices.
@@ -15,6 +16,7 @@ extern crate alloc;
 mod changes;
 mod env;
 mod error;
+mod interrupt;
 mod net_gas;
 mod outcome;
 mod overlay;
@@ -22,11 +24,14 @@ mod overlay;
 mod plain;
 mod reader;
 mod request;
+#[cfg(feature = "trace")]
+pub mod trace;
 mod vm;
 
 pub use changes::{AccountChange, Changes};
 pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
+pub use interrupt::Interrupt;
 pub use outcome::{Halt, Status, TxOutcome};
 pub use overlay::Overlay;
 #[cfg(feature = "plain")]

@@ -16,6 +16,7 @@ use revm::database_interface::DBErrorMarker;
 use revm::state::{Account as RevmAccount, AccountInfo, EvmState};
 
 use crate::changes::{AccountChange, Changes};
+use crate::interrupt::Interrupt;
 use crate::reader::{Account, StateReader};
 
 /// A reader's error on its way through revm.
@@ -31,6 +32,8 @@ pub struct Overlay<R> {
     changes: Changes,
     analysed: B256Map<Bytecode>,
     block_hashes: BTreeMap<u64, B256>,
+    /// Asked by a machine that can be interrupted; here because instructions reach nothing else of ours.
+    pub(crate) interrupt: Option<Interrupt>,
 }
 
 impl<R> fmt::Debug for Overlay<R> {
@@ -42,7 +45,8 @@ impl<R> fmt::Debug for Overlay<R> {
 impl<R: StateReader> Overlay<R> {
     /// Nothing changed yet.
     pub fn new(reader: R) -> Self {
-        Self { reader, changes: Changes::default(), analysed: B256Map::default(), block_hashes: BTreeMap::new() }
+        let (changes, analysed) = (Changes::default(), B256Map::default());
+        Self { reader, changes, analysed, block_hashes: BTreeMap::new(), interrupt: None }
     }
 
     /// Changes made so far.
@@ -103,6 +107,13 @@ impl<R: StateReader> Overlay<R> {
         match self.changes.codes.get(&code_hash) {
             Some(code) => Ok(code.clone()),
             None => self.reader.code(code_hash),
+        }
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, R::Error> {
+        match self.block_hashes.get(&number) {
+            Some(hash) => Ok(*hash),
+            None => self.reader.block_hash(number),
         }
     }
 
@@ -170,6 +181,17 @@ fn account_change(account: RevmAccount, clears_empty: bool) -> Option<(AccountCh
     Some((AccountChange { info, wiped: created, storage: storage.into_iter().collect() }, code))
 }
 
+fn to_info(account: Account) -> AccountInfo {
+    let Account { nonce, balance, code_hash } = account;
+    let code = (code_hash == KECCAK256_EMPTY).then(Bytecode::default);
+    AccountInfo { balance, nonce, code_hash, code, ..AccountInfo::default() }
+}
+
+fn to_code(bytes: Bytes) -> Bytecode {
+    // Bytes that begin like a delegation but are none can only be old code, deployed before EIP-3541 forbade 0xEF.
+    Bytecode::new_raw_checked(bytes.clone()).unwrap_or_else(|_| Bytecode::new_legacy(bytes))
+}
+
 /// The overlay as revm reads it; apart from [`Overlay`] so that revm's trait stays out of this crate's interface.
 pub(crate) struct Db<R>(pub(crate) Overlay<R>);
 
@@ -177,21 +199,14 @@ impl<R: StateReader> Database for Db<R> {
     type Error = ReadError<R::Error>;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
-        let account = self.0.account(address)?;
-        Ok(account.map(|account| {
-            let code = (account.code_hash == KECCAK256_EMPTY).then(Bytecode::default);
-            let Account { nonce, balance, code_hash } = account;
-            AccountInfo { balance, nonce, code_hash, code, ..AccountInfo::default() }
-        }))
+        Ok(self.0.account(address)?.map(to_info))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Self::Error> {
         if let Some(code) = self.0.analysed.get(&code_hash) {
             return Ok(code.clone());
         }
-        let bytes = self.0.code(code_hash)?;
-        // Bytes that begin like a delegation but are none can only be old code, deployed before EIP-3541 forbade 0xEF.
-        let code = Bytecode::new_raw_checked(bytes.clone()).unwrap_or_else(|_| Bytecode::new_legacy(bytes));
+        let code = to_code(self.0.code(code_hash)?);
         self.0.analysed.insert(code_hash, code.clone());
         Ok(code)
     }
@@ -201,9 +216,28 @@ impl<R: StateReader> Database for Db<R> {
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, Self::Error> {
-        match self.0.block_hashes.get(&number) {
-            Some(hash) => Ok(*hash),
-            None => Ok(self.0.reader.block_hash(number)?),
-        }
+        Ok(self.0.block_hash(number)?)
+    }
+}
+
+/// What recorders read after the execution; nothing is cached.
+#[cfg(feature = "trace")]
+impl<R: StateReader> revm::DatabaseRef for Db<R> {
+    type Error = ReadError<R::Error>;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
+        Ok(self.0.account(address)?.map(to_info))
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Self::Error> {
+        Ok(to_code(self.0.code(code_hash)?))
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, Self::Error> {
+        Ok(self.0.storage(address, slot)?)
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, Self::Error> {
+        Ok(self.0.block_hash(number)?)
     }
 }

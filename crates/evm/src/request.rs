@@ -44,6 +44,8 @@ pub struct TxRequest {
     pub blob_fee_cap_wei: u128,
     /// EIP-7702 authorisations.
     pub authorizations: Vec<SignedAuthorization>,
+    /// Sent for an account that a developer's chain impersonates: the sender may have code (EIP-3607 is waived).
+    pub impersonated: bool,
 }
 
 impl Default for TxRequest {
@@ -63,6 +65,7 @@ impl Default for TxRequest {
             blob_hashes: Vec::new(),
             blob_fee_cap_wei: 0,
             authorizations: Vec::new(),
+            impersonated: false,
         }
     }
 }
@@ -86,6 +89,7 @@ impl TxRequest {
             blob_hashes: tx.blob_versioned_hashes().map(<[B256]>::to_vec).unwrap_or_default(),
             blob_fee_cap_wei: tx.max_fee_per_blob_gas().unwrap_or_default(),
             authorizations: tx.authorization_list().map(<[SignedAuthorization]>::to_vec).unwrap_or_default(),
+            impersonated: false,
         }
     }
 

@@ -25,6 +25,7 @@ use revm::{ExecuteEvm, context};
 use crate::changes::Changes;
 use crate::env::{BlockEnv, Checks, spec_id};
 use crate::error::{EvmError, TxError};
+use crate::interrupt::{self, Interrupt};
 use crate::net_gas;
 use crate::outcome::{Halt, Status, TxOutcome};
 use crate::overlay::{Db, Overlay, ReadError, to_changes};
@@ -39,7 +40,12 @@ const MAX_INITCODE_BYTES: usize = 2 * 24_576;
 /// Accounts and slots that a call looked at.
 pub type Touched = BTreeMap<Address, BTreeSet<U256>>;
 
-type Inner<R> = MainnetEvm<MainnetContext<Db<R>>>;
+#[cfg(feature = "trace")]
+type Watcher = crate::trace::Recorder;
+/// The place for a recorder; without the feature `trace` there is nothing to put there.
+#[cfg(not(feature = "trace"))]
+type Watcher = ();
+type Inner<R> = MainnetEvm<MainnetContext<Db<R>>, Watcher>;
 type InnerError<R> = EVMError<ReadError<<R as StateReader>::Error>>;
 
 /// Precompiled contracts of `fork`.
@@ -57,7 +63,7 @@ pub fn precompile_addresses(fork: Fork) -> Vec<Address> {
 
 /// The virtual machine in one block's environment.
 pub struct Vm<R: StateReader> {
-    inner: Inner<R>,
+    pub(crate) inner: Inner<R>,
     env: BlockEnv,
 }
 
@@ -80,12 +86,19 @@ impl<R: StateReader> Vm<R> {
         }
         let inner = context::Evm {
             ctx,
-            inspector: (),
+            inspector: Watcher::default(),
             instruction,
             precompiles: precompiles(env.fork),
             frame_stack: FrameStack::new_prealloc(8),
         };
         Self { inner, env }
+    }
+
+    /// Lets `interrupt` end what this machine executes from now on.
+    pub fn interrupt_when(&mut self, interrupt: Interrupt) {
+        if self.overlay_mut().interrupt.replace(interrupt).is_none() {
+            interrupt::install(&mut self.inner.instruction);
+        }
     }
 
     /// The block's environment.
@@ -206,18 +219,22 @@ impl<R: StateReader> Vm<R> {
     }
 
     /// EIP-161 removes empty accounts that a transaction touched.
-    fn clears_empty(&self) -> bool {
+    pub(crate) fn clears_empty(&self) -> bool {
         self.env.fork >= Fork::SpuriousDragon
     }
 
     fn run(&mut self, tx: &TxRequest) -> Result<(TxOutcome, EvmState), EvmError<R::Error>> {
         self.check(tx)?;
-        let result = self.inner.transact(tx.to_revm()).map_err(|error| self.explain(error, tx))?;
+        let waived = self.inner.ctx.cfg.disable_eip3607;
+        self.inner.ctx.cfg.disable_eip3607 = waived || tx.impersonated;
+        let result = self.inner.transact(tx.to_revm());
+        self.inner.ctx.cfg.disable_eip3607 = waived;
+        let result = result.map_err(|error| self.explain(error, tx))?;
         Ok((outcome(result.result), result.state))
     }
 
     /// Checks that revm leaves to others or would not survive: they guard its arithmetic.
-    fn check(&self, tx: &TxRequest) -> Result<(), TxError> {
+    pub(crate) fn check(&self, tx: &TxRequest) -> Result<(), TxError> {
         let fork = self.env.fork;
         let protected_too_early = tx.tx_type == 0 && tx.chain_id.is_some() && fork < Fork::SpuriousDragon;
         if protected_too_early {
@@ -236,11 +253,12 @@ impl<R: StateReader> Vm<R> {
         Ok(())
     }
 
-    fn explain(&self, error: InnerError<R>, tx: &TxRequest) -> EvmError<R::Error> {
+    pub(crate) fn explain(&self, error: InnerError<R>, tx: &TxRequest) -> EvmError<R::Error> {
         match error {
             EVMError::Database(error) => EvmError::State(error.0),
             EVMError::Transaction(invalid) => EvmError::Transaction(tx_error(invalid, tx, &self.env)),
             EVMError::Header(error) => EvmError::Interpreter(error.to_string()),
+            EVMError::Custom(error) if error == interrupt::MARK => EvmError::Interrupted,
             EVMError::Custom(error) => EvmError::Interpreter(error),
             EVMError::CustomAny(error) => EvmError::Interpreter(error.to_string()),
         }
@@ -278,7 +296,7 @@ impl<R: StateReader> Handler for DeployHandler<R> {
     }
 }
 
-fn outcome(result: ExecutionResult) -> TxOutcome {
+pub(crate) fn outcome(result: ExecutionResult) -> TxOutcome {
     let gas = *result.gas();
     let (status, logs, output, created) = match result {
         ExecutionResult::Success { logs, output, .. } => match output {

@@ -6,8 +6,8 @@ use std::convert::Infallible;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address, bytes, keccak256};
 use interlace_evm::{
-    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Overlay, StateReader, Status, TxError,
-    TxRequest, Vm, precompile_addresses,
+    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, StateReader, Status,
+    TxError, TxRequest, Vm, precompile_addresses,
 };
 use interlace_primitives::Fork;
 
@@ -246,4 +246,40 @@ fn precompiled_contracts_grow_with_the_forks() {
     let count = |fork| precompile_addresses(fork).len();
     assert_eq!([count(Fork::Frontier), count(Fork::Byzantium), count(Fork::Cancun)], [4, 8, 10]);
     assert_eq!([count(Fork::Prague), count(Fork::Osaka)], [17, 18]);
+}
+
+/// Loops until the gas is gone.
+const LOOP: Bytes = bytes!("5b600056");
+/// Calls itself with nearly all gas, then again; no jump in it.
+const CALLS_ITSELF: Bytes = bytes!("5f5f5f5f5f305af1505f5f5f5f5f305af100");
+
+#[test]
+fn an_interrupt_ends_loops_and_recursions_and_nothing_is_kept() {
+    for code in [LOOP, CALLS_ITSELF] {
+        let mut vm = vm(code);
+        vm.interrupt_when(Interrupt::when(|| true));
+        let tx = TxRequest { gas_limit: 16_000_000, ..request() };
+        let error = vm.execute(&tx).unwrap_err();
+        assert!(matches!(error, EvmError::Interrupted));
+        assert_eq!(error.code(), "engine.interrupted");
+        assert!(vm.overlay().changes().accounts.is_empty());
+        // The machine is as good as new: the same transaction with little gas ends by itself, before anybody asks.
+        let outcome = vm.execute(&TxRequest { gas_limit: 30_000, ..request() }).unwrap();
+        assert!(!outcome.is_success() || outcome.gas_used > 21_000);
+    }
+}
+
+#[test]
+fn an_interrupt_that_is_not_due_changes_no_result() {
+    for code in [LOOP, CALLS_ITSELF, bytes!("6000355b6001900380600357602a5f5260205ff3")] {
+        let tx = TxRequest {
+            gas_limit: 10_000_000,
+            input: Bytes::from([0; 30].into_iter().chain([0x20, 0]).collect::<Vec<u8>>()),
+            ..request()
+        };
+        let plain = vm(code.clone()).execute(&tx).unwrap();
+        let mut asking = vm(code);
+        asking.interrupt_when(Interrupt::when(|| false));
+        assert_eq!(asking.execute(&tx).unwrap(), plain);
+    }
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, Bytes, U256};
-use interlace_chain::pool::PoolConfig;
-use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining};
+use interlace_chain::pool::{Order, PoolConfig};
+use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, genesis_of_dump};
 use interlace_primitives::Fork;
-use interlace_rpc::{Accounts, Guard, Namespace, Rpc, RpcError, Server, ServerConfig};
+use interlace_rpc::{Accounts, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::Deserialize;
@@ -39,7 +39,13 @@ struct Config {
     mining: MiningMode,
     beneficiary: Address,
     gas_limit: Option<u64>,
+    /// `fees` or `fifo`.
+    order: String,
+    /// What the chain's clock shows at the start; without it, the time.
+    start: Option<u64>,
+    auto_impersonate: bool,
     server: Option<Listen>,
+    limits: Limits,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +56,8 @@ struct Dev {
     gas_limit: u64,
     balances: Vec<(Address, U256)>,
     deployments: Vec<(Address, Bytes, U256)>,
+    timestamp: u64,
+    base_fee_wei: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -65,11 +73,14 @@ struct Listen {
     address: SocketAddr,
     allowed_hosts: Vec<String>,
     allowed_origins: Vec<String>,
-    max_connections: usize,
 }
 
 impl Config {
-    fn document(&self) -> Result<String, CoreError> {
+    /// The genesis document; a dump brings its own.
+    fn document(&self, dump: Option<&[u8]>) -> Result<String, CoreError> {
+        if let Some(dump) = dump {
+            return genesis_of_dump(dump).map_err(|error| chain_error(&error));
+        }
         if let Some(text) = &self.genesis {
             return Ok(text.clone());
         }
@@ -84,6 +95,8 @@ impl Config {
             balances: self.dev.balances.clone(),
             gas_limit: self.dev.gas_limit,
             deployments: deployments.map(|(address, initcode, value)| (address, initcode, value).into()).collect(),
+            timestamp: self.dev.timestamp,
+            base_fee_wei: self.dev.base_fee_wei,
         };
         Ok(genesis.document().to_string())
     }
@@ -95,6 +108,30 @@ impl Config {
             MiningMode::Named(name) if name == "manual" => Ok(Mining::Manual),
             _ => Err(CoreError::new("chain.bad-config", "mining is instant, manual or a positive number of ms")),
         }
+    }
+}
+
+impl Config {
+    fn orderer(&self) -> Result<DevOrderer, CoreError> {
+        let mut orderer = DevOrderer::new(self.mining()?, self.beneficiary, self.gas_limit);
+        if let Some(timestamp) = self.start {
+            orderer = orderer.starting_at(timestamp);
+        }
+        Ok(if self.auto_impersonate { orderer.impersonating_all() } else { orderer })
+    }
+
+    fn pool(&self) -> Result<PoolConfig, CoreError> {
+        let order = match self.order.as_str() {
+            "fees" => Order::Fees,
+            "fifo" => Order::Arrival,
+            other => {
+                return Err(CoreError::new(
+                    "chain.bad-config",
+                    format_args!("order {other:?} is neither fees nor fifo"),
+                ));
+            }
+        };
+        Ok(PoolConfig { order, ..PoolConfig::default() })
     }
 }
 
@@ -115,20 +152,24 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, keys: &[[u8; 32]]) -> Result<(Self, Arc<Chain>), CoreError> {
-        let genesis = GenesisBlock::from_json(&config.document()?).map_err(|error| chain_error(&error))?;
-        let orderer = DevOrderer::new(config.mining()?, config.beneficiary, config.gas_limit);
-        let chain = Arc::new(Chain::new(genesis, Box::new(orderer), PoolConfig::default()));
+    fn start(config: &Config, keys: &[[u8; 32]], dump: Option<&[u8]>) -> Result<(Self, Arc<Chain>), CoreError> {
+        config.limits.check().map_err(|error| CoreError::new("chain.bad-config", error))?;
+        let genesis = GenesisBlock::from_json(&config.document(dump)?).map_err(|error| chain_error(&error))?;
+        let chain = Arc::new(Chain::new(genesis, Box::new(config.orderer()?), config.pool()?));
+        if let Some(dump) = dump {
+            chain.load(dump).map_err(|error| chain_error(&error))?;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .max_blocking_threads(128)
+            .worker_threads(config.limits.workers())
+            .max_blocking_threads(config.limits.threads())
             .thread_name("interlace-io")
             .enable_all()
             .build()
             .map_err(|error| CoreError::new("chain.start", error))?;
         let accounts = Accounts::new(keys).map_err(|error| CoreError::new("chain.bad-key", error))?;
         let miner = Arc::new(Miner::start(Arc::clone(&chain)).map_err(|error| chain_error(&error))?);
-        let rpc = Arc::new(Rpc::new(Arc::clone(&chain), Some(Arc::clone(&miner)), accounts));
+        let rpc = Rpc::new(Arc::clone(&chain), Some(Arc::clone(&miner)), accounts).with_limits(config.limits);
+        let rpc = Arc::new(rpc);
         let mut running = Self { runtime, server: None, miner, rpc };
         if let Some(listen) = &config.server
             && let Err(error) = running.listen(listen)
@@ -142,7 +183,7 @@ impl Running {
     fn listen(&mut self, listen: &Listen) -> Result<(), CoreError> {
         let mut config = ServerConfig::new(listen.address);
         config.guard = Guard { hosts: listen.allowed_hosts.clone(), origins: listen.allowed_origins.clone() };
-        config.max_connections = listen.max_connections;
+        config.limits = self.rpc.limits();
         let server = self.runtime.block_on(Server::start(Arc::clone(&self.rpc), config));
         let server = server.map_err(|error| {
             let code = if error.kind() == std::io::ErrorKind::AddrInUse { "chain.port-in-use" } else { "chain.start" };
@@ -174,13 +215,15 @@ struct Node {
 
 #[pymethods]
 impl Node {
-    /// Starts a node as the JSON `config` says; `keys` are those of the developer accounts.
+    /// Starts a node as the JSON `config` says; `keys` are those of the developer accounts. With a `dump`, genesis and chain are the
+    /// dump's.
     #[new]
-    fn new(py: Python<'_>, config: &str, keys: Vec<[u8; 32]>) -> PyResult<Self> {
+    #[pyo3(signature = (config, keys, dump = None))]
+    fn new(py: Python<'_>, config: &str, keys: Vec<[u8; 32]>, dump: Option<&[u8]>) -> PyResult<Self> {
         enter(py, || {
             let config: Config =
                 serde_json::from_str(config).map_err(|error| CoreError::new("chain.bad-config", error))?;
-            let (running, chain) = Running::start(&config, &keys)?;
+            let (running, chain) = Running::start(&config, &keys, dump)?;
             Ok(Self {
                 rpc: Arc::clone(&running.rpc),
                 handle: running.runtime.handle().clone(),
@@ -217,6 +260,17 @@ impl Node {
     /// Executes and commits a block given as RLP.
     fn import_block(&self, py: Python<'_>, rlp: &[u8]) -> PyResult<u64> {
         enter(py, || Ok(self.chain.import(rlp).map_err(|error| chain_error(&error))?.number()))
+    }
+
+    /// The whole chain as bytes.
+    fn dump_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let dump = enter(py, || self.chain.dump().map_err(|error| chain_error(&error)))?;
+        Ok(PyBytes::new(py, &dump))
+    }
+
+    /// Puts the chain of a dump in this one's place.
+    fn load_state(&self, py: Python<'_>, dump: &[u8]) -> PyResult<()> {
+        enter(py, || self.chain.load(dump).map_err(|error| chain_error(&error)))
     }
 
     /// Makes `dispatch(method, params)` answer `name_*`; it returns (is result, JSON text).
@@ -349,7 +403,21 @@ impl Namespace for PyNamespace {
     }
 }
 
+/// All bounds that a client of a node with default settings can meet, by name.
+#[pyfunction]
+fn rpc_limits() -> Vec<(&'static str, u64)> {
+    interlace_rpc::limits(&Limits::default())
+}
+
+/// Names of the built-in JSON-RPC methods, ascending.
+#[pyfunction]
+fn rpc_methods() -> Vec<&'static str> {
+    interlace_rpc::methods()
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(rpc_limits, m)?)?;
+    m.add_function(wrap_pyfunction!(rpc_methods, m)?)?;
     m.add_class::<Node>()?;
     m.add_class::<BlockStream>()
 }

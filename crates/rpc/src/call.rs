@@ -5,6 +5,7 @@
 //! Source: execution-apis; geth eth/gasestimator and eth/gasprice; EIP-2930; EIP-1559 (feeHistory).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alloy_consensus::Transaction as _;
 use alloy_eips::BlockId;
@@ -16,21 +17,23 @@ use interlace_chain::StoredBlock;
 use interlace_chain::pool::GAS_CAP;
 use interlace_primitives::Fork;
 use interlace_stf::{
-    AccountOverride, BlockEnv, CallOptions, EvmError, StateOverrides, StateReader, Status, TxOutcome, TxRequest, call,
-    precompile_addresses, touch,
+    AccountOverride, BlockEnv, CallOptions, EvmError, Interrupt, StateOverrides, StateReader, Status, TxOutcome,
+    TxRequest, call, precompile_addresses, touch,
 };
 use serde_json::json;
 
-use crate::dispatch::{Method, Rpc};
+use crate::dispatch::{Deadline, Method, Rpc};
 use crate::error::RpcError;
 use crate::read::block_id;
 use crate::state::At;
 use crate::wire::{Params, Reply, reply};
 
 /// Gas of a call that names none, and the most that a call may name (geth's `RPCGasCap`).
-const CALL_GAS: u64 = 50_000_000;
+pub(crate) const CALL_GAS: u64 = 50_000_000;
 /// Blocks in one eth_feeHistory.
-const MAX_HISTORY: u64 = 1_024;
+pub(crate) const MAX_HISTORY: u64 = 1_024;
+/// Percentiles in one eth_feeHistory.
+pub(crate) const MAX_PERCENTILES: usize = 100;
 /// Tip suggested when no block has a transaction to learn from, in wei.
 const DEFAULT_TIP: u128 = 1_000_000_000;
 /// Blocks that the suggested tip is learnt from.
@@ -53,20 +56,48 @@ struct Setting {
     at: At,
     env: BlockEnv,
     options: CallOptions,
+    deadline: Deadline,
+    timeout: Duration,
 }
 
 impl Setting {
+    /// The same executions with an end in time.
+    fn timed(rpc: &Rpc, at: At, env: BlockEnv, options: CallOptions) -> Self {
+        let deadline = rpc.deadline();
+        let options = CallOptions { interrupt: Some(Interrupt::when(move || deadline.is_past())), ..options };
+        Self { at, env, options, deadline, timeout: rpc.limits.call_timeout() }
+    }
+
     fn read(rpc: &Rpc, params: &Params<'_>) -> Result<Self, RpcError> {
         let at = rpc.at(block_id(params, 1)?)?;
         let mut env = BlockEnv::from_header(rpc.chain().spec(), &at.block.header);
         override_block(&mut env, params.optional(3)?.unwrap_or_default())?;
         let overrides: StateOverride = params.optional(2)?.unwrap_or_default();
         let options = CallOptions { state: overrides_of(overrides)?, ..CallOptions::default() };
-        Ok(Self { at, env, options })
+        Ok(Self::timed(rpc, at, env, options))
     }
 
     fn run(&self, request: &TxRequest) -> Result<TxOutcome, RpcError> {
-        call(self.env.clone(), request, &self.options, &self.at.state).map_err(refused)
+        call(self.env.clone(), request, &self.options, &self.at.state).map_err(|error| self.refused(error))
+    }
+
+    /// Refuses to begin another execution when the time is up; the executions themselves look at it only now and then.
+    fn in_time(&self) -> Result<(), RpcError> {
+        if self.deadline.is_past() { Err(self.aborted()) } else { Ok(()) }
+    }
+
+    /// geth's words, with a duration as Go writes it.
+    fn aborted(&self) -> RpcError {
+        let ms = self.timeout.as_millis();
+        let shown = if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") };
+        RpcError::refused(format!("execution aborted (timeout = {shown})"))
+    }
+
+    fn refused(&self, error: EvmError<interlace_state::StateError>) -> RpcError {
+        match error {
+            EvmError::Interrupted => self.aborted(),
+            other => refused(other),
+        }
     }
 }
 
@@ -187,6 +218,7 @@ pub(crate) fn to_tx(
         blob_hashes,
         blob_fee_cap_wei: request.max_fee_per_blob_gas.unwrap_or(0),
         authorizations,
+        ..TxRequest::default()
     })
 }
 
@@ -225,7 +257,7 @@ impl Setting {
         let outcome = match call(self.env.clone(), &tx, &self.options, &self.at.state) {
             Ok(outcome) => outcome,
             Err(EvmError::Transaction(error)) if high < 21_000 => return Err(RpcError::refused(error.to_string())),
-            Err(error) => return Err(refused(error)),
+            Err(error) => return Err(self.refused(error)),
         };
         match outcome.status {
             Status::Success => {}
@@ -257,12 +289,13 @@ impl Setting {
     }
 
     fn succeeds(&self, tx: &mut TxRequest, gas_limit: u64) -> Result<bool, RpcError> {
+        self.in_time()?;
         tx.gas_limit = gas_limit;
         match call(self.env.clone(), tx, &self.options, &self.at.state) {
             Ok(outcome) => Ok(outcome.is_success()),
             // Too little gas to begin with is a failure of this probe, not of the estimate.
             Err(EvmError::Transaction(_)) => Ok(false),
-            Err(error) => Err(refused(error)),
+            Err(error) => Err(self.refused(error)),
         }
     }
 
@@ -288,7 +321,7 @@ impl Rpc {
         let at = self.at(BlockId::pending())?;
         let env = BlockEnv::from_header(self.chain().spec(), &at.block.header);
         let tx = to_tx(request, &env, &at.state)?;
-        Setting { at, env, options: CallOptions::default() }.estimate(tx, None)
+        Setting::timed(self, at, env, CallOptions::default()).estimate(tx, None)
     }
 
     /// What a transaction may tip to be taken soon: the 60th percentile of what recent ones tipped, in wei.
@@ -304,11 +337,12 @@ impl Rpc {
                 tips.collect::<Vec<_>>()
             })
             .collect();
+        let least = self.chain().developer().map_or(0, interlace_chain::DevOrderer::min_gas_price);
         if tips.is_empty() {
-            return DEFAULT_TIP;
+            return DEFAULT_TIP.max(least);
         }
         tips.sort_unstable();
-        tips[(tips.len() - 1) * 60 / 100]
+        tips[(tips.len() - 1) * 60 / 100].max(least)
     }
 }
 
@@ -325,8 +359,9 @@ fn create_access_list(rpc: &Rpc, params: &Params<'_>) -> Reply {
     warm.extend([tx.from, target, setting.env.beneficiary]);
     // A list changes what is warm and so may change the path taken: repeat until it is the list it was made with.
     for _ in 0..8 {
-        let (outcome, touched) =
-            touch(setting.env.clone(), &tx, &setting.options, &setting.at.state).map_err(refused)?;
+        setting.in_time()?;
+        let (outcome, touched) = touch(setting.env.clone(), &tx, &setting.options, &setting.at.state)
+            .map_err(|error| setting.refused(error))?;
         let items = touched.into_iter().filter(|(address, slots)| !slots.is_empty() || !warm.contains(address)).map(
             |(address, slots)| AccessListItem { address, storage_keys: slots.into_iter().map(B256::from).collect() },
         );
@@ -352,8 +387,8 @@ fn fee_history(rpc: &Rpc, params: &Params<'_>) -> Reply {
     let wanted = params.get::<U64>(0)?.to::<u64>().min(MAX_HISTORY);
     let newest = rpc.number_of(block_id(params, 1)?).ok_or_else(|| RpcError::refused("header not found"))?;
     let percentiles: Vec<f64> = params.optional(2)?.unwrap_or_default();
-    if percentiles.len() > 100 {
-        return Err(RpcError::invalid_params("over the query limit 100"));
+    if percentiles.len() > MAX_PERCENTILES {
+        return Err(RpcError::invalid_params(format!("over the query limit {MAX_PERCENTILES}")));
     }
     let rising = percentiles.windows(2).all(|pair| pair[0] <= pair[1]);
     if !rising || percentiles.iter().any(|value| !(0.0..=100.0).contains(value)) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::time::Instant;
 
 use alloy_primitives::hex;
 use interlace_chain::pool::{PoolTransaction, decode_batch};
@@ -17,6 +18,7 @@ use serde_json::value::RawValue;
 use crate::accounts::Accounts;
 use crate::error::RpcError;
 use crate::filters::Filters;
+use crate::limits::Limits;
 use crate::session::Session;
 use crate::shapes;
 use crate::wire::{Body, Params, Reply, Request, answer, reply};
@@ -27,12 +29,17 @@ pub const MAX_BATCH: usize = 1_000;
 /// Bytes of one answer; a batch whose answers exceed it gets an error for each request that is left.
 pub const MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;
 /// Namespaces that a user may add.
-const MAX_NAMESPACES: usize = 64;
+pub(crate) const MAX_NAMESPACES: usize = 64;
 /// Namespaces that are ours.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 16] = [
     "admin", "anvil", "debug", "engine", "eth", "evm", "hardhat", "net", "personal", "rpc", "trace", "txpool", "web3",
-    "dev",
+    "dev", "miner", "tenderly",
 ];
+
+/// Whether a namespace is ours.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
 
 /// A method of ours.
 pub(crate) type Method = fn(&Rpc, &Params<'_>) -> Reply;
@@ -47,12 +54,31 @@ pub trait Namespace: Send + Sync {
 }
 
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
-    [read::METHODS, call::METHODS, send::METHODS, filters::METHODS, developer::METHODS]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect()
+    [read::METHODS, call::METHODS, send::METHODS, filters::METHODS].into_iter().flatten().copied().collect()
 });
+
+/// Methods that only a developer's chain answers.
+static DEVELOPER: LazyLock<HashMap<&'static str, Method>> =
+    LazyLock::new(|| developer::TABLES.iter().copied().flatten().copied().collect());
+
+/// A moment after which work is given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    pub(crate) fn is_past(self) -> bool {
+        Instant::now() >= self.0
+    }
+}
+
+/// Names of all methods that are built in, ascending.
+#[must_use]
+pub fn methods() -> Vec<&'static str> {
+    let mut names: Vec<&str> =
+        METHODS.keys().chain(DEVELOPER.keys()).copied().chain(["eth_subscribe", "eth_unsubscribe"]).collect();
+    names.sort_unstable();
+    names
+}
 
 /// The JSON-RPC face of a chain.
 pub struct Rpc {
@@ -61,6 +87,7 @@ pub struct Rpc {
     pub(crate) accounts: Accounts,
     pub(crate) filters: Filters,
     namespaces: RwLock<BTreeMap<String, Arc<dyn Namespace>>>,
+    pub(crate) limits: Limits,
 }
 
 impl fmt::Debug for Rpc {
@@ -73,7 +100,25 @@ impl Rpc {
     /// The face of `chain`; `miner` is told when the mining mode changes.
     #[must_use]
     pub fn new(chain: Arc<Chain>, miner: Option<Arc<Miner>>, accounts: Accounts) -> Self {
-        Self { chain, miner, accounts, filters: Filters::default(), namespaces: RwLock::default() }
+        let (filters, namespaces, limits) = (Filters::default(), RwLock::default(), Limits::default());
+        Self { chain, miner, accounts, filters, namespaces, limits }
+    }
+
+    /// The same with other bounds.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The bounds in force.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// When a call or search that begins now has to end.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline(Instant::now() + self.limits.call_timeout())
     }
 
     /// The chain behind it.
@@ -131,6 +176,23 @@ impl Rpc {
         }
     }
 
+    /// Answers a body whose turn never came: each of its requests with `error`.
+    pub(crate) fn refuse(&self, body: &[u8], error: &RpcError) -> Option<Vec<u8>> {
+        let refused = |request: Result<Request<'_>, RpcError>| match request {
+            Ok(request) => request.id.map(|id| answer(Some(id), &Err(error.clone()))),
+            Err(wrong) => Some(answer(None, &Err(wrong))),
+        };
+        match Body::read(body, MAX_BATCH) {
+            Err(wrong) => Some(answer(None, &Err(wrong))),
+            Ok(Body::One(request)) => refused(*request),
+            Ok(Body::Many(requests)) => {
+                let all: Vec<Vec<u8>> = requests.into_iter().filter_map(refused).collect();
+                let body = [b"[".as_slice(), &all.join(&b','), b"]"].concat();
+                (!all.is_empty()).then_some(body)
+            }
+        }
+    }
+
     fn one(&self, request: Result<Request<'_>, RpcError>, session: Option<&Session>) -> Option<Vec<u8>> {
         let (id, outcome) = match request {
             Ok(request) => (Some(request.id), self.run(&request, session)),
@@ -146,6 +208,7 @@ impl Rpc {
 
     fn many(&self, requests: Vec<Result<Request<'_>, RpcError>>, session: Option<&Session>) -> Option<Vec<u8>> {
         let mut decoded = decode_raw(&requests).into_iter();
+        let started = Instant::now();
         let mut out = vec![b'['];
         let mut unsettled = false;
         // Answers to transactions wait for the block; everything else in the batch sees them mined.
@@ -166,7 +229,8 @@ impl Rpc {
                 self.settle();
             }
             let outcome = match &requests[index] {
-                Ok(_) if out.len() > MAX_ANSWER_BYTES => Err(RpcError::new(-32003, "response too large")),
+                Ok(_) if out.len() > MAX_ANSWER_BYTES => Err(RpcError::too_large()),
+                Ok(_) if started.elapsed() > self.limits.batch_timeout() => Err(RpcError::timeout("request timed out")),
                 Ok(request) => self.run(request, session),
                 Err(error) => Err(error.clone()),
             };
@@ -215,6 +279,10 @@ impl Rpc {
         if let Some(ours) = METHODS.get(method) {
             return ours(self, &Params::read(raw)?);
         }
+        if let Some(theirs) = DEVELOPER.get(method) {
+            self.chain.developer()?;
+            return theirs(self, &Params::read(raw)?);
+        }
         match (method, session) {
             ("eth_subscribe", Some(session)) => return session.subscribe(&Params::read(raw)?),
             ("eth_unsubscribe", Some(session)) => return session.unsubscribe(&Params::read(raw)?),
@@ -227,6 +295,9 @@ impl Rpc {
         let namespace = self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         let namespace = namespace.ok_or_else(|| RpcError::method_not_found(method))?;
         let text = namespace.call(method_name, raw.map(RawValue::get))?;
+        if text.len() > MAX_ANSWER_BYTES {
+            return Err(RpcError::too_large());
+        }
         RawValue::from_string(text).map_err(|error| RpcError::internal(format!("{method} gave no JSON: {error}")))
     }
 

@@ -10,6 +10,9 @@ use interlace_state::StateError;
 use serde_json::Value;
 use thiserror::Error;
 
+/// Characters of an error's text. Parsers quote what they cannot read, and a request may be long.
+pub(crate) const MAX_MESSAGE_CHARS: usize = 1_024;
+
 /// A JSON-RPC error object.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{message} ({code})")]
@@ -65,6 +68,28 @@ impl RpcError {
     #[must_use]
     pub fn refused(detail: impl Into<String>) -> Self {
         Self::new(-32000, detail)
+    }
+
+    /// -32003.
+    #[must_use]
+    pub fn too_large() -> Self {
+        Self::new(-32003, "response too large")
+    }
+
+    /// -32002: the time for it was up.
+    #[must_use]
+    pub fn timeout(detail: impl Into<String>) -> Self {
+        Self::new(-32002, detail)
+    }
+
+    /// Its text, no longer than [`MAX_MESSAGE_CHARS`] unless a contract made it.
+    #[must_use]
+    pub fn shown(&self) -> std::borrow::Cow<'_, str> {
+        let end = self.message.char_indices().nth(MAX_MESSAGE_CHARS).map(|(end, _)| end);
+        match end.filter(|_| self.code != 3) {
+            Some(end) => format!("{} ...", &self.message[..end]).into(),
+            None => self.message.as_str().into(),
+        }
     }
 
     /// -32005: a documented bound was met.

@@ -8,13 +8,19 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod budget;
 mod call;
+mod connections;
 mod developer;
 mod dispatch;
 mod error;
 mod filters;
 mod guard;
+mod lanes;
+mod limits;
+mod pace;
 mod read;
+mod receive;
 mod send;
 mod server;
 mod session;
@@ -23,9 +29,10 @@ mod state;
 mod wire;
 
 pub use accounts::Accounts;
-pub use dispatch::{MAX_ANSWER_BYTES, MAX_BATCH, Namespace, Rpc};
+pub use dispatch::{MAX_ANSWER_BYTES, MAX_BATCH, Namespace, Rpc, methods};
 pub use error::{RpcError, revert_reason};
 pub use filters::{FILTER_LIFETIME, MAX_FILTERS};
 pub use guard::Guard;
+pub use limits::{Limits, table as limits};
 pub use server::{Server, ServerConfig};
 pub use session::MAX_SUBSCRIPTIONS;

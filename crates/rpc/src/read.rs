@@ -12,13 +12,13 @@ use interlace_stf::StateReader;
 use interlace_trie::EMPTY_ROOT_HASH;
 use serde_json::{Value, json};
 
-use crate::dispatch::{Method, Rpc};
+use crate::dispatch::{MAX_ANSWER_BYTES, Method, Rpc};
 use crate::error::RpcError;
 use crate::shapes;
 use crate::wire::{Params, Reply, reply};
 
 /// Storage slots in one eth_getProof.
-const MAX_PROOF_SLOTS: usize = 1_024;
+pub(crate) const MAX_PROOF_SLOTS: usize = 1_024;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
     ("web3_clientVersion", |_, _| reply(concat!("interlace/v", env!("CARGO_PKG_VERSION")))),
@@ -185,7 +185,15 @@ fn pool_status(rpc: &Rpc, _: &Params<'_>) -> Reply {
     reply(&json!({ "pending": U64::from(status.pending), "queued": U64::from(status.queued) }))
 }
 
+/// Refuses to show a pool that no answer could hold, before it is copied; hex takes two characters for each byte.
+fn check_pool(rpc: &Rpc) -> Result<(), RpcError> {
+    let (bytes, number) = rpc.chain().pool_size();
+    let shown = bytes.saturating_mul(2).saturating_add(number.saturating_mul(700));
+    if shown > MAX_ANSWER_BYTES { Err(RpcError::too_large()) } else { Ok(()) }
+}
+
 fn pool_content(rpc: &Rpc, _: &Params<'_>) -> Reply {
+    check_pool(rpc)?;
     let show = |waiting: interlace_chain::pool::Waiting| -> Value {
         let senders = waiting.into_iter().map(|(sender, transactions)| {
             let shown = transactions.into_iter().map(|(nonce, tx)| (nonce.to_string(), json!(shapes::waiting(&tx))));

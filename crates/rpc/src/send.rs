@@ -1,4 +1,4 @@
-//! Transactions in: signed ones, and those that the node signs for its developer accounts.
+//! Transactions in: signed ones, those that the node signs for its developer accounts, and those of accounts that it impersonates.
 //!
 //! Invariant: a transaction answers with its hash only once it is admitted; on an instant chain, once its block is committed too, so that
 //! the receipt can be read at once. Keys are used in `accounts` only.
@@ -10,7 +10,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, eip191_hash_message};
 use alloy_rpc_types_eth::TransactionRequest;
 use interlace_chain::pool::PoolTransaction;
-use interlace_stf::Transaction as Envelope;
+use interlace_stf::{Transaction as Envelope, stand_in_signature};
 use serde_json::json;
 
 use crate::dispatch::{Method, Rpc, raw_bytes};
@@ -19,7 +19,11 @@ use crate::wire::{Params, Reply, reply};
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
     ("eth_sendRawTransaction", send_raw),
-    ("eth_sendTransaction", send),
+    ("eth_sendTransaction", |rpc, params| send(rpc, params, Signing::KeyOrImpersonation)),
+    ("eth_sendUnsignedTransaction", |rpc, params| {
+        rpc.chain().developer()?;
+        send(rpc, params, Signing::None)
+    }),
     ("eth_signTransaction", sign_transaction),
     ("eth_accounts", |rpc, _| reply(rpc.accounts.addresses())),
     ("eth_requestAccounts", |rpc, _| reply(rpc.accounts.addresses())),
@@ -40,20 +44,43 @@ fn submit(rpc: &Rpc, transaction: PoolTransaction) -> Reply {
     reply(&hash)
 }
 
-fn send(rpc: &Rpc, params: &Params<'_>) -> Reply {
-    let (envelope, sender) = complete(rpc, params.get(0)?)?;
+/// Whose signature a transaction gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signing {
+    /// That of one of our accounts.
+    Key,
+    /// The same, or a stand-in where a developer impersonates the sender.
+    KeyOrImpersonation,
+    /// A stand-in, whoever sends; for developers' chains only.
+    None,
+}
+
+fn send(rpc: &Rpc, params: &Params<'_>, signing: Signing) -> Reply {
+    let (envelope, sender) = complete(rpc, params.get(0)?, signing)?;
     submit(rpc, PoolTransaction::new(envelope, sender))
 }
 
 fn sign_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
-    let (envelope, _) = complete(rpc, params.get(0)?)?;
+    let (envelope, _) = complete(rpc, params.get(0)?, Signing::Key)?;
     reply(&json!({ "raw": Bytes::from(envelope.encoded_2718()), "tx": envelope }))
 }
 
-/// Fills what is missing of a request by one of our accounts, and signs it.
-fn complete(rpc: &Rpc, mut request: TransactionRequest) -> Result<(Envelope, Address), RpcError> {
+/// Fills what is missing of a request by one of our accounts or by one that is impersonated, and signs it or marks it as unsigned.
+pub(crate) fn complete(
+    rpc: &Rpc,
+    mut request: TransactionRequest,
+    signing: Signing,
+) -> Result<(Envelope, Address), RpcError> {
     let from = request.from.ok_or_else(|| RpcError::invalid_params("transaction has no 'from'"))?;
-    if !rpc.accounts.addresses().contains(&from) {
+    let has_key = rpc.accounts.addresses().contains(&from);
+    let impersonated = match signing {
+        Signing::Key => false,
+        Signing::KeyOrImpersonation => {
+            !has_key && rpc.chain().developer().is_ok_and(|developer| developer.impersonates(from))
+        }
+        Signing::None => true,
+    };
+    if !has_key && !impersonated {
         return Err(RpcError::refused(format!("unknown account {from}")));
     }
     if request.sidecar.is_some() || request.blob_versioned_hashes.is_some() {
@@ -80,8 +107,8 @@ fn complete(rpc: &Rpc, mut request: TransactionRequest) -> Result<(Envelope, Add
     let typed = request
         .build_typed_tx()
         .map_err(|request| RpcError::invalid_params(format!("incomplete transaction: {:?}", request.missing_keys())))?;
-    let digest = signature_hash(&typed);
-    let signature = rpc.accounts.sign(from, &digest)?;
+    let signature =
+        if impersonated { stand_in_signature(from) } else { rpc.accounts.sign(from, &signature_hash(&typed))? };
     let envelope = match typed {
         TypedTransaction::Legacy(tx) => tx.into_signed(signature).into(),
         TypedTransaction::Eip2930(tx) => tx.into_signed(signature).into(),
@@ -111,13 +138,14 @@ fn fill_fees(rpc: &Rpc, request: &mut TransactionRequest) {
         return;
     }
     if legacy {
-        request.gas_price = Some(base_fee + rpc.suggested_tip());
+        request.gas_price = Some(base_fee.saturating_add(rpc.suggested_tip()));
         return;
     }
     let tip = *request.max_priority_fee_per_gas.get_or_insert_with(|| {
         request.max_fee_per_gas.map_or_else(|| rpc.suggested_tip(), |cap| cap.min(rpc.suggested_tip()))
     });
-    request.max_fee_per_gas.get_or_insert(base_fee * 2 + tip);
+    // A tip near the top of its type is refused later, as one that nobody can pay.
+    request.max_fee_per_gas.get_or_insert(base_fee.saturating_mul(2).saturating_add(tip));
 }
 
 fn sign(rpc: &Rpc, address: Address, message: &Bytes) -> Reply {

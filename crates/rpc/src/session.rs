@@ -1,20 +1,26 @@
 //! One WebSocket: requests in order, and the notifications its client subscribed to.
 //!
 //! Invariant: a session holds at most [`MAX_SUBSCRIPTIONS`] subscriptions and no queue of its own; a client that falls behind the
-//! chain's bounded event queue is disconnected with a reason, and what it missed is counted.
+//! chain's bounded event queue is disconnected with a reason, and what it missed is counted. A client that answers no ping is
+//! disconnected, and one that sends or takes messages too slowly by the socket itself (`pace`).
+//! When a developer takes blocks back, `logs` tells of their logs again with `removed: true`, oldest first, and `newHeads` of the block
+//! that is the newest then; in a reorganisation only of the blocks that take the others' place.
 //! Source: geth's eth_subscribe (newHeads, logs, newPendingTransactions).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use interlace_chain::{Event, LogQuery};
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::SinkExt;
+use interlace_chain::{Event, LogQuery, MAX_REMOVED_LOGS};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::connections::Open;
 use crate::error::RpcError;
 use crate::filters::LogFilter;
 use crate::server::{Shared, stopped};
@@ -23,13 +29,15 @@ use crate::wire::{Params, Reply, reply};
 
 /// Subscriptions of one connection.
 pub const MAX_SUBSCRIPTIONS: usize = 256;
-/// How long one message may take to leave.
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Addresses and topics in all subscriptions of one connection.
+pub(crate) const MAX_SESSION_OPTIONS: usize = 8_192;
+/// Payload of a ping; a client answers with the same.
+const PING: Bytes = Bytes::from_static(b"interlace");
 
 #[derive(Clone, Debug)]
 enum Kind {
     Heads,
-    Logs(LogQuery),
+    Logs(Arc<LogQuery>),
     Pending,
 }
 
@@ -54,7 +62,7 @@ impl Session {
         let kind = match params.get::<String>(0)?.as_str() {
             "newHeads" => Kind::Heads,
             "newPendingTransactions" => Kind::Pending,
-            "logs" => Kind::Logs(params.optional::<LogFilter>(1)?.unwrap_or_default().query()?),
+            "logs" => Kind::Logs(Arc::new(params.optional::<LogFilter>(1)?.unwrap_or_default().query()?)),
             other => {
                 let shown: String = other.chars().take(40).collect();
                 return Err(RpcError::invalid_params(format!("no {shown:?} subscription in eth namespace")));
@@ -63,6 +71,12 @@ impl Session {
         let mut subscriptions = self.lock();
         if subscriptions.len() >= MAX_SUBSCRIPTIONS {
             return Err(RpcError::limit(format!("{MAX_SUBSCRIPTIONS} subscriptions on one connection")));
+        }
+        let options = |kind: &Kind| if let Kind::Logs(query) = kind { query.options() } else { 0 };
+        if subscriptions.values().map(options).sum::<usize>() + options(&kind) > MAX_SESSION_OPTIONS {
+            return Err(RpcError::limit(format!(
+                "more than {MAX_SESSION_OPTIONS} addresses and topics in the subscriptions of one connection"
+            )));
         }
         let id = format!("{:#x}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
         let answer = reply(&id);
@@ -82,28 +96,32 @@ impl Session {
         }
     }
 
-    /// What `event` means to the subscriptions, as messages.
-    fn notifications(&self, event: &Event) -> Vec<String> {
-        let subscriptions: Vec<(String, Kind)> =
-            self.lock().iter().map(|(id, kind)| (id.clone(), kind.clone())).collect();
-        let mut messages = Vec::new();
-        for (id, kind) in subscriptions {
-            match (&kind, event) {
-                (Kind::Heads, Event::Block(block)) => messages.extend(message(&id, &reply(&shapes::head(block)))),
-                (Kind::Logs(query), Event::Block(block)) => {
-                    for place in query.find(block) {
-                        messages.extend(message(&id, &reply(&shapes::log(block, place))));
-                    }
-                }
-                (Kind::Pending, Event::Pending(hashes)) => {
-                    for hash in hashes.iter() {
-                        messages.extend(message(&id, &reply(hash)));
-                    }
-                }
-                _ => {}
+    fn subscriptions(&self) -> Vec<(String, Kind)> {
+        self.lock().iter().map(|(id, kind)| (id.clone(), kind.clone())).collect()
+    }
+}
+
+impl Kind {
+    /// What `event` means to this subscription, as messages; each is written when it is its turn to be sent.
+    fn notifications<'a>(&'a self, id: &'a str, event: &'a Event) -> Box<dyn Iterator<Item = String> + Send + 'a> {
+        match (self, event) {
+            (Self::Heads, Event::Block(block)) => Box::new(message(id, &reply(&shapes::head(block))).into_iter()),
+            (Self::Logs(query), Event::Block(block)) => {
+                let places = query.find(block).into_iter();
+                Box::new(places.filter_map(move |place| message(id, &reply(&shapes::log(block, place)))))
             }
+            (Self::Heads, Event::Reverted(back)) if !back.reorganised => {
+                Box::new(message(id, &reply(&shapes::head(&back.head))).into_iter())
+            }
+            (Self::Logs(query), Event::Reverted(back)) => Box::new(back.removed.iter().flat_map(move |block| {
+                let places = query.find(block).into_iter();
+                places.filter_map(move |place| message(id, &reply(&shapes::removed_log(block, place))))
+            })),
+            (Self::Pending, Event::Pending(hashes)) => {
+                Box::new(hashes.iter().filter_map(move |hash| message(id, &reply(hash))))
+            }
+            _ => Box::new(std::iter::empty()),
         }
-        messages
     }
 }
 
@@ -116,42 +134,76 @@ fn message(id: &str, result: &Reply) -> Option<String> {
     ))
 }
 
-async fn send(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(tokio::time::timeout(SEND_TIMEOUT, socket.send(message)).await, Ok(Ok(())))
+async fn close(socket: &mut WebSocket, code: u16, reason: impl Into<String>) {
+    let frame = CloseFrame { code, reason: reason.into().into() };
+    let _ = socket.send(Message::Close(Some(frame))).await;
 }
 
-async fn close(socket: &mut WebSocket, code: u16, reason: String) {
-    let frame = CloseFrame { code, reason: reason.into() };
-    let _ = send(socket, Message::Close(Some(frame))).await;
+/// The close code for a message that could not be read (RFC 6455, section 7.4.1), and why.
+fn unreadable(error: &axum::Error) -> (u16, String) {
+    let text = error.to_string();
+    let code = match () {
+        () if text.contains("Space limit exceeded") => 1009,
+        () if text.contains("UTF-8") => 1007,
+        () => 1002,
+    };
+    (code, text.chars().take(100).collect())
 }
 
 /// Serves one connection until it closes or the node stops.
-pub(crate) async fn serve(mut socket: WebSocket, shared: Shared) {
+pub(crate) async fn serve(mut socket: WebSocket, shared: Shared, open: Arc<Open>) {
     let session = Arc::new(Session::default());
     let mut events = shared.rpc.chain().subscribe();
     let mut stop = shared.stop.clone();
+    let every = shared.limits.ping_interval();
+    let mut clock = tokio::time::interval_at(Instant::now() + every, every);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = 0;
     loop {
         tokio::select! {
             incoming = socket.recv() => {
+                silent = 0;
                 let body = match incoming {
-                    Some(Ok(Message::Text(text))) => text.as_bytes().to_vec(),
-                    Some(Ok(Message::Binary(bytes))) => bytes.to_vec(),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Some(Ok(Message::Text(text))) => Bytes::from(text),
+                    Some(Ok(Message::Binary(bytes))) => bytes,
+                    Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+                        open.ticket().control(payload.len());
+                        continue;
+                    }
+                    Some(Err(error)) => {
+                        let (code, reason) = unreadable(&error);
+                        close(&mut socket, code, reason).await;
+                        return;
+                    }
+                    Some(Ok(Message::Close(_))) => {
+                        // The answer to it is written already and waits to leave.
+                        let _ = socket.flush().await;
+                        return;
+                    }
+                    None => return,
                 };
+                open.ticket().complete();
                 let mine = Arc::clone(&session);
-                let Some(answer) = shared.run(move |rpc| rpc.handle_in(&body, Some(&mine))).await else { return };
-                let Some(answer) = answer else { continue };
-                let Ok(text) = String::from_utf8(answer) else { return };
-                if !send(&mut socket, Message::Text(text.into())).await {
+                let Some(answer) = shared.answer(body, Some(mine)).await else { continue };
+                let Ok(text) = Utf8Bytes::try_from(answer) else { return };
+                if socket.send(Message::Text(text)).await.is_err() {
                     return;
                 }
             }
             event = events.recv() => match event {
                 Ok(event) => {
-                    for message in session.notifications(&event) {
-                        if !send(&mut socket, Message::Text(message.into())).await {
-                            return;
+                    let subscriptions = session.subscriptions();
+                    let logs = subscriptions.iter().any(|(_, kind)| matches!(kind, Kind::Logs(_)));
+                    if logs && matches!(&event, Event::Reverted(back) if !back.complete) {
+                        let reason = format!("more than {MAX_REMOVED_LOGS} logs were removed; connect again");
+                        close(&mut socket, 1013, reason).await;
+                        return;
+                    }
+                    for (id, kind) in subscriptions {
+                        for message in kind.notifications(&id, &event) {
+                            if socket.send(Message::Text(message.into())).await.is_err() {
+                                return;
+                            }
                         }
                     }
                 }
@@ -165,8 +217,18 @@ pub(crate) async fn serve(mut socket: WebSocket, shared: Shared) {
                 }
                 Err(RecvError::Closed) => return,
             },
+            _ = clock.tick() => {
+                silent += 1;
+                if silent > 2 {
+                    close(&mut socket, 1001, "no answer to a ping").await;
+                    return;
+                }
+                if socket.send(Message::Ping(PING)).await.is_err() {
+                    return;
+                }
+            }
             () = stopped(&mut stop) => {
-                close(&mut socket, 1001, "the node stops".to_owned()).await;
+                close(&mut socket, 1001, "the node stops").await;
                 return;
             }
         }

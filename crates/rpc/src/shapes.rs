@@ -103,6 +103,12 @@ pub(crate) fn log(block: &StoredBlock, place: LogPlace) -> Option<Log> {
     })
 }
 
+/// The log at `place` of a block that was taken back.
+#[must_use]
+pub(crate) fn removed_log(block: &StoredBlock, place: LogPlace) -> Option<Log> {
+    Some(Log { removed: true, ..log(block, place)? })
+}
+
 /// The receipt of transaction `index` of a block.
 #[must_use]
 pub(crate) fn receipt(spec: &ChainSpec, block: &StoredBlock, index: usize) -> Option<TransactionReceipt> {

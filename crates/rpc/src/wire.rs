@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::dispatch::MAX_ANSWER_BYTES;
 use crate::error::RpcError;
 
 /// One request.
@@ -128,9 +129,10 @@ pub(crate) type Reply = Result<Box<RawValue>, RpcError>;
 /// Writes `value` as the result of a method.
 ///
 /// # Errors
-/// -32603 when it cannot be written; no type of this crate cannot.
+/// -32003 when it is larger than an answer may be; -32603 when it cannot be written; no type of this crate cannot.
 pub(crate) fn reply(value: &(impl Serialize + ?Sized)) -> Reply {
-    serde_json::value::to_raw_value(value).map_err(|error| RpcError::internal(error.to_string()))
+    let raw = serde_json::value::to_raw_value(value).map_err(|error| RpcError::internal(error.to_string()))?;
+    if raw.get().len() > MAX_ANSWER_BYTES { Err(RpcError::too_large()) } else { Ok(raw) }
 }
 
 /// Writes the answer to the request with `id`.
@@ -154,7 +156,7 @@ pub(crate) fn answer(id: Option<&RawValue>, outcome: &Reply) -> Vec<u8> {
         }
         Err(error) => {
             out.extend_from_slice(b",\"error\":");
-            let object = ErrorObject { code: error.code, message: &error.message, data: error.data.as_ref() };
+            let object = ErrorObject { code: error.code, message: &error.shown(), data: error.data.as_ref() };
             match serde_json::to_vec(&object) {
                 Ok(text) => out.extend_from_slice(&text),
                 Err(_) => out.extend_from_slice(b"{\"code\":-32603,\"message\":\"internal error\"}"),
@@ -163,4 +165,93 @@ pub(crate) fn answer(id: Option<&RawValue>, outcome: &Reply) -> Vec<u8> {
     }
     out.push(b'}');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use alloy_primitives::{Address, Bytes, U64, U256};
+    use interlace_chain::pool::PoolTransaction;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Text that is nearly a request, and bytes that are not.
+    fn bodies() -> impl Strategy<Value = Vec<u8>> {
+        let token = prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"jsonrpc\"",
+            "\"2.0\"",
+            "\"method\"",
+            "\"id\"",
+            "\"params\"",
+            "null",
+            "1",
+            "-0.5e9",
+            "\"\\ud800\"",
+            "\"\\u0000\"",
+            "\"0x1\"",
+            " ",
+            "\u{feff}",
+            "true",
+        ]);
+        let text = prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat().into_bytes());
+        prop_oneof![text, prop::collection::vec(any::<u8>(), 0..200)]
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(body in bodies()) {
+            match Body::read(&body, 10) {
+                Err(error) => prop_assert!([-32700, -32600].contains(&error.code)),
+                Ok(Body::One(request)) => {
+                    if let Err(error) = *request {
+                        prop_assert_eq!(error.code, -32600);
+                    }
+                }
+                Ok(Body::Many(requests)) => prop_assert!((1..=10).contains(&requests.len())),
+            }
+        }
+
+        #[test]
+        fn any_parameters_are_read_or_refused(text in "\\PC{0,80}") {
+            let Ok(raw) = serde_json::value::to_raw_value(&[text]) else { return Ok(()) };
+            let params = Params::read(Some(&raw)).unwrap();
+            let codes = [
+                params.get::<Address>(0).err(),
+                params.get::<U256>(0).err(),
+                params.get::<U64>(0).err(),
+                params.get::<Bytes>(0).err(),
+                params.get::<alloy_eips::BlockId>(0).err(),
+            ];
+            prop_assert!(codes.into_iter().flatten().all(|error| error.code == -32602));
+            prop_assert_eq!(params.get::<u8>(1).unwrap_err().code, -32602);
+        }
+
+        #[test]
+        fn an_answer_is_json_whatever_the_error_says(message in any::<String>(), code in any::<i64>()) {
+            let written = answer(None, &Err(RpcError::new(code, message)));
+            let read: serde_json::Value = serde_json::from_slice(&written).unwrap();
+            prop_assert_eq!(read["error"]["code"].as_i64(), Some(code));
+        }
+
+        #[test]
+        fn any_bytes_are_a_transaction_or_refused(kind in 0_u8..6, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = PoolTransaction::decode(&bytes);
+            let typed = [&[kind][..], &bytes].concat();
+            let _ = PoolTransaction::decode(&typed);
+        }
+
+        #[test]
+        fn any_bytes_are_a_block_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = interlace_stf::decode_block(&bytes);
+            let listed = [&[0xf9, 2, 0][..], &bytes].concat();
+            let _ = interlace_stf::decode_block(&listed);
+        }
+    }
 }

@@ -23,6 +23,7 @@ use crate::block::{Attributes, Transaction};
 use crate::error::BlockError;
 use crate::header::{expected_base_fee, expected_excess_blob_gas, validate_fields};
 use crate::output::BlockOutput;
+use crate::unsigned::request_of;
 use crate::{dao, requests, rewards};
 
 /// Gives the state root after changes; asked after every transaction before Byzantium.
@@ -114,6 +115,11 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         Ok(builder)
     }
 
+    /// The machine as it is now, without the rest of the block.
+    pub(crate) fn into_vm(self) -> Vm<R> {
+        self.vm
+    }
+
     /// The environment that transactions see.
     pub const fn env(&self) -> &BlockEnv {
         self.vm.env()
@@ -140,7 +146,7 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
     /// [`EvmError::Transaction`] if it is not valid here; the block then is as before. [`EvmError::State`] from the
     /// reader: the block is then of no use any more.
     pub fn push(&mut self, tx: &Transaction, sender: Address) -> Result<&TxOutcome, EvmError<R::Error>> {
-        let request = TxRequest::from_transaction(tx, sender);
+        let request = request_of(tx, sender);
         let size = self.size.saturating_add(tx.length());
         self.check_room(&request, size)?;
         let outcome = self.vm.execute(&request)?;

@@ -7,7 +7,8 @@ use alloc::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use interlace_evm::{
-    AccountChange, BlockEnv, Changes, Checks, EvmError, Overlay, StateReader, Touched, TxOutcome, TxRequest, Vm,
+    AccountChange, BlockEnv, Changes, Checks, EvmError, Interrupt, Overlay, StateReader, Touched, TxOutcome, TxRequest,
+    Vm,
 };
 
 /// What a call sees of an account instead of what is there.
@@ -37,11 +38,13 @@ pub struct CallOptions {
     pub state: StateOverrides,
     /// Block hashes seen differently.
     pub block_hashes: BTreeMap<u64, B256>,
+    /// Ends the call when its time is up.
+    pub interrupt: Option<Interrupt>,
 }
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self { checks: Checks::CALL, state: StateOverrides::new(), block_hashes: BTreeMap::new() }
+        Self { checks: Checks::CALL, state: StateOverrides::new(), block_hashes: BTreeMap::new(), interrupt: None }
     }
 }
 
@@ -74,10 +77,23 @@ pub fn touch<R: StateReader>(
 }
 
 fn machine<R: StateReader>(
-    mut env: BlockEnv,
+    env: BlockEnv,
     tx: &TxRequest,
     options: &CallOptions,
     state: R,
+) -> Result<Vm<R>, EvmError<R::Error>> {
+    prepare(env, tx, options, Overlay::new(state))
+}
+
+/// The machine in which [`call`] executes `tx`, on a state that has changes already.
+///
+/// # Errors
+/// [`EvmError::State`] from the reader.
+pub fn prepare<R: StateReader>(
+    mut env: BlockEnv,
+    tx: &TxRequest,
+    options: &CallOptions,
+    mut overlay: Overlay<R>,
 ) -> Result<Vm<R>, EvmError<R::Error>> {
     if tx.fee_cap_wei == 0 && tx.tip_wei.unwrap_or_default() == 0 {
         env.base_fee_wei = 0;
@@ -85,13 +101,16 @@ fn machine<R: StateReader>(
     if tx.blob_fee_cap_wei == 0 {
         env.blob_fee_wei = env.blob_fee_wei.map(|_| 0);
     }
-    let mut overlay = Overlay::new(state);
     for (number, hash) in &options.block_hashes {
         overlay.set_block_hash(*number, *hash);
     }
     let overrides = override_changes(&options.state, &overlay).map_err(EvmError::State)?;
     overlay.apply(overrides);
-    Ok(Vm::new(env, options.checks, overlay))
+    let mut vm = Vm::new(env, options.checks, overlay);
+    if let Some(interrupt) = &options.interrupt {
+        vm.interrupt_when(interrupt.clone());
+    }
+    Ok(vm)
 }
 
 fn override_changes<R: StateReader>(overrides: &StateOverrides, below: &Overlay<R>) -> Result<Changes, R::Error> {

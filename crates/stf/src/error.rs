@@ -236,6 +236,8 @@ impl<E: core::error::Error + 'static> BlockError<E> {
             EvmError::Transaction(error) => Self::Transaction { index, hash, error: Box::new(error) },
             EvmError::State(error) => Self::State(error),
             EvmError::Interpreter(error) => Self::Interpreter(error),
+            // Blocks are executed to their end; only calls can be interrupted.
+            EvmError::Interrupted => Self::Interpreter("interrupted".into()),
         }
     }
 }

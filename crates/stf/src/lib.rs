@@ -23,23 +23,29 @@ mod execute;
 mod genesis;
 mod header;
 mod output;
+mod replay;
 mod requests;
 mod rewards;
+mod unsigned;
 mod work;
 
 pub use alloy_consensus::{Header, ReceiptEnvelope};
 pub use block::{Attributes, Block, Transaction, decode_block, decode_header, recover_sender, recover_senders};
 pub use builder::{BlockBuilder, StateRoots};
-pub use call::{AccountOverride, CallOptions, StateOverrides, call, touch};
+pub use call::{AccountOverride, CallOptions, StateOverrides, call, prepare, touch};
 pub use error::{BlockError, HeaderError, Mismatch};
 pub use execute::{execute, run};
 pub use genesis::{
     Deployment, GENESIS_DEPLOYER, GenesisError, alloc_changes, deploy, genesis_header, system_contracts,
 };
 pub use header::{validate_fields, validate_header};
+#[cfg(feature = "trace")]
+pub use interlace_evm::trace;
 pub use interlace_evm::{
-    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Overlay, StateReader, Status, Touched, TxError,
-    TxOutcome, TxRequest, Vm, precompile_addresses,
+    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, StateReader, Status,
+    Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 pub use output::BlockOutput;
+pub use replay::replay;
+pub use unsigned::{request_of, stand_in_signature, unsigned_sender};
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};

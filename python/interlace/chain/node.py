@@ -1,14 +1,14 @@
 """A chain in this process: started, stopped and extended from Python.
 
 Invariant: a chain that is not started answers nothing, one that was stopped holds no thread and no port. State lives in
-memory: what was on a stopped chain is gone, and starting again begins at genesis.
+memory: what was on a stopped chain is gone unless it was dumped, and starting again begins where the first start began.
 What it does not do: it is a developer's chain. Its order may be reverted and its accounts' keys are public.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Self
 from interlace import _core
 from interlace.chain.account import DEV_MNEMONIC, Account
 from interlace.chain.client import Client
+from interlace.chain.controls import Controls, read_dump
 from interlace.chain.hooks import Hook
 from interlace.chain.namespaces import dispatcher
 from interlace.chain.transport import NodeTransport
@@ -38,22 +39,31 @@ class Deployment:
     value_wei: int = 0
 
 
-class Chain:
+class Chain(Controls):
     """A developer's chain inside this process.
 
     Parameters
     ----------
     genesis
         geth genesis document: a dict, JSON text or a path. Without it, one is made from the other parameters.
-    chain_id, fork, mnemonic, accounts, balance_ether, deployments, gas_limit
+    chain_id, fork, mnemonic, accounts, balance_ether, deployments, gas_limit, base_fee_wei, timestamp
         What that genesis holds: every fork up to `fork` active from the start, and `accounts` of `mnemonic` with
-        `balance_ether` each. `gas_limit` is per block.
+        `balance_ether` each. `gas_limit` is per block, `base_fee_wei` the first block's, `timestamp` (Unix seconds)
+        the time of genesis and of the chain's clock when it starts.
     host, port
         Where JSON-RPC is served; port 0 takes a free one, `None` serves no socket at all.
     block_time_ms
         `None` mines as soon as a transaction is ready, 0 only when asked, else a block every so many milliseconds.
+    order
+        Which transactions a block takes first: those that tip most (``fees``) or those that came first (``fifo``).
+    auto_impersonate
+        Whether every account can send without a signature.
+    state
+        A dump, or its file: the chain starts from it, genesis included; what describes another genesis is not used.
     allowed_hosts, allowed_origins
         Names and web pages beyond loopback that may talk to the server.
+    limits
+        Bounds of the server and of calls by name, instead of those that docs/limits.md lists.
     log_format, log_level
         What the node writes to stderr: ``text`` or ``json``; ``off``, ``error``, ``warn``, ``info``, ``debug``.
 
@@ -80,9 +90,14 @@ class Chain:
         block_time_ms: int | None = None,
         deployments: Sequence[Deployment] = (),
         gas_limit: int = 60_000_000,
+        base_fee_wei: int | None = None,
+        timestamp: int | None = None,
+        order: Literal["fees", "fifo"] = "fees",
+        auto_impersonate: bool = False,
+        state: str | Path | bytes | None = None,
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
-        max_connections: int = 512,
+        limits: Mapping[str, int] | None = None,
         log_format: Literal["text", "json"] = "text",
         log_level: str = "warn",
     ) -> None:
@@ -99,19 +114,25 @@ class Chain:
                     (deployment.address, f"0x{deployment.initcode.hex()}", hex(deployment.value_wei))
                     for deployment in deployments
                 ],
+                "timestamp": _u64("timestamp", timestamp or 0),
+                "base_fee_wei": None if base_fee_wei is None else _u64("base_fee_wei", base_fee_wei),
             },
             "mining": _mining(block_time_ms),
             "beneficiary": "0x" + "00" * 20,
             "gas_limit": None,
+            "order": order,
+            "start": timestamp,
+            "auto_impersonate": auto_impersonate,
             "server": None
             if port is None
             else {
                 "address": _address(host, port),
                 "allowed_hosts": list(allowed_hosts),
                 "allowed_origins": list(allowed_origins),
-                "max_connections": max_connections,
             },
+            "limits": dict(limits or {}),
         }
+        self._state = state
         self._log = (log_format, log_level)
         self._node: _core.Node | None = None
         self._client: Client | None = None
@@ -126,12 +147,14 @@ class Chain:
         Raises
         ------
         ChainError
-            ``chain.running`` when it runs already, ``chain.port-in-use``, ``chain.bad-genesis``, ``chain.bad-config``.
+            ``chain.running`` when it runs already, ``chain.port-in-use``, ``chain.bad-genesis``, ``chain.bad-config``,
+            ``chain.bad-dump``.
         """
         if self._node is not None:
             raise ChainError("chain.running", "the chain is running already")
         _core.set_logging(*self._log)
-        node = _core.Node(json.dumps(self._config), [account.key for account in self.accounts])
+        dump = None if self._state is None else read_dump(self._state)
+        node = _core.Node(json.dumps(self._config), [account.key for account in self.accounts], dump)
         try:
             for name, target in self._namespaces.items():
                 node.add_namespace(name, dispatcher(name, target))
@@ -266,6 +289,12 @@ def _document(genesis: dict[str, Any] | str | Path | None) -> str | None:
         return Path(genesis).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ChainError("chain.bad-genesis", f"{genesis}: {error}") from None
+
+
+def _u64(name: str, value: int) -> int:
+    if not 0 <= value < 1 << 64:
+        raise ChainError("chain.bad-config", f"{name} {value} is not between 0 and 2^64 - 1")
+    return value
 
 
 def _mining(block_time_ms: int | None) -> str | int:

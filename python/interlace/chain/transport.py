@@ -2,15 +2,14 @@
 
 Invariant: a transport sends a body once. It repeats nothing that may have been executed; only a refused connection,
 which executed nothing, is tried again for a moment, because a node that is starting refuses.
-What it does not do: it reads no JSON.
+What it does not do: it reads no JSON. The HTTP client is slow to import and a node in this process does without it, so
+that the first `HttpTransport` imports it.
 """
 
 from __future__ import annotations
 
 import time
 from typing import Final, Protocol
-
-import httpx
 
 from interlace import _core
 from interlace.errors import ChainError
@@ -42,6 +41,8 @@ class HttpTransport:
     """
 
     def __init__(self, url: str, timeout_seconds: float = 60.0) -> None:
+        import httpx
+
         self.url = url
         self._http = httpx.Client(timeout=timeout_seconds, headers={"content-type": "application/json"})
 
@@ -53,6 +54,8 @@ class HttpTransport:
         ChainError
             ``chain.unreachable`` when nobody answers, ``chain.http`` for an answer that is no JSON-RPC.
         """
+        import httpx
+
         deadline = time.monotonic() + CONNECT_RETRY_SECONDS
         while True:
             try:

@@ -17,6 +17,7 @@ from interlace.errors import InterlaceError
 
 from . import output
 from .bench import bench
+from .completions import completions
 from .demo import demo
 from .fixtures import blocktest, statetest
 from .replay import replay
@@ -59,6 +60,7 @@ def version(
 
 
 app.command()(up)
+app.command()(completions)
 app.command()(demo)
 app.command()(verify)
 app.command()(replay)

@@ -2,7 +2,7 @@
 
 Invariant: everything that was started is stopped, in reverse order, however the command ends; an address that cannot be
 taken stops the command before anything is announced.
-What it does not do: it keeps nothing; the chain's state ends with it.
+What it does not do: it keeps nothing unless it is told a file; a dump is written at the end, not during the run.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 EXPLORER_PORT = 8600
 ECONOMY_FORKS = ("cancun", "prague", "osaka", "bpo1", "bpo2", "bpo3", "bpo4", "bpo5")
 """Forks with the instructions that the economy's contracts need (transient storage came with cancun)."""
+GENESIS_OPTIONS = ("genesis", "fork", "chain_id", "balance", "gas_limit", "base_fee", "timestamp")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def up(
+    context: typer.Context,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of JSON-RPC; 0 takes a free one.")] = 8545,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     explorer_port: Annotated[
@@ -42,36 +44,73 @@ def up(
     block_time: Annotated[
         float | None, typer.Option(min=0.001, max=3600, help="Seconds between blocks; without it one per transaction.")
     ] = None,
+    no_mining: Annotated[bool, typer.Option("--no-mining", help="Make blocks only when asked.")] = False,
+    order: Annotated[str, typer.Option(help="What a block takes first: fees (highest tip) or fifo.")] = "fees",
     fork: Annotated[str, typer.Option(help="Ethereum's rules up to this fork.")] = "osaka",
+    chain_id: Annotated[int, typer.Option(min=1, max=(1 << 63) - 1, help="Chain id.")] = 31337,
     accounts: Annotated[int, typer.Option(min=1, max=1000, help="How many funded accounts.")] = 10,
+    balance: Annotated[int, typer.Option(min=0, max=10**12, help="Native tokens of each account.")] = 10_000,
     mnemonic: Annotated[str | None, typer.Option(help="Phrase of the accounts; by default the developers'.")] = None,
+    gas_limit: Annotated[int, typer.Option(min=5_000, max=(1 << 63) - 1, help="Gas of a block.")] = 60_000_000,
+    base_fee: Annotated[
+        int | None, typer.Option(min=0, max=(1 << 63) - 1, help="Base fee of the first block in wei.")
+    ] = None,
+    timestamp: Annotated[
+        int | None, typer.Option(min=0, max=(1 << 62), help="Unix seconds of genesis, where the clock starts.")
+    ] = None,
+    auto_impersonate: Annotated[
+        bool, typer.Option("--auto-impersonate", help="Let every account send without a signature.")
+    ] = False,
+    state: Annotated[
+        Path | None, typer.Option(help="Go on from this dump if it exists, and write it again at the end.")
+    ] = None,
+    load_state: Annotated[Path | None, typer.Option(help="Start from this dump.")] = None,
+    dump_state: Annotated[Path | None, typer.Option(help="Write a dump at the end.")] = None,
     genesis: Annotated[Path | None, typer.Option(help="A genesis file of your own (geth's format).")] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Host name under which others may address the node; may be repeated.")
     ] = None,
     config_out: Annotated[Path | None, typer.Option(help="Write addresses, accounts and keys as JSON.")] = None,
     log_format: Annotated[str, typer.Option(help="Log lines as text or json.")] = "text",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No banner.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "--silent", "-q", help="No banner.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print addresses, accounts and keys as JSON.")] = False,
 ) -> int:
     """Start a developer chain: funded accounts, the economy's contracts, JSON-RPC over HTTP and WebSocket, an explorer.
 
-    It is for development: state is in memory, the keys are public. Ctrl-C stops it.
+    It is for development: the keys are public, and state is in memory; --state keeps it in a file between runs.
+    Ctrl-C stops it.
 
     Example: interlace up --port 8545 --block-time 2
     """
     from interlace.chain import DEV_MNEMONIC, Chain
 
     phrase = DEV_MNEMONIC if mnemonic is None else mnemonic
-    economy = genesis is None and fork.lower() in ECONOMY_FORKS
+    if no_mining and block_time is not None:
+        raise typer.BadParameter("--no-mining and --block-time exclude each other")
+    if state is not None and (load_state is not None or dump_state is not None):
+        raise typer.BadParameter("--state is both --load-state and --dump-state; give it alone")
+    start, end = load_state, dump_state
+    if state is not None:
+        start, end = (state if state.exists() else None), state
+    if start is not None:
+        _refuse_genesis_options(context)
+    economy = genesis is None and start is None and fork.lower() in ECONOMY_FORKS
     chain = Chain(
         genesis,
+        chain_id=chain_id,
         fork=fork,
         mnemonic=phrase,
         accounts=accounts,
+        balance_ether=balance,
+        gas_limit=gas_limit,
+        base_fee_wei=base_fee,
+        timestamp=timestamp,
+        order=_order(order),
+        auto_impersonate=auto_impersonate,
+        state=start,
         host=host,
         port=port,
-        block_time_ms=None if block_time is None else max(1, round(block_time * 1000)),
+        block_time_ms=0 if no_mining else None if block_time is None else max(1, round(block_time * 1000)),
         deployments=_deployments(phrase) if economy else (),
         allowed_hosts=tuple(allow_host or ()),
         log_format=_log_format(log_format),
@@ -83,7 +122,7 @@ def up(
         page = (
             running.enter_context(_explorer(chain, host, explorer_port, port, allow_host or [])) if explorer else None
         )
-        facts = _facts(chain, page, phrase, fork)
+        facts = _facts(chain, page, phrase)
         if config_out is not None:
             _write(config_out, facts)
         if json:
@@ -93,7 +132,17 @@ def up(
         _until_signal()
         if not quiet:
             output.talk("stopping")
+        if end is not None:
+            chain.dump_state(end)
     return 0
+
+
+def _refuse_genesis_options(context: typer.Context) -> None:
+    """Refuse what describes another genesis than that of the dump."""
+    given = [name for name in GENESIS_OPTIONS if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError("cli.state", f"a dump brings its own genesis, so {options} cannot be given with it")
 
 
 def _deployments(phrase: str) -> list[Deployment]:
@@ -101,8 +150,7 @@ def _deployments(phrase: str) -> list[Deployment]:
     import dataclasses
 
     from interlace.chain import Account
-    from interlace.contracts import EconomyConfig
-    from interlace.sdk.network import economy_deployments
+    from interlace.contracts import EconomyConfig, economy_deployments
 
     people = [account.address for account in Account.list_from_mnemonic(10, phrase)]
     config = dataclasses.replace(
@@ -130,7 +178,7 @@ def _explorer(chain: Chain, host: str, wanted: int | None, rpc_port: int, hosts:
         return at(0)
 
 
-def _facts(chain: Chain, page: Explorer | None, phrase: str, fork: str) -> dict[str, object]:
+def _facts(chain: Chain, page: Explorer | None, phrase: str) -> dict[str, object]:
     from interlace.contracts import ADDRESSES
 
     contracts = {name: at for name, at in ADDRESSES.items() if chain.client.code(at)}
@@ -139,7 +187,7 @@ def _facts(chain: Chain, page: Explorer | None, phrase: str, fork: str) -> dict[
         "ws_url": chain.ws_url,
         "explorer_url": page.url if page else None,
         "chain_id": chain.chain_id,
-        "fork": fork,
+        "fork": chain.client.rpc("anvil_nodeInfo")["hardFork"],
         "mnemonic": phrase,
         "accounts": [
             {
@@ -201,6 +249,14 @@ def _until_signal() -> None:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def _order(text: str) -> Literal["fees", "fifo"]:
+    if text == "fees":
+        return "fees"
+    if text == "fifo":
+        return "fifo"
+    raise typer.BadParameter(f"{text!r} is neither fees nor fifo")
 
 
 def _log_format(text: str) -> Literal["text", "json"]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, field
 from typing import Final, Self
 
-from interlace.chain import Account, checksum_address
+from interlace.chain import Account, Deployment, checksum_address
 from interlace.contracts.artifacts import NAMES, artifact
 from interlace.errors import ChainError
 
@@ -154,6 +154,12 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
         for name in NAMES
     ]
+
+
+def economy_deployments(config: EconomyConfig | None = None) -> list[Deployment]:
+    """Return the same contracts as `Chain` takes them; those of `EconomyConfig.development` by default."""
+    listed = deployments(config or EconomyConfig.development())
+    return [Deployment(entry["address"], bytes.fromhex(entry["initcode"][2:])) for entry in listed]
 
 
 def _words(values: tuple[int | str, ...]) -> bytes:

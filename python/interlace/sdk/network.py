@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Self
 from interlace._core import keccak256
 from interlace.assets.registry import Registry, contract
 from interlace.assets.store import Store
-from interlace.chain import Account, Chain, Client, Contract, Deployment
-from interlace.contracts import ADDRESSES, EconomyConfig, deployments
+from interlace.chain import Account, Chain, Client, Contract
+from interlace.contracts import ADDRESSES, EconomyConfig, economy_deployments
 from interlace.errors import UsageError
 from interlace.serving import Ledger
 
@@ -200,12 +200,6 @@ def devnet(*, port: int = 0, workdir: str | Path | None = None) -> Network:
 def economy_chain(*, port: int = 0, host: str = "127.0.0.1", config: EconomyConfig | None = None) -> Chain:
     """Start a developer chain with the economy's contracts; `config` is the developers' one when absent."""
     return Chain(port=port, host=host, deployments=economy_deployments(config)).start()
-
-
-def economy_deployments(config: EconomyConfig | None = None) -> list[Deployment]:
-    """Return the economy's contracts as a chain's genesis takes them."""
-    listed = deployments(config or EconomyConfig.development())
-    return [Deployment(entry["address"], bytes.fromhex(entry["initcode"][2:])) for entry in listed]
 
 
 def connect(url: str, *, workdir: str | Path | None = None) -> Network:

@@ -140,7 +140,7 @@ class Admission:
             signer = "nobody"
         if signer == payer:
             return
-        if (await self._payer(payer)).is_contract:
+        if (await self._payer(payer, 0)).is_contract:
             accepts = self._ledger.accepts_signature
             if not await asyncio.to_thread(accepts, payer, digest, call.voucher_signature):
                 raise ServiceError(
@@ -175,7 +175,7 @@ class Admission:
             ``voucher.escrow``, ``voucher.nonce``, ``voucher.expired``; ``service.journal`` from the result.
         """
         voucher = call.voucher
-        state = await self._payer(voucher.payer)
+        state = await self._payer(voucher.payer, voucher.max_cost)
         # From here to the reservation nothing waits.
         self.check_bounds(voucher)
         owed = sum(state.owed.values())
@@ -206,10 +206,17 @@ class Admission:
         if state is not None and cost is not None:
             state.owed[digest] = cost
 
-    async def _payer(self, payer: str) -> _Payer:
-        """Return what is known of a payer, asked again when it is older than `payer_ttl_s`."""
+    async def _payer(self, payer: str, needed: int) -> _Payer:
+        """Return what is known of a payer, asked again when it is older than `payer_ttl_s` or does not cover `needed`.
+
+        Nobody is refused for a deposit that was made since the last look.
+        """
         known = self._payers.get(payer)
-        if known is not None and 0 <= self._clock() - known.at < self._limits.payer_ttl_s:
+        if (
+            known is not None
+            and 0 <= self._clock() - known.at < self._limits.payer_ttl_s
+            and sum(known.owed.values()) + needed <= known.escrow
+        ):
             return known
         at, before = self._clock(), frozenset(known.owed) if known is not None else frozenset()
         # The journal before the chain: what settles in between is then counted twice, never not at all.

@@ -33,7 +33,7 @@ class Limits:
     rate_per_s
         Requests per second over all clients, with a burst of the same size; beyond it ``service.rate``.
     payer_ttl_s
-        How long a payer's escrow, as the chain stated it, is believed.
+        How long a payer's escrow, as the chain stated it, is believed; one that does not cover a call is read again.
     max_payers
         Payers whose state is kept in memory.
     drain_s

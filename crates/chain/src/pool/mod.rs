@@ -1,7 +1,7 @@
 //! The transaction pool: what waits for a block, by sender and nonce.
 //!
 //! A transaction is *pending* when every nonce between the account's and its own waits too, else *queued*. A block takes pending
-//! transactions by effective tip, each sender's in nonce order; equal tips by arrival.
+//! transactions by effective tip, each sender's in nonce order; equal tips by arrival ([`Order`] may say: all by arrival).
 //!
 //! Invariant: `by_hash`, `by_price` and the senders' maps hold the same transactions; the bounds of [`PoolConfig`] hold
 //! after every call. What it does not do: it reads no state by itself (callers bring the sender's account) and never gossips.
@@ -32,6 +32,18 @@ pub struct PoolConfig {
     pub max_bytes: usize,
     /// Blob transactions in all; each may hold a megabyte.
     pub max_blob_transactions: usize,
+    /// Which transactions a block takes first.
+    pub order: Order,
+}
+
+/// Which transactions a block takes first; each sender's always in nonce order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those that tip most, equal ones by arrival.
+    #[default]
+    Fees,
+    /// Those that came first.
+    Arrival,
 }
 
 impl Default for PoolConfig {
@@ -42,6 +54,7 @@ impl Default for PoolConfig {
             max_nonce_gap: 16_384,
             max_bytes: 256 * 1024 * 1024,
             max_blob_transactions: 256,
+            order: Order::Fees,
         }
     }
 }
@@ -205,6 +218,19 @@ impl Pool {
         Some(Arc::clone(&entry.transaction))
     }
 
+    /// Takes all transactions of `address` out and says how many there were.
+    pub fn remove_sender(&mut self, address: Address) -> usize {
+        let waiting = self.senders.get(&address).into_iter().flat_map(|sender| sender.waiting.values());
+        let hashes: Vec<B256> = waiting.map(|entry| entry.transaction.hash).collect();
+        hashes.iter().filter(|hash| self.remove(hash).is_some()).count()
+    }
+
+    /// Which transactions a block takes first.
+    #[must_use]
+    pub const fn order(&self) -> Order {
+        self.config.order
+    }
+
     /// Tells the pool the account's next nonce after a block; used nonces leave the pool.
     pub fn advance(&mut self, address: Address, nonce: u64) {
         let Some(sender) = self.senders.get_mut(&address) else { return };
@@ -237,7 +263,7 @@ impl Pool {
     /// The transactions for a block of this base fee, best first.
     #[must_use]
     pub fn best(&self, base_fee: u64) -> Best {
-        let mut best = Best { base_fee, heap: BinaryHeap::new(), chains: HashMap::new() };
+        let mut best = Best { base_fee, order: self.config.order, heap: BinaryHeap::new(), chains: HashMap::new() };
         for address in &self.runnable {
             let Some(sender) = self.senders.get(address) else { continue };
             let chain: Vec<Arc<Entry>> = sender
@@ -275,6 +301,25 @@ impl Pool {
     pub fn next_nonce(&self, address: Address) -> Option<u64> {
         let sender = self.senders.get(&address)?;
         Some(sender.next_nonce())
+    }
+
+    /// For each transaction whether it is pending; `None` for one that does not wait here.
+    #[must_use]
+    pub fn standing(&self, hashes: &[B256]) -> Vec<Option<bool>> {
+        let mut next: HashMap<Address, u64> = HashMap::new();
+        let of = |hash: &B256| {
+            let transaction = &self.by_hash.get(hash)?.transaction;
+            let sender = transaction.sender;
+            let next = *next.entry(sender).or_insert_with(|| self.next_nonce(sender).unwrap_or(0));
+            Some(transaction.nonce() < next)
+        };
+        hashes.iter().map(of).collect()
+    }
+
+    /// Bytes that wait, blobs not counted.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Pending and queued transactions.
@@ -333,6 +378,7 @@ fn check_replacement(old: &PoolTransaction, new: &PoolTransaction) -> Result<(),
 #[derive(Debug)]
 pub struct Best {
     base_fee: u64,
+    order: Order,
     heap: BinaryHeap<Candidate>,
     chains: HashMap<Address, std::vec::IntoIter<Arc<Entry>>>,
 }
@@ -364,10 +410,18 @@ impl Ord for Candidate {
 }
 
 impl Best {
+    /// These and no others, in the order given, whatever their senders' nonces.
+    pub(crate) fn given(transactions: Vec<Arc<PoolTransaction>>) -> Self {
+        let ranks = (0..).map(|arrival| (0, core::cmp::Reverse(arrival)));
+        let heap = ranks.zip(transactions).map(|(rank, transaction)| Candidate { rank, transaction }).collect();
+        Self { base_fee: 0, order: Order::Arrival, heap, chains: HashMap::new() }
+    }
+
     fn push_next(&mut self, address: Address) {
         let Some(entry) = self.chains.get_mut(&address).and_then(Iterator::next) else { return };
         // Below the base fee: this one and all after it wait.
         let Some(tip) = entry.transaction.effective_tip(self.base_fee) else { return };
+        let tip = if self.order == Order::Arrival { 0 } else { tip };
         let rank = (tip, core::cmp::Reverse(entry.arrival));
         self.heap.push(Candidate { rank, transaction: Arc::clone(&entry.transaction) });
     }

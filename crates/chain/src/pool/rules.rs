@@ -23,6 +23,8 @@ pub struct PoolRules {
     pub fork: Fork,
     /// Most blobs in one transaction; zero before Cancun.
     pub max_blobs: u64,
+    /// Least gas price in wei that a developer set; zero is none.
+    pub min_gas_price: u128,
 }
 
 /// What the rules read of the sender's account.
@@ -83,10 +85,16 @@ impl PoolRules {
         if let Some(have) = envelope.chain_id().filter(|id| *id != self.chain_id) {
             return Err(ChainError::ChainId { have, want: self.chain_id });
         }
+        if tx.nonce() == u64::MAX {
+            return Err(ChainError::NonceMax(tx.sender));
+        }
         self.check_gas(tx)?;
         let (max_fee, tip) = (tx.max_fee(), tx.max_tip());
         if tip > max_fee {
             return Err(ChainError::TipAboveFeeCap { tip, max_fee });
+        }
+        if max_fee < self.min_gas_price {
+            return Err(ChainError::BelowMinGasPrice { price: max_fee, minimum: self.min_gas_price });
         }
         if kind == 3 {
             self.check_blobs(tx)?;
@@ -148,7 +156,8 @@ impl PoolRules {
     /// # Errors
     /// The first rule that `tx` breaks.
     pub fn check_sender(tx: &PoolTransaction, sender: SenderState, waiting: U256) -> Result<(), ChainError> {
-        if sender.has_code {
+        // EIP-3607 is waived for impersonated senders.
+        if sender.has_code && !tx.impersonated {
             return Err(ChainError::SenderHasCode(tx.sender));
         }
         if tx.nonce() < sender.nonce {

@@ -1,7 +1,7 @@
 //! A transaction as the pool keeps it: decoded, its sender recovered, its figures read once.
 //!
 //! Invariant: decoding never panics and takes no byte that it does not account for; a `PoolTransaction` is well formed and
-//! correctly signed, but may still be refused by the rules of the moment.
+//! correctly signed (or [`PoolTransaction::new`] was given a stand-in), but may still be refused by the rules of the moment.
 //! Sources: EIP-2718, 2930, 1559, 4844, 7594, 7702 (envelopes). What it does not do: it reads no state.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844WithSidecar};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_eips::eip7594::BlobTransactionSidecarVariant;
 use alloy_primitives::{Address, B256, U256};
-use interlace_stf::Transaction as Envelope;
+use interlace_stf::{Transaction as Envelope, unsigned_sender};
 use rayon::prelude::*;
 
 use crate::error::ChainError;
@@ -34,6 +34,8 @@ pub struct PoolTransaction {
     pub size: usize,
     /// Blobs with commitments and proofs, where there are any.
     pub sidecar: Option<Arc<BlobTransactionSidecarVariant>>,
+    /// Whether a stand-in takes the signature's place, because the sender is impersonated.
+    pub impersonated: bool,
 }
 
 impl PoolTransaction {
@@ -42,7 +44,8 @@ impl PoolTransaction {
     pub fn new(envelope: Envelope, sender: Address) -> Self {
         let hash = *envelope.tx_hash();
         let size = envelope.encode_2718_len();
-        Self { envelope, sender, hash, size, sidecar: None }
+        let impersonated = unsigned_sender(&envelope) == Some(sender);
+        Self { envelope, sender, hash, size, sidecar: None, impersonated }
     }
 
     /// Decodes the canonical bytes and recovers the sender.

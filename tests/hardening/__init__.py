@@ -1,0 +1,1 @@
+"""Bad input and load: fuzzing, hostile clients, and the bounds of docs/limits.md."""
