@@ -19,7 +19,7 @@ from interlace.chain import ETHER, Chain
 from interlace.errors import ChainError, RpcError
 
 # Runtime: without data slot 0 is returned; with a word it is written to slot 0, and the one before is returned.
-RUNTIME = "5f543615600a575f355f555b5f5260205ff3"
+RUNTIME = "5f543615600b575f355f555b5f5260205ff3"
 INIT = "71" + RUNTIME + "5f526012600ef3"
 SECRET = "sk-5f0c1e"
 
@@ -84,6 +84,7 @@ def _send(chain: Chain, transaction: dict[str, Any]) -> dict[str, Any]:
     sender = chain.accounts[0].address
     made = {"from": sender, "gas": "0x30000", "gasPrice": hex(10 * 10**9), **transaction}
     receipt: dict[str, Any] = _call(chain, "eth_getTransactionReceipt", _call(chain, "eth_sendTransaction", made))
+    assert receipt["status"] == "0x1"
     return receipt
 
 

@@ -145,9 +145,9 @@ impl RemoteChain {
     fn all(&self, calls: &[(&str, Value)]) -> Result<Vec<Value>, BaseError> {
         if self.batches.load(Ordering::Relaxed) {
             let numbered = calls.iter().enumerate();
-            let body = numbered.map(|(id, (method, params))| {
-                json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
-            });
+            let body = numbered.map(
+                |(id, (method, params))| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }),
+            );
             let body = Value::Array(body.collect());
             let answered = self.patiently(|| match self.post(&body)? {
                 Value::Array(answers) if answers.len() == calls.len() => in_order(answers, calls).map(Some),
@@ -187,12 +187,15 @@ impl RemoteChain {
         let mut answer = sent.map_err(|error| failed(&error))?;
         let status = answer.status().as_u16();
         if matches!(status, 429 | 502 | 503 | 504) {
-            let seconds = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let seconds =
+                answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
             return Err(Failure::Again(format!("HTTP status {status}"), seconds.map(Duration::from_secs)));
         }
-        let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(|error| failed(&error))?;
+        let bytes =
+            answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(|error| failed(&error))?;
         // Nodes answer a refused request with an error object under a status such as 400 too.
-        serde_json::from_slice(&bytes).map_err(|_| Failure::Final(format!("HTTP status {status}, and the answer is no JSON")))
+        serde_json::from_slice(&bytes)
+            .map_err(|_| Failure::Final(format!("HTTP status {status}, and the answer is no JSON")))
     }
 }
 
@@ -244,10 +247,14 @@ impl Base for RemoteChain {
         let params = json!([address, self.at()]);
         let methods = ["eth_getBalance", "eth_getTransactionCount", "eth_getCode"];
         let values = self.all(&methods.map(|method| (method, params.clone())))?;
-        let [balance, nonce, code] = <[Value; 3]>::try_from(values)
-            .map_err(|_| self.said(methods[0], "not as many answers as questions"))?;
+        let [balance, nonce, code] =
+            <[Value; 3]>::try_from(values).map_err(|_| self.said(methods[0], "not as many answers as questions"))?;
         let code: Bytes = self.read(methods[2], code)?;
-        Ok(BaseAccount { balance: self.read(methods[0], balance)?, nonce: self.read::<U64>(methods[1], nonce)?.to(), code })
+        Ok(BaseAccount {
+            balance: self.read(methods[0], balance)?,
+            nonce: self.read::<U64>(methods[1], nonce)?.to(),
+            code,
+        })
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, BaseError> {

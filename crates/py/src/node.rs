@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, Bytes, U256};
 use interlace_chain::pool::{Order, PoolConfig};
-use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, RemoteChain, genesis_of_dump};
+use interlace_chain::{
+    Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, RemoteChain, genesis_of_dump,
+};
 use interlace_primitives::Fork;
 use interlace_rpc::{Accounts, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
 use pyo3::prelude::*;

@@ -98,7 +98,9 @@ impl Histories {
     /// The value of a slot as it was written last, by a wipe too; `None` if it never was.
     pub(crate) fn written_slot(&self, address: Address, slot: U256, version: u64) -> Option<U256> {
         let history = self.slots.get(&address).and_then(|slots| slots.get(&slot));
-        history.and_then(|history| history.at(version)).or_else(|| self.is_wiped(address, version).then_some(U256::ZERO))
+        history
+            .and_then(|history| history.at(version))
+            .or_else(|| self.is_wiped(address, version).then_some(U256::ZERO))
     }
 
     fn is_wiped(&self, address: Address, version: u64) -> bool {

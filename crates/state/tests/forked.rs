@@ -94,7 +94,10 @@ fn forked(remote: Remote) -> (MemoryState, Arc<Remote>) {
 fn change(index: u8, info: Option<u64>, wiped: bool, storage: &[(u64, u64)]) -> Changes {
     let storage = storage.iter().map(|(slot, value)| (U256::from(*slot), U256::from(*value))).collect();
     let info = info.map(|wei| Account::with_balance(U256::from(wei)));
-    Changes { accounts: BTreeMap::from([(address(index), AccountChange { info, wiped, storage })]), ..Changes::default() }
+    Changes {
+        accounts: BTreeMap::from([(address(index), AccountChange { info, wiped, storage })]),
+        ..Changes::default()
+    }
 }
 
 #[test]
@@ -103,7 +106,10 @@ fn each_value_is_asked_for_once_and_absence_is_a_value() {
     let view = state.latest();
     for _ in 0..3 {
         assert_eq!(view.account(address(0)).unwrap().unwrap().balance, U256::from(1_000));
-        assert_eq!(view.code(view.account(address(0)).unwrap().unwrap().code_hash).unwrap(), Bytes::from(vec![0xfe, 0]));
+        assert_eq!(
+            view.code(view.account(address(0)).unwrap().unwrap().code_hash).unwrap(),
+            Bytes::from(vec![0xfe, 0])
+        );
         assert_eq!(view.account(EMPTY).unwrap(), None);
         assert_eq!(view.storage(address(1), U256::from(2)).unwrap(), U256::from(13));
         assert_eq!(view.storage(EMPTY, U256::ZERO).unwrap(), U256::ZERO);
