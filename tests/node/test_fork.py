@@ -33,6 +33,7 @@ class Proxy:
         self.refuse: list[tuple[int, dict[str, str], bytes]] = []
         self.forever: tuple[int, dict[str, str], bytes] | None = None
         self.batches = True
+        self.closed = False
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,6 +41,9 @@ class Proxy:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if proxy.closed:
+                    self.close_connection = True  # As a process that died: what was kept open ends without an answer.
+                    return
                 status, headers, answer = proxy.answer(target, body)
                 self.send_response(status)
                 for name, value in {**headers, "content-length": str(len(answer))}.items():
@@ -71,6 +75,7 @@ class Proxy:
             return 200, {}, answer.read()
 
     def close(self) -> None:
+        self.closed = True
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
@@ -142,7 +147,7 @@ def test_each_key_is_fetched_once_and_in_one_batch(remote: tuple[Chain, Proxy, s
         before = proxy.requests
         for _ in range(3):
             assert int(_call(fork, "eth_call", {"to": contract}, "latest"), 16) == 7
-        assert proxy.requests == before + 2  # The account in one request, its slot in another.
+        assert proxy.requests == before + 3  # Caller and contract in one request each, the slot in another.
         assert all(count == 1 for count in proxy.asked.values()), proxy.asked
 
 

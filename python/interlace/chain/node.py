@@ -61,9 +61,9 @@ class Chain(Controls):
     state
         A dump, or its file: the chain starts from it, genesis included; what describes another genesis is not used.
     fork_url, fork_block
-        JSON-RPC of another chain: this one goes on after its block `fork_block`, or its newest, and reads what it does not
-        hold from there. Chain id, gas limit and clock are the remote's, and so are mainnet's rules; another chain follows
-        osaka's, unless `fork` names others.
+        JSON-RPC of another chain: this one goes on after its block `fork_block`, or its newest, and reads what it
+        does not hold from there. Chain id, gas limit and clock are the remote's, and so are mainnet's rules; another
+        chain follows osaka's, unless `fork` names others.
     allowed_hosts, allowed_origins
         Names and web pages beyond loopback that may talk to the server.
     limits
