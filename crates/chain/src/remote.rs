@@ -3,7 +3,7 @@
 //! Invariant: every question about state names the block by its hash (EIP-1898), so that no answer is of another block; what is
 //! no answer to the question is an error. Texts of errors and `Debug` name the host alone: the rest of a URL may hold a key.
 //! Sources: execution-apis (`eth`), EIP-1898, RFC 9110 10.2.3 (`Retry-After`), EIP-1474 (-32005, limit exceeded).
-//! Bounds: [`MAX_ANSWER_BYTES`], [`TRIES`], [`REQUEST_TIMEOUT`], [`MAX_PAUSE`].
+//! Bounds: [`MAX_REMOTE_BYTES`], [`TRIES`], [`REQUEST_TIMEOUT`], [`MAX_PAUSE`].
 //! What it does not do: it proves nothing (the remote is believed) and keeps nothing; `interlace_state` remembers what was read.
 
 use std::fmt;
@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// Bytes of one answer.
-pub const MAX_ANSWER_BYTES: u64 = 32 << 20;
+pub const MAX_REMOTE_BYTES: u64 = 32 << 20;
 /// How often a request is sent before it has failed.
 pub const TRIES: u32 = 5;
 /// How long one try may take.
@@ -192,7 +192,7 @@ impl RemoteChain {
             return Err(Failure::Again(format!("HTTP status {status}"), seconds.map(Duration::from_secs)));
         }
         let bytes =
-            answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(|error| failed(&error))?;
+            answer.body_mut().with_config().limit(MAX_REMOTE_BYTES).read_to_vec().map_err(|error| failed(&error))?;
         // Nodes answer a refused request with an error object under a status such as 400 too.
         serde_json::from_slice(&bytes)
             .map_err(|_| Failure::Final(format!("HTTP status {status}, and the answer is no JSON")))
