@@ -105,6 +105,26 @@ impl Rpc {
         }
     }
 
+    /// The committed block that `id` names; `None` for an unknown one.
+    ///
+    /// # Errors
+    /// Refused for a block of the chain that this one is a fork of: its transactions are not held here.
+    pub(crate) fn block_of(&self, id: BlockId) -> Result<Option<Arc<StoredBlock>>, RpcError> {
+        let Some(number) = self.number_of(id) else { return Ok(None) };
+        self.check_own(number)?;
+        Ok(self.chain().block(number))
+    }
+
+    /// Refuses numbers of blocks that the forked chain made before this one began.
+    pub(crate) fn check_own(&self, number: u64) -> Result<(), RpcError> {
+        match self.chain().forked_at() {
+            Some(fork) if number <= fork => Err(RpcError::refused(format!(
+                "block {number} is not held here: this chain is a fork after block {fork} of another one; ask that one"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The block that `id` names with the state after it.
     pub(crate) fn at(&self, id: BlockId) -> Result<At, RpcError> {
         if id == BlockId::Number(BlockNumberOrTag::Pending) {
