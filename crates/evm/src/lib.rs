@@ -14,6 +14,8 @@
 extern crate alloc;
 
 mod changes;
+#[cfg(feature = "std")]
+mod code_cache;
 mod env;
 mod error;
 mod interrupt;
@@ -30,6 +32,8 @@ pub mod trace;
 mod vm;
 
 pub use changes::{AccountChange, Changes};
+#[cfg(feature = "std")]
+pub use code_cache::{CodeCache, MAX_CODE_CACHE_BYTES};
 pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
 pub use interrupt::Interrupt;

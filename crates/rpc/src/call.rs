@@ -332,7 +332,7 @@ impl Rpc {
     /// What a transaction may tip to be taken soon: the 60th percentile of what recent ones tipped, in wei.
     pub(crate) fn suggested_tip(&self) -> u128 {
         let head = self.chain().head().number();
-        let first = head.saturating_sub(TIP_BLOCKS - 1).max(self.chain().first_number());
+        let first = head.saturating_sub(TIP_BLOCKS - 1).max(self.chain().first_own_number());
         let mut tips: Vec<u128> = (first..=head)
             .filter_map(|number| self.chain().block(number))
             .flat_map(|block| {
@@ -402,7 +402,7 @@ fn fee_history(rpc: &Rpc, params: &Params<'_>) -> Reply {
     if wanted == 0 {
         return reply(&FeeHistory::default());
     }
-    let oldest = (newest + 1).saturating_sub(wanted).max(rpc.chain().first_number());
+    let oldest = (newest + 1).saturating_sub(wanted).max(rpc.chain().first_own_number());
     let mut history = FeeHistory { oldest_block: oldest, ..FeeHistory::default() };
     let mut rewards = Vec::new();
     for number in oldest..=newest {

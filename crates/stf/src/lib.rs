@@ -45,6 +45,8 @@ pub use interlace_evm::{
     Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, StateReader, Status,
     Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
 };
+#[cfg(feature = "std")]
+pub use interlace_evm::{CodeCache, MAX_CODE_CACHE_BYTES};
 pub use output::BlockOutput;
 pub use replay::replay;
 pub use rewards::block_rewards;
