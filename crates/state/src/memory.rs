@@ -40,7 +40,7 @@ impl Staged {
 
 #[derive(Debug)]
 struct Record {
-    version: Version,
+    pub(crate) version: Version,
     number: u64,
     hash: B256,
     root: B256,
@@ -50,19 +50,19 @@ struct Record {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) histories: Histories,
-    leaves: Leaves,
+    pub(crate) leaves: Leaves,
     /// Oldest first; at least one.
     records: Vec<Record>,
     /// The last version that was reverted, and all at or below it that are not in `records`, are gone.
     newest_reverted: Option<Version>,
     next_version: u64,
     /// What a snapshot of the newest record says; kept apart so that there is always one.
-    head: Head,
+    pub(crate) head: Head,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Head {
-    version: Version,
+pub(crate) struct Head {
+    pub(crate) version: Version,
     number: u64,
     hash: B256,
     root: B256,

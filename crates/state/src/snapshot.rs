@@ -3,11 +3,12 @@
 //! Invariant: every read answers for the same version, whatever is committed meanwhile; once the version is reverted,
 //! every read fails instead of answering for another one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLockReadGuard};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
-use interlace_stf::{Account, CodeCache, StateReader};
-use interlace_trie::TrieAccount;
+use interlace_stf::{Account, Changes, CodeCache, StateReader};
+use interlace_trie::{TrieAccount, state_root, storage_root};
 
 use crate::error::StateError;
 use crate::memory::{Inner, Shared, Version};
@@ -87,6 +88,40 @@ impl Snapshot {
     /// [`StateError::Reverted`].
     pub fn is_written(&self, address: Address, slot: U256) -> Result<bool, StateError> {
         Ok(self.inner()?.histories.written_slot(address, slot, self.version.0).is_some())
+    }
+
+    /// The state root that `changes` to this version lead to. For the newest version the hashes that are kept are used; for an older one
+    /// every leaf is visited.
+    ///
+    /// # Errors
+    /// [`StateError::Reverted`].
+    pub fn root_after(&self, changes: &Changes) -> Result<B256, StateError> {
+        let inner = self.inner()?;
+        if inner.head.version == self.version {
+            return Ok(inner.leaves.stage(changes).root());
+        }
+        let mut accounts: BTreeMap<Address, TrieAccount> = inner.histories.accounts(self.version.0).collect();
+        for (address, change) in &changes.accounts {
+            let Some(info) = change.info else {
+                accounts.remove(address);
+                continue;
+            };
+            let mut slots: BTreeMap<U256, U256> = BTreeMap::new();
+            if !change.wiped {
+                slots.extend(inner.histories.slots(*address, self.version.0));
+            }
+            slots.extend(&change.storage);
+            slots.retain(|_, value| !value.is_zero());
+            let account = TrieAccount {
+                nonce: info.nonce,
+                balance: info.balance,
+                storage_root: storage_root(slots),
+                code_hash: info.code_hash,
+            };
+            accounts.insert(*address, account);
+        }
+        drop(inner);
+        Ok(state_root(accounts))
     }
 
     /// Proves an account and some of its slots.
