@@ -1,10 +1,9 @@
 //! Precompiled contracts, and what a caller puts in their places.
 //!
 //! Invariant: without moves everything is the fork's own. A moved contract runs at its new address and costs there what it costs at its own; an
-//! address from which one was taken is an ordinary account.
+//! address from which one was taken is an ordinary account. The addresses that are warm from the start are the fork's own all the same, as in geth.
 //! Source: execution-apis, `movePrecompileToAddress` of eth_call's and eth_simulateV1's state overrides.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,33 +29,20 @@ pub fn precompile_addresses(fork: Fork) -> Vec<Address> {
     addresses
 }
 
-#[derive(Debug)]
-struct Moved {
-    moves: PrecompileMoves,
-    warm: AddressSet,
-}
-
 /// What stands in the machine for the precompiled contracts.
 #[derive(Debug)]
 pub(crate) struct Precompiled {
     own: EthPrecompiles,
-    moved: Option<Box<Moved>>,
+    moves: PrecompileMoves,
 }
 
 impl Precompiled {
     pub(crate) fn new(fork: Fork) -> Self {
-        Self { own: EthPrecompiles::new(spec_id(fork)), moved: None }
+        Self { own: EthPrecompiles::new(spec_id(fork)), moves: PrecompileMoves::new() }
     }
 
     pub(crate) fn set_moves(&mut self, moves: PrecompileMoves) {
-        let mut warm = self.own.warm_addresses().clone();
-        for (address, origin) in &moves {
-            match origin {
-                Some(_) => warm.insert(*address),
-                None => warm.remove(address),
-            };
-        }
-        self.moved = (!moves.is_empty()).then(|| Box::new(Moved { moves, warm }));
+        self.moves = moves;
     }
 }
 
@@ -68,8 +54,7 @@ impl<CTX: ContextTr<Cfg: Cfg<Spec: Into<SpecId> + Clone>>> PrecompileProvider<CT
     }
 
     fn run(&mut self, context: &mut CTX, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
-        let Some(moved) = &self.moved else { return self.own.run(context, inputs) };
-        match moved.moves.get(&inputs.bytecode_address) {
+        match self.moves.get(&inputs.bytecode_address) {
             None => self.own.run(context, inputs),
             Some(None) => Ok(None),
             Some(Some(origin)) => {
@@ -80,9 +65,6 @@ impl<CTX: ContextTr<Cfg: Cfg<Spec: Into<SpecId> + Clone>>> PrecompileProvider<CT
     }
 
     fn warm_addresses(&self) -> &AddressSet {
-        match &self.moved {
-            Some(moved) => &moved.warm,
-            None => self.own.warm_addresses(),
-        }
+        self.own.warm_addresses()
     }
 }

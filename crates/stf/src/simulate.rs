@@ -11,7 +11,9 @@ use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Log};
 use interlace_evm::trace::{Limits, Place, SeenLogs, Trace, TraceError, Tracer};
-use interlace_evm::{BlockEnv, Changes, Checks, Overlay, PrecompileMoves, StateReader, TxOutcome, TxRequest, Vm};
+use interlace_evm::{
+    Account, BlockEnv, Changes, Checks, EvmError, Overlay, PrecompileMoves, StateReader, TxOutcome, TxRequest, Vm,
+};
 use interlace_primitives::ChainSpec;
 
 use crate::block::Transaction;
@@ -116,8 +118,20 @@ impl<'a, R: StateReader> Simulator<'a, R> {
         }
         let vm = self.builder.vm_mut();
         vm.set_env(env, checks);
-        let traced = vm.inspect(request, &Tracer::Logs { transfers: self.transfers }, Place::default(), limits)?;
+        let tracer = Tracer::Logs { transfers: self.transfers };
+        // Where nonces are not checked, the greatest one has zero as its successor, as in geth.
+        let wraps = !checks.nonce && request.nonce == u64::MAX;
+        let traced = if wraps {
+            vm.inspect(&TxRequest { nonce: 0, ..request.clone() }, &tracer, Place::default(), limits)?
+        } else {
+            vm.inspect(request, &tracer, Place::default(), limits)?
+        };
         vm.overlay_mut().apply(traced.changes);
+        if wraps {
+            let overlay = vm.overlay_mut();
+            let sender = overlay.account(request.from).map_err(EvmError::State)?.unwrap_or_default();
+            overlay.set_account(request.from, Some(Account { nonce: 0, ..sender }));
+        }
         let Trace::Logs(SeenLogs { kept, seen }) = traced.trace else {
             return Err(TraceError::Options("another trace than was asked for".into()));
         };

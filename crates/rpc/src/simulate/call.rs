@@ -4,6 +4,8 @@
 //! Source: geth internal/ethapi/transaction_args.go and errors.go; execution-apis, eth_simulateV1 (numbers of errors).
 //! What it does not do: a legacy transaction shows v 27 where geth shows 0, because its encoding here has no other place for the parity.
 
+use core::cmp::Ordering;
+
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
 use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, B256, Bytes, Log, Signature, TxKind, U64, U256};
@@ -159,15 +161,34 @@ impl Parts {
     }
 }
 
+/// Refuses a nonce that is not the sender's. It is looked at before the fees, as in geth.
+///
+/// # Errors
+/// -38010, -38011, and -32603 for a nonce without a successor.
+pub(super) fn check_nonce(tx: u64, state: u64, gas_limit: u64) -> Result<(), RpcError> {
+    Err(numbered(
+        match tx.cmp(&state) {
+            Ordering::Less => TxError::NonceTooLow { tx, state },
+            Ordering::Greater => TxError::NonceTooHigh { tx, state },
+            Ordering::Equal if tx == u64::MAX => TxError::NonceAtMaximum(tx),
+            Ordering::Equal => return Ok(()),
+        },
+        gas_limit,
+    ))
+}
+
 /// Why a call was not executed, under the specification's numbers.
 pub(super) fn not_executed(error: TraceError<StateError>, gas_limit: u64, late: impl FnOnce() -> RpcError) -> RpcError {
-    let error = match error {
-        TraceError::Evm(EvmError::Transaction(error)) => error,
-        TraceError::Evm(error) => return refused(error),
-        TraceError::Timeout => return late(),
-        TraceError::TooLarge { .. } => return RpcError::limit(error.to_string()),
-        TraceError::Options(reason) => return RpcError::internal(reason),
-    };
+    match error {
+        TraceError::Evm(EvmError::Transaction(error)) => numbered(error, gas_limit),
+        TraceError::Evm(error) => refused(error),
+        TraceError::Timeout => late(),
+        TraceError::TooLarge { .. } => RpcError::limit(error.to_string()),
+        TraceError::Options(reason) => RpcError::internal(reason),
+    }
+}
+
+fn numbered(error: TxError, gas_limit: u64) -> RpcError {
     let code = match &error {
         TxError::NonceTooLow { .. } => -38010,
         TxError::NonceTooHigh { .. } => -38011,

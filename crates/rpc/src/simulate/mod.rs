@@ -32,7 +32,7 @@ use crate::error::RpcError;
 use crate::read::block_id;
 use crate::shapes;
 use crate::wire::{Params, Reply, reply};
-use call::{Call, Outcome, Place, not_executed};
+use call::{Call, Outcome, Place, check_nonce, not_executed};
 use plan::{Planned, Request, plan};
 
 pub(crate) use plan::{MAX_SIMULATED_BLOCKS, MAX_SIMULATED_CALLS};
@@ -165,6 +165,9 @@ impl Chain<'_> {
                 return Err(RpcError::new(-38015, reason));
             }
             let gas_limit = asked.min(self.gas_left);
+            if self.validation {
+                check_nonce(nonce, simulator.nonce(from)?, gas_limit)?;
+            }
             let chain_id = rpc.chain().spec().chain_id();
             let call = Call::new(given, &header, chain_id, nonce, gas_limit, self.validation)?;
             let limits =
