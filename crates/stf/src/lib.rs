@@ -53,6 +53,6 @@ pub use output::BlockOutput;
 pub use replay::replay;
 pub use rewards::block_rewards;
 #[cfg(feature = "trace")]
-pub use simulate::{SimulatedBlock, Simulator};
+pub use simulate::{PlacedLogs, SimulatedBlock, Simulator};
 pub use unsigned::{request_of, stand_in_signature, unsigned_sender};
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};

@@ -22,6 +22,9 @@ use crate::call::{StateOverrides, override_changes};
 use crate::error::BlockError;
 use crate::output::BlockOutput;
 
+/// Logs with their places among all of a block's, those of calls that failed included.
+pub type PlacedLogs = Vec<(u64, Log)>;
+
 /// A block to be simulated.
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedBlock {
@@ -111,7 +114,7 @@ impl<'a, R: StateReader> Simulator<'a, R> {
         request: &TxRequest,
         checks: Checks,
         limits: Limits,
-    ) -> Result<(TxOutcome, Vec<(u64, Log)>), TraceError<R::Error>> {
+    ) -> Result<(TxOutcome, PlacedLogs), TraceError<R::Error>> {
         let mut env = self.env.clone();
         if !checks.base_fee && request.blob_fee_cap_wei == 0 {
             env.blob_fee_wei = env.blob_fee_wei.map(|_| 0);

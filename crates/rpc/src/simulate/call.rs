@@ -8,11 +8,11 @@ use core::cmp::Ordering;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
 use alloy_eips::eip7702::SignedAuthorization;
-use alloy_primitives::{Address, B256, Bytes, Log, Signature, TxKind, U64, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U64, U256};
 use alloy_rpc_types_eth::TransactionRequest;
 use interlace_state::StateError;
 use interlace_stf::trace::TraceError;
-use interlace_stf::{Checks, EvmError, Header, Status, Transaction, TxError, TxOutcome, TxRequest};
+use interlace_stf::{Checks, EvmError, Header, PlacedLogs, Status, Transaction, TxError, TxOutcome, TxRequest};
 use serde_json::{Value, json};
 
 use crate::call::refused;
@@ -207,7 +207,7 @@ fn numbered(error: TxError, gas_limit: u64) -> RpcError {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) outcome: TxOutcome,
-    pub(super) logs: Vec<(u64, Log)>,
+    pub(super) logs: PlacedLogs,
     /// Whether it had less gas than it asked for, or than its block had.
     pub(super) capped: bool,
 }
