@@ -54,6 +54,11 @@ tests/clients/node_modules: tests/clients/package-lock.json
 	cd tests/clients && npm ci --no-audit --no-fund --silent
 	@touch $@
 
+# hardhat 3 needs node 22, which the clients bring; under an older one npm leaves out hardhat's native parts without a word.
+tests/clients/hardhat/node_modules: tests/clients/hardhat/package-lock.json tests/clients/node_modules
+	cd tests/clients/hardhat && PATH="$$PWD/../node_modules/.bin:$$PATH" npm ci --no-audit --no-fund --silent
+	@touch $@
+
 lint: build $(TOOLS)/cargo-deny
 	$(STEP) 'format, lints, types, layers, licences'
 	cargo fmt --all --check
@@ -71,17 +76,18 @@ rust-test: build
 	$(STEP) 'Rust tests'
 	cargo test --release --locked --workspace --exclude interlace-py --quiet
 
-python-test: build contracts/node_modules tests/clients/node_modules
+python-test: build contracts/node_modules tests/clients/hardhat/node_modules
 	$(STEP) 'Python tests'
 	$(BIN)/pytest -m 'not soak'
 
-soak: build contracts/node_modules tests/clients/node_modules
+soak: build contracts/node_modules tests/clients/hardhat/node_modules
 	$(STEP) 'long campaigns'
 	INTERLACE_SOAK=1 cargo test --release --locked --workspace --exclude interlace-py -- --include-ignored
 	INTERLACE_SOAK=1 $(BIN)/pytest --timeout 7200
 
-bench: build
+bench: build tests/clients/node_modules
 	$(BIN)/interlace bench tensor
+	$(BIN)/interlace bench rpc
 
 contracts: contracts/node_modules
 	cd contracts && node build.mjs
@@ -92,4 +98,4 @@ fmt:
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) target .build contracts/node_modules tests/clients/node_modules
+	rm -rf $(VENV) target .build contracts/node_modules tests/clients/node_modules tests/clients/hardhat/node_modules

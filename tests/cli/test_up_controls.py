@@ -96,6 +96,9 @@ def test_a_chain_goes_on_from_its_file(tmp_path: Path):
         (["--state", "a", "--load-state", "b"], 2, "error[usage]: "),
         (["--chain-id", "0"], 2, "error[usage]: "),
         (["--balance", "-1"], 2, "error[usage]: "),
+        (["--fork-url", "http://127.0.0.1:1", "--base-fee", "1"], 1, "error[cli.fork]: "),
+        (["--fork-url", "http://127.0.0.1:1", "--dump-state", "a"], 1, "error[cli.fork]: "),
+        (["--fork-url", "http://127.0.0.1:1/key"], 1, "error[chain.fork-remote]: 127.0.0.1: "),
         (["--load-state", "/nonexistent.state"], 1, "error[chain.state-file]: "),
     ],
 )
@@ -145,3 +148,20 @@ def test_the_script_for_bash_completes_options(tmp_path: Path):
 def test_an_unknown_shell_is_wrong_use(capsys: pytest.CaptureFixture[str]):
     assert main(["completions", "csh"]) == 2
     assert "csh" in capsys.readouterr().err
+
+
+def test_up_goes_on_after_a_block_of_another_chain(tmp_path: Path) -> None:
+    with Chain(port=0, chain_id=4242) as remote:
+        for _ in range(3):
+            remote.client.rpc("evm_mine")
+        target = f"{remote.url}@2"
+        with up("--fork-url", target, "--quiet", out=tmp_path / "fork.json") as (process, facts):
+            with Client(facts["rpc_url"]) as client:
+                assert client.rpc("eth_chainId") == hex(4242)
+                head = client.rpc("eth_getBlockByNumber", "latest", False)
+                assert isinstance(head, dict)
+                assert head["number"] == "0x3"
+                parent = remote.client.rpc("eth_getBlockByNumber", "0x2", False)
+                assert isinstance(parent, dict)
+                assert head["parentHash"] == parent["hash"]
+            stop(process)

@@ -24,7 +24,7 @@ def run(script: str, node: Chain, token: dict[str, Any]) -> dict[str, Any]:
     return printed
 
 
-@pytest.mark.parametrize("script", ["viem_client.mjs", "ethers_client.mjs"])
+@pytest.mark.parametrize("script", ["viem_client.mjs", "viem_actions.mjs", "ethers_client.mjs", "ethers_actions.mjs"])
 def test_deploy_transfer_logs_and_subscriptions(script: str, node: Chain, token: dict[str, Any]) -> None:
     seen = run(script, node, token)
     # The node is asked as well, so that a script which passes without touching it would be noticed.

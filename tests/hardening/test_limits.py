@@ -24,6 +24,9 @@ NO_BOUND_OF_A_CLIENT = {
     "MAX_GLANCE_BYTES": "decides the lane of a request, not whether it is served",
     "MAX_LOOKS": "bounds the work of finding an idle connection",
     "MAX_FORGOTTEN": "bounds what is read of a body that was refused already",
+    "MAX_REMOTE_BYTES": "bounds what a fork reads of its remote; docs/guide/run-a-chain.md has it",
+    "MAX_PAUSE": "bounds how long a fork waits for its remote; docs/guide/run-a-chain.md has it",
+    "REQUEST_TIMEOUT": "bounds how long a fork waits for its remote; docs/guide/run-a-chain.md has it",
 }
 """Constants that look like bounds, with the reason why docs/limits.md does not list them."""
 

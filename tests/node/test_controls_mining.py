@@ -248,6 +248,8 @@ def test_tools_recognise_the_node(client: Client, alice: Account, bob: Account) 
     head = client.block()
     found = client.rpc("hardhat_metadata")
     assert found["clientVersion"].startswith("interlace/v")
+    # hardhat's network helpers refuse a node whose name begins otherwise.
+    assert client.rpc("web3_clientVersion") == f"HardhatNetwork/{found['clientVersion']}"
     assert (found["chainId"], found["latestBlockNumber"], found["latestBlockHash"]) == (31337, 1, head.hash)
     assert len(found["instanceId"]) == 66
     name = client.rpc("evm_snapshot")

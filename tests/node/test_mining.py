@@ -201,3 +201,16 @@ def test_many_senders_at_once_lose_nothing(chain: Chain) -> None:
     assert [client.nonce(account.address, "latest") for account in chain.accounts[:9]] == [40] * 8 + [0]
     total = sum(len(client.block(number).transactions) for number in range(client.block_number() + 1))
     assert total == 320
+
+
+def test_a_sender_waits_for_the_receipt(client: Client, alice: Account, bob: Account) -> None:
+    fields = {"from": alice.address, "to": bob.address, "value": "0x5"}
+    assert client.rpc("eth_sendTransactionSync", fields)["status"] == "0x1"
+    client.rpc("evm_setAutomine", False)
+    with pytest.raises(RpcError, match="in no block after 50 ms") as caught:
+        client.rpc("eth_sendTransactionSync", fields, 50)
+    assert caught.value.rpc_code == 4
+    waiting = caught.value.data
+    assert client.rpc("eth_getTransactionByHash", waiting)["blockHash"] is None
+    client.rpc("evm_mine")
+    assert client.rpc("eth_getTransactionReceipt", waiting)["status"] == "0x1"

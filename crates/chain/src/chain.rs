@@ -170,6 +170,18 @@ impl Chain {
         self.store().first()
     }
 
+    /// On a chain that goes on after another one's block: the number of that block.
+    #[must_use]
+    pub fn forked_at(&self) -> Option<u64> {
+        self.state().is_partial().then(|| self.first_number())
+    }
+
+    /// Number of the first block whose transactions are held: the one after the block of another chain, on a fork.
+    #[must_use]
+    pub fn first_own_number(&self) -> u64 {
+        self.forked_at().map_or_else(|| self.first_number(), |number| number + 1)
+    }
+
     /// Block `number`.
     #[must_use]
     pub fn block(&self, number: u64) -> Option<Arc<StoredBlock>> {

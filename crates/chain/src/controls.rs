@@ -216,6 +216,9 @@ impl Chain {
         let alone = self.produce_alone();
         let origin = lock(&self.controls.origin).clone();
         self.rewind(&alone, &origin, 0, false, || developer.reset())?;
+        if self.forked_at().is_some() {
+            self.produce_in(&alone)?; // As at the start: the newest block of a fork is one of its own.
+        }
         self.controls.forget_snapshots();
         *lock(&self.controls.instance) = instance();
         Ok(())

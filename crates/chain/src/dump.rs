@@ -227,6 +227,9 @@ impl Chain {
     /// `Developer` on a network, `Dump` with what does not hold; nothing changed then.
     pub fn load(&self, dump: &[u8]) -> Result<(), ChainError> {
         self.developer()?;
+        if self.forked_at().is_some() {
+            return Err(bad("this chain goes on after another one's block, which no dump holds"));
+        }
         let contents = Contents::unpack(dump)?;
         let Rebuilt { store, state, origin, amendments } = self.rebuild(contents)?;
         let head = Arc::clone(&store.head().block);

@@ -22,6 +22,7 @@ mod news;
 pub mod pool;
 mod produce;
 mod recent;
+mod remote;
 mod store;
 
 pub use chain::{Chain, EVENT_CAPACITY, Event};
@@ -36,4 +37,5 @@ pub use miner::Miner;
 pub use news::{MAX_REMOVED_LOGS, MAX_REVERTS, News, Reverted, Seen};
 pub use produce::Draft;
 pub use recent::MAX_RECENT;
+pub use remote::{MAX_PAUSE, MAX_REMOTE_BYTES, REQUEST_TIMEOUT, RemoteChain, TRIES};
 pub use store::{StoredBlock, StoredReceipt};

@@ -14,6 +14,8 @@
 extern crate alloc;
 
 mod changes;
+#[cfg(feature = "std")]
+mod code_cache;
 mod env;
 mod error;
 mod interrupt;
@@ -22,6 +24,7 @@ mod outcome;
 mod overlay;
 #[cfg(feature = "plain")]
 mod plain;
+mod precompiles;
 mod reader;
 mod request;
 #[cfg(feature = "trace")]
@@ -29,6 +32,8 @@ pub mod trace;
 mod vm;
 
 pub use changes::{AccountChange, Changes};
+#[cfg(feature = "std")]
+pub use code_cache::{CodeCache, MAX_CODE_CACHE_BYTES};
 pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
 pub use interrupt::Interrupt;
@@ -36,6 +41,7 @@ pub use outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};
 pub use overlay::Overlay;
 #[cfg(feature = "plain")]
 pub use plain::{Plain, PlainOutcome};
+pub use precompiles::{PrecompileMoves, precompile_addresses};
 pub use reader::{Account, StateReader};
 pub use request::TxRequest;
-pub use vm::{Touched, Vm, precompile_addresses};
+pub use vm::{Touched, Vm};

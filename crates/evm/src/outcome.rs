@@ -90,6 +90,8 @@ pub struct TxOutcome {
     pub status: Status,
     /// Gas paid for.
     pub gas_used: u64,
+    /// Gas spent before refunds, at least the calldata floor: what the limit had to cover.
+    pub gas_spent: u64,
     /// Gas refunded for cleared storage, already taken off `gas_used`.
     pub gas_refunded: u64,
     /// Logs emitted; none unless successful.

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a read sees the newest change, else the reader; the reader itself is never changed.
 //! Source: EIP-161 for which empty accounts exist; revm's account status flags for what a transaction did.
-//! What it does not do: it caches analysed code, not accounts or slots: readers are expected to answer fast.
+//! What it does not do: it caches analysed code, for itself and where the reader says, but no accounts or slots: readers are
+//! expected to answer fast.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -110,6 +111,24 @@ impl<R: StateReader> Overlay<R> {
         }
     }
 
+    /// The code with this hash, its jump destinations found. What only the changes have may never be committed, and is not shared.
+    #[cfg(feature = "std")]
+    fn analyse(&self, code_hash: B256) -> Result<Bytecode, R::Error> {
+        let own = self.changes.codes.contains_key(&code_hash);
+        let Some(cache) = self.reader.code_cache().filter(|_| !own) else { return Ok(to_code(self.code(code_hash)?)) };
+        if let Some(code) = cache.get(code_hash) {
+            return Ok(code);
+        }
+        let code = to_code(self.code(code_hash)?);
+        cache.keep(code_hash, &code);
+        Ok(code)
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn analyse(&self, code_hash: B256) -> Result<Bytecode, R::Error> {
+        Ok(to_code(self.code(code_hash)?))
+    }
+
     fn block_hash(&self, number: u64) -> Result<B256, R::Error> {
         match self.block_hashes.get(&number) {
             Some(hash) => Ok(*hash),
@@ -206,7 +225,7 @@ impl<R: StateReader> Database for Db<R> {
         if let Some(code) = self.0.analysed.get(&code_hash) {
             return Ok(code.clone());
         }
-        let code = to_code(self.0.code(code_hash)?);
+        let code = self.0.analyse(code_hash)?;
         self.0.analysed.insert(code_hash, code.clone());
         Ok(code)
     }

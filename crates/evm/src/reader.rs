@@ -64,6 +64,12 @@ pub trait StateReader {
     /// # Errors
     /// When the state cannot be read.
     fn block_hash(&self, number: u64) -> Result<B256, Self::Error>;
+
+    /// Where analysed code is kept from one execution to the next; by default nowhere.
+    #[cfg(feature = "std")]
+    fn code_cache(&self) -> Option<&crate::CodeCache> {
+        None
+    }
 }
 
 impl<R: StateReader + ?Sized> StateReader for &R {
@@ -83,5 +89,10 @@ impl<R: StateReader + ?Sized> StateReader for &R {
 
     fn block_hash(&self, number: u64) -> Result<B256, Self::Error> {
         (**self).block_hash(number)
+    }
+
+    #[cfg(feature = "std")]
+    fn code_cache(&self) -> Option<&crate::CodeCache> {
+        (**self).code_cache()
     }
 }

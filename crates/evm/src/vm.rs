@@ -16,7 +16,8 @@ use revm::bytecode::opcode;
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output};
 use revm::context::{Context, ContextTr, FrameStack, LocalContextTr, Transaction, TxEnv};
 use revm::handler::instructions::EthInstructions;
-use revm::handler::{EthPrecompiles, EvmTr, Handler, MainnetContext, MainnetEvm, MainnetHandler};
+use revm::handler::{EthFrame, EvmTr, Handler, MainnetContext, MainnetHandler};
+use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{CreateInputs, CreateScheme, FrameInput, GasTracker, Instruction, SharedMemory};
 use revm::state::EvmState;
@@ -29,6 +30,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::net_gas;
 use crate::outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};
 use crate::overlay::{Db, Overlay, ReadError, to_changes};
+use crate::precompiles::{PrecompileMoves, Precompiled};
 use crate::reader::StateReader;
 use crate::request::TxRequest;
 
@@ -45,21 +47,14 @@ type Watcher = crate::trace::Recorder;
 /// The place for a recorder; without the feature `trace` there is nothing to put there.
 #[cfg(not(feature = "trace"))]
 type Watcher = ();
-pub(crate) type Inner<R> = MainnetEvm<MainnetContext<Db<R>>, Watcher>;
+pub(crate) type Inner<R> = context::Evm<
+    MainnetContext<Db<R>>,
+    Watcher,
+    EthInstructions<EthInterpreter, MainnetContext<Db<R>>>,
+    Precompiled,
+    EthFrame<EthInterpreter>,
+>;
 type InnerError<R> = EVMError<ReadError<<R as StateReader>::Error>>;
-
-/// Precompiled contracts of `fork`.
-fn precompiles(fork: Fork) -> EthPrecompiles {
-    EthPrecompiles::new(spec_id(fork))
-}
-
-/// Addresses of the precompiled contracts of `fork`, ascending.
-#[must_use]
-pub fn precompile_addresses(fork: Fork) -> Vec<Address> {
-    let mut addresses: Vec<Address> = precompiles(fork).warm_addresses().iter().copied().collect();
-    addresses.sort_unstable();
-    addresses
-}
 
 /// The virtual machine in one block's environment.
 pub struct Vm<R: StateReader> {
@@ -88,10 +83,23 @@ impl<R: StateReader> Vm<R> {
             ctx,
             inspector: Watcher::default(),
             instruction,
-            precompiles: precompiles(env.fork),
+            precompiles: Precompiled::new(env.fork),
             frame_stack: FrameStack::new_prealloc(8),
         };
         Self { inner, env }
+    }
+
+    /// Puts precompiled contracts elsewhere, for everything that is executed from now on. Call it before anything is.
+    pub fn move_precompiles(&mut self, moves: PrecompileMoves) {
+        self.inner.precompiles.set_moves(moves);
+    }
+
+    /// Changes what transactions see of the block and which checks apply, from now on; the fork stays.
+    pub fn set_env(&mut self, env: BlockEnv, checks: Checks) {
+        let env = BlockEnv { fork: self.env.fork, ..env };
+        self.inner.ctx.cfg = env.to_cfg(checks);
+        self.inner.ctx.block = env.to_revm();
+        self.env = env;
     }
 
     /// Lets `interrupt` end what this machine executes from now on.
@@ -316,6 +324,7 @@ pub(crate) fn outcome(result: ExecutionResult) -> TxOutcome {
     TxOutcome {
         status,
         gas_used: gas.tx_gas_used(),
+        gas_spent: gas.total_gas_spent().max(gas.floor_gas()),
         gas_refunded: gas.final_refunded(),
         logs,
         output,

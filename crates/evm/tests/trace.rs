@@ -172,8 +172,12 @@ fn transfers_are_logs_unless_their_call_fails() {
     let failing = [call(receiver, 2), vec![0x5f, 0x5f, 0xfd]].concat();
     let outer = [call(contract(1), 1), call(receiver, 3), vec![0x5f, 0x5f, 0xa0]].concat();
     let traced =
-        inspect(Fork::Osaka, &[outer.into(), failing.into()], &Tracer::TransferLogs, Limits::default()).unwrap();
-    let Trace::TransferLogs(logs) = traced.trace else { panic!() };
+        inspect(Fork::Osaka, &[outer.into(), failing.into()], &Tracer::Logs { transfers: true }, Limits::default())
+            .unwrap();
+    let Trace::Logs(logs) = traced.trace else { panic!() };
+    // Two of the failing calls' went before.
+    assert_eq!((logs.seen, logs.kept.iter().map(|(index, _)| *index).collect::<Vec<_>>()), (4, vec![2, 3]));
+    let logs: Vec<_> = logs.kept.into_iter().map(|(_, log)| log).collect();
     let shown: Vec<(Address, U256)> =
         logs.iter().map(|log| (log.address, U256::try_from_be_slice(&log.data.data).unwrap_or_default())).collect();
     assert_eq!(shown, [(TRANSFER_LOG_ADDRESS, U256::from(3)), (CONTRACT, U256::ZERO)]);

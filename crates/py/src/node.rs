@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, Bytes, U256};
 use interlace_chain::pool::{Order, PoolConfig};
-use interlace_chain::{Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, genesis_of_dump};
+use interlace_chain::{
+    Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, RemoteChain, genesis_of_dump,
+};
 use interlace_primitives::Fork;
 use interlace_rpc::{Accounts, ConsoleListener, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
 use pyo3::prelude::*;
@@ -35,6 +37,8 @@ struct Config {
     /// Genesis document; without it `dev` describes one.
     genesis: Option<String>,
     dev: Dev,
+    /// The chain that this one goes on after, instead of from a genesis.
+    remote: Option<Remote>,
     /// `instant`, `manual`, or milliseconds between blocks.
     mining: MiningMode,
     beneficiary: Address,
@@ -61,6 +65,16 @@ struct Dev {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remote {
+    url: String,
+    /// The newest one, if it is not given.
+    block: Option<u64>,
+    /// Rules, instead of the remote's.
+    fork: Option<String>,
+}
+
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum MiningMode {
     Every(u64),
@@ -84,10 +98,7 @@ impl Config {
         if let Some(text) = &self.genesis {
             return Ok(text.clone());
         }
-        let fork = Fork::from_name(&self.dev.fork).ok_or_else(|| {
-            let known: Vec<&str> = Fork::ALL.iter().map(|fork| fork.name()).collect();
-            CoreError::new("chain.bad-config", format_args!("fork {:?} is none of {}", self.dev.fork, known.join(", ")))
-        })?;
+        let fork = fork_named(&self.dev.fork)?;
         let deployments = self.dev.deployments.iter().cloned();
         let genesis = DevGenesis {
             chain_id: self.dev.chain_id,
@@ -112,9 +123,22 @@ impl Config {
 }
 
 impl Config {
-    fn orderer(&self) -> Result<DevOrderer, CoreError> {
+    /// What the chain begins with: a fork at its remote's block, anything else at its genesis.
+    fn first_block(&self, dump: Option<&[u8]>) -> Result<GenesisBlock, CoreError> {
+        let Some(Remote { url, block, fork }) = &self.remote else {
+            return GenesisBlock::from_json(&self.document(dump)?).map_err(|error| chain_error(&error));
+        };
+        let fork = fork.as_deref().map(fork_named).transpose()?;
+        let remote = RemoteChain::connect(url, *block).map_err(|error| CoreError::new("chain.fork-remote", error))?;
+        GenesisBlock::forked(remote, fork, &self.dev.balances)
+            .map_err(|error| CoreError::new("chain.fork-remote", error))
+    }
+
+    fn orderer(&self, first: &GenesisBlock) -> Result<DevOrderer, CoreError> {
         let mut orderer = DevOrderer::new(self.mining()?, self.beneficiary, self.gas_limit);
-        if let Some(timestamp) = self.start {
+        // The clock of a fork goes on from the block that it follows.
+        let start = self.start.or_else(|| self.remote.as_ref().map(|_| first.header.timestamp));
+        if let Some(timestamp) = start {
             orderer = orderer.starting_at(timestamp);
         }
         Ok(if self.auto_impersonate { orderer.impersonating_all() } else { orderer })
@@ -133,6 +157,13 @@ impl Config {
         };
         Ok(PoolConfig { order, ..PoolConfig::default() })
     }
+}
+
+fn fork_named(name: &str) -> Result<Fork, CoreError> {
+    Fork::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = Fork::ALL.iter().map(|fork| fork.name()).collect();
+        CoreError::new("chain.bad-config", format_args!("fork {name:?} is none of {}", known.join(", ")))
+    })
 }
 
 fn chain_error(error: &ChainError) -> CoreError {
@@ -154,8 +185,13 @@ struct Running {
 impl Running {
     fn start(config: &Config, keys: &[[u8; 32]], dump: Option<&[u8]>) -> Result<(Self, Arc<Chain>), CoreError> {
         config.limits.check().map_err(|error| CoreError::new("chain.bad-config", error))?;
-        let genesis = GenesisBlock::from_json(&config.document(dump)?).map_err(|error| chain_error(&error))?;
-        let chain = Arc::new(Chain::new(genesis, Box::new(config.orderer()?), config.pool()?));
+        let first = config.first_block(dump)?;
+        let orderer = Box::new(config.orderer(&first)?);
+        let chain = Arc::new(Chain::new(first, orderer, config.pool()?));
+        if chain.forked_at().is_some() {
+            // The remote's block has transactions that are not held here; the newest block is one of this chain's own.
+            chain.produce().map_err(|error| chain_error(&error))?;
+        }
         if let Some(dump) = dump {
             chain.load(dump).map_err(|error| chain_error(&error))?;
         }

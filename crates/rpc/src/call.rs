@@ -17,8 +17,8 @@ use interlace_chain::StoredBlock;
 use interlace_chain::pool::GAS_CAP;
 use interlace_primitives::Fork;
 use interlace_stf::{
-    AccountOverride, BlockEnv, CallOptions, EvmError, Interrupt, StateOverrides, StateReader, Status, TxOutcome,
-    TxRequest, call, precompile_addresses, touch,
+    AccountOverride, BlockEnv, CallOptions, EvmError, Interrupt, PrecompileMoves, StateOverrides, StateReader, Status,
+    TxOutcome, TxRequest, call, precompile_addresses, touch,
 };
 use serde_json::json;
 
@@ -73,7 +73,8 @@ impl Setting {
         let mut env = BlockEnv::from_header(rpc.chain().spec(), &at.block.header);
         override_block(&mut env, params.optional(3)?.unwrap_or_default())?;
         let overrides: StateOverride = params.optional(2)?.unwrap_or_default();
-        let options = CallOptions { state: overrides_of(overrides)?, ..CallOptions::default() };
+        let precompiles = moves_of(&overrides, env.fork)?;
+        let options = CallOptions { state: overrides_of(overrides)?, precompiles, ..CallOptions::default() };
         Ok(Self::timed(rpc, at, env, options))
     }
 
@@ -91,11 +92,8 @@ impl Setting {
         if self.deadline.is_past() { Err(self.aborted()) } else { Ok(()) }
     }
 
-    /// geth's words, with a duration as Go writes it.
     fn aborted(&self) -> RpcError {
-        let ms = self.timeout.as_millis();
-        let shown = if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") };
-        RpcError::refused(format!("execution aborted (timeout = {shown})"))
+        aborted(self.timeout)
     }
 
     fn refused(&self, error: EvmError<interlace_state::StateError>) -> RpcError {
@@ -104,6 +102,18 @@ impl Setting {
             other => refused(other),
         }
     }
+}
+
+/// geth's words, with a duration as Go writes it.
+fn aborted(timeout: Duration) -> RpcError {
+    let ms = timeout.as_millis();
+    let shown = if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") };
+    RpcError::refused(format!("execution aborted (timeout = {shown})"))
+}
+
+/// The time that a call has is up.
+pub(crate) fn timed_out(rpc: &Rpc) -> RpcError {
+    aborted(rpc.limits.call_timeout())
 }
 
 pub(crate) fn refused(error: EvmError<interlace_state::StateError>) -> RpcError {
@@ -139,6 +149,38 @@ pub(crate) fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Resul
     Ok(())
 }
 
+/// Where the precompiled contracts of `fork` are under these overrides: an override of such an address puts an account in its place, and
+/// `movePrecompileToAddress` takes the contract elsewhere.
+///
+/// # Errors
+/// -32000 in geth's words for a move of something else, or to where something is put already.
+pub(crate) fn moves_of(given: &StateOverride, fork: Fork) -> Result<PrecompileMoves, RpcError> {
+    let own = precompile_addresses(fork);
+    let mut moves = PrecompileMoves::new();
+    let mut taken = Vec::new();
+    let addresses: BTreeMap<_, _> = given.iter().collect();
+    for (address, account) in addresses {
+        if taken.contains(address) {
+            return Err(RpcError::refused(format!("account {address} has already been overridden by a precompile")));
+        }
+        let is_precompile = own.contains(address);
+        if let Some(target) = account.move_precompile_to {
+            if !is_precompile {
+                return Err(RpcError::refused(format!("account {address} is not a precompile")));
+            }
+            if given.contains_key(&target) {
+                return Err(RpcError::refused(format!("account {target} is already overridden")));
+            }
+            moves.insert(target, Some(*address));
+            taken.push(target);
+        }
+        if is_precompile {
+            moves.insert(*address, None);
+        }
+    }
+    Ok(moves)
+}
+
 pub(crate) fn overrides_of(given: StateOverride) -> Result<StateOverrides, RpcError> {
     let slots = |map: alloy_primitives::map::B256HashMap<B256>| -> BTreeMap<U256, U256> {
         map.into_iter().map(|(slot, value)| (slot.into(), value.into())).collect()
@@ -147,9 +189,6 @@ pub(crate) fn overrides_of(given: StateOverride) -> Result<StateOverrides, RpcEr
     for (address, account) in given {
         if account.state.is_some() && account.state_diff.is_some() {
             return Err(RpcError::invalid_params(format!("account {address} has both 'state' and 'stateDiff'")));
-        }
-        if account.move_precompile_to.is_some() {
-            return Err(RpcError::invalid_params("movePrecompileToAddress is not supported"));
         }
         overrides.insert(
             address,
@@ -332,7 +371,7 @@ impl Rpc {
     /// What a transaction may tip to be taken soon: the 60th percentile of what recent ones tipped, in wei.
     pub(crate) fn suggested_tip(&self) -> u128 {
         let head = self.chain().head().number();
-        let first = head.saturating_sub(TIP_BLOCKS - 1).max(self.chain().first_number());
+        let first = head.saturating_sub(TIP_BLOCKS - 1).max(self.chain().first_own_number());
         let mut tips: Vec<u128> = (first..=head)
             .filter_map(|number| self.chain().block(number))
             .flat_map(|block| {
@@ -402,7 +441,7 @@ fn fee_history(rpc: &Rpc, params: &Params<'_>) -> Reply {
     if wanted == 0 {
         return reply(&FeeHistory::default());
     }
-    let oldest = (newest + 1).saturating_sub(wanted).max(rpc.chain().first_number());
+    let oldest = (newest + 1).saturating_sub(wanted).max(rpc.chain().first_own_number());
     let mut history = FeeHistory { oldest_block: oldest, ..FeeHistory::default() };
     let mut rewards = Vec::new();
     for number in oldest..=newest {

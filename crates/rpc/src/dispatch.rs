@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::session::Session;
 use crate::shapes;
 use crate::wire::{Body, Params, Reply, Request, answer, reply};
-use crate::{build, call, console, developer, filters, raw, read, send, trace};
+use crate::{build, call, console, developer, filters, raw, read, send, simulate, trace};
 
 /// Requests in one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -76,6 +76,7 @@ pub trait Namespace: Send + Sync {
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
     [read::METHODS, raw::METHODS, call::METHODS, send::METHODS, filters::METHODS]
         .into_iter()
+        .chain([simulate::METHODS])
         .chain(trace::METHODS)
         .flatten()
         .copied()
@@ -94,6 +95,10 @@ pub(crate) struct Deadline(Instant);
 impl Deadline {
     pub(crate) fn is_past(self) -> bool {
         Instant::now() >= self.0
+    }
+
+    pub(crate) const fn instant(self) -> Instant {
+        self.0
     }
 }
 

@@ -123,6 +123,7 @@ impl From<ChainError> for RpcError {
         let message = error.to_string();
         match error {
             ChainError::Bound(_) => Self::limit(message),
+            ChainError::State(StateError::Partial(_)) => Self::refused(message),
             ChainError::State(_) | ChainError::Interpreter(_) => Self::internal(message),
             _ => Self::refused(message),
         }

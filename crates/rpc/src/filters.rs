@@ -172,6 +172,7 @@ fn search(rpc: &Rpc, query: &LogQuery, blocks: impl Iterator<Item = Arc<StoredBl
 }
 
 fn logs_in(rpc: &Rpc, query: &LogQuery, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
+    rpc.check_own(from)?;
     let blocks = (from..=to).map_while(|number| rpc.chain().block(number));
     let (found, reached) = search(rpc, query, blocks);
     let bytes: usize = found.iter().map(|log| log.data().data.len()).sum();

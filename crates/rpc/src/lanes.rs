@@ -102,7 +102,9 @@ pub(crate) fn lane(body: &[u8]) -> Lane {
     }
     match method.split_once('_') {
         Some(("evm" | "hardhat" | "anvil" | "tenderly", _)) => Lane::Write,
-        Some(("eth", "sendRawTransaction" | "sendTransaction")) => Lane::Write,
+        Some(("eth", "sendRawTransaction" | "sendTransaction" | "sendRawTransactionSync" | "sendTransactionSync")) => {
+            Lane::Write
+        }
         Some((namespace, _)) if dispatch::is_reserved(namespace) => Lane::Heavy,
         Some(_) => Lane::Own,
         None => Lane::Light,

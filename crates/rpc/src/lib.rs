@@ -28,6 +28,7 @@ mod send;
 mod server;
 mod session;
 mod shapes;
+mod simulate;
 mod state;
 mod trace;
 mod wire;

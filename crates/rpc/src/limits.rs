@@ -13,7 +13,9 @@ use interlace_chain::{
 };
 use serde::Deserialize;
 
-use crate::{call, console, developer, dispatch, error, filters, lanes, pace, read, server, session, trace};
+use crate::{
+    call, console, developer, dispatch, error, filters, lanes, pace, read, send, server, session, simulate, trace,
+};
 
 /// What the owner of a node may set; the fields are the settings' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -198,8 +200,11 @@ pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
         ("CALL_GAS", call::CALL_GAS),
         ("MAX_HISTORY", call::MAX_HISTORY),
         ("MAX_PERCENTILES", size(call::MAX_PERCENTILES)),
+        ("MAX_SYNC_MS", send::MAX_SYNC_MS),
         ("MAX_PROOF_SLOTS", size(read::MAX_PROOF_SLOTS)),
         ("MAX_STORAGE_VALUES", size(read::MAX_STORAGE_VALUES)),
+        ("MAX_SIMULATED_BLOCKS", simulate::MAX_SIMULATED_BLOCKS),
+        ("MAX_SIMULATED_CALLS", size(simulate::MAX_SIMULATED_CALLS)),
         ("MAX_TRACE_TIME", millis(trace::MAX_TRACE_TIME)),
         ("MAX_TRACE_BYTES", size(trace::MAX_TRACE_BYTES)),
         ("MAX_TRACE_CALLS", size(trace::MAX_TRACE_CALLS)),

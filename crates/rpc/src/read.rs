@@ -27,7 +27,7 @@ pub(crate) const MAX_PROOF_SLOTS: usize = 1_024;
 pub(crate) const MAX_STORAGE_VALUES: usize = 1_024;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
-    ("web3_clientVersion", |_, _| reply(concat!("interlace/v", env!("CARGO_PKG_VERSION")))),
+    ("web3_clientVersion", client_version),
     ("web3_sha3", |_, params| reply(&keccak256(params.get::<Bytes>(0)?))),
     ("net_version", |rpc, _| reply(&rpc.chain().spec().chain_id().to_string())),
     ("net_listening", |_, _| reply(&true)),
@@ -68,6 +68,13 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("txpool_contentFrom", pool_content_from),
     ("txpool_inspect", pool_inspect),
 ];
+
+/// hardhat's network helpers work on a node only if this begins with the name of one that they know. So a developer's chain begins
+/// with hardhat's, whose methods it has, and goes on with its own.
+fn client_version(rpc: &Rpc, _: &Params<'_>) -> Reply {
+    const OWN: &str = concat!("interlace/v", env!("CARGO_PKG_VERSION"));
+    if rpc.chain().developer().is_ok() { reply(&format!("HardhatNetwork/{OWN}")) } else { reply(OWN) }
+}
 
 const fn tag(tag: BlockNumberOrTag) -> BlockId {
     BlockId::Number(tag)
@@ -169,7 +176,7 @@ fn block(rpc: &Rpc, id: BlockId, params: &Params<'_>) -> Reply {
     if id == BlockId::pending() {
         return reply(&shapes::pending_block(&rpc.at(id)?.block, full));
     }
-    match rpc.number_of(id).and_then(|number| rpc.chain().block(number)) {
+    match rpc.block_of(id)? {
         Some(found) => reply(&shapes::block(&found, full)),
         None => reply(&Value::Null),
     }
@@ -184,18 +191,18 @@ fn count(rpc: &Rpc, id: BlockId) -> Reply {
     if id == BlockId::pending() {
         return reply(&U64::from(rpc.at(id)?.block.transactions.len()));
     }
-    let found = rpc.number_of(id).and_then(|number| rpc.chain().block(number));
+    let found = rpc.block_of(id)?;
     reply(&found.map(|block| U64::from(block.transactions.len())))
 }
 
 fn uncles(rpc: &Rpc, id: BlockId) -> Reply {
-    let found = rpc.number_of(id).and_then(|number| rpc.chain().block(number));
+    let found = rpc.block_of(id)?;
     reply(&found.map(|block| U64::from(block.ommers.len())))
 }
 
 fn uncle(rpc: &Rpc, id: BlockId, params: &Params<'_>) -> Reply {
     let index: U64 = params.get(1)?;
-    let found = rpc.number_of(id).and_then(|number| rpc.chain().block(number));
+    let found = rpc.block_of(id)?;
     let header = found.and_then(|block| block.ommers.get(index.to::<usize>()).cloned());
     reply(&header.map(alloy_rpc_types_eth::Header::new))
 }
@@ -210,7 +217,7 @@ fn transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
 
 fn placed(rpc: &Rpc, id: BlockId, params: &Params<'_>) -> Reply {
     let index: U64 = params.get(1)?;
-    let found = rpc.number_of(id).and_then(|number| rpc.chain().block(number));
+    let found = rpc.block_of(id)?;
     let index = usize::try_from(index.to::<u64>()).unwrap_or(usize::MAX);
     reply(&found.and_then(|block| shapes::transaction(&block, index)))
 }
@@ -222,7 +229,7 @@ fn receipt(rpc: &Rpc, params: &Params<'_>) -> Reply {
 }
 
 fn receipts(rpc: &Rpc, params: &Params<'_>) -> Reply {
-    let found = rpc.number_of(params.get(0)?).and_then(|number| rpc.chain().block(number));
+    let found = rpc.block_of(params.get(0)?)?;
     let all = found.map(|block| {
         let receipts = (0..block.receipts.len()).filter_map(|index| shapes::receipt(rpc.chain().spec(), &block, index));
         receipts.collect::<Vec<TransactionReceipt>>()

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a transaction answers with its hash only once it is admitted; on an instant chain, once its block is committed too, so that
 //! the receipt can be read at once. Keys are used in `accounts` only.
-//! Source: execution-apis; EIP-191, EIP-712.
+//! Source: execution-apis; EIP-191, EIP-712, EIP-7966.
+
+use std::time::{Duration, Instant};
 
 use alloy_consensus::{SignableTransaction, TypedTransaction};
 use alloy_dyn_abi::TypedData;
@@ -15,10 +17,18 @@ use serde_json::json;
 
 use crate::dispatch::{Method, Rpc, raw_bytes};
 use crate::error::RpcError;
+use crate::shapes;
 use crate::wire::{Params, Reply, reply};
+
+/// Milliseconds that a caller who does not say waits for a receipt.
+const SYNC_MS: u64 = 2_000;
+/// Milliseconds that a caller may wait for a receipt.
+pub(crate) const MAX_SYNC_MS: u64 = 10_000;
 
 pub(crate) const METHODS: &[(&str, Method)] = &[
     ("eth_sendRawTransaction", send_raw),
+    ("eth_sendRawTransactionSync", send_raw_sync),
+    ("eth_sendTransactionSync", send_sync),
     ("eth_sendTransaction", |rpc, params| send(rpc, params, Signing::KeyOrImpersonation)),
     ("eth_sendUnsignedTransaction", |rpc, params| {
         rpc.chain().developer()?;
@@ -33,15 +43,49 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
 ];
 
 fn send_raw(rpc: &Rpc, params: &Params<'_>) -> Reply {
-    let transaction = PoolTransaction::decode(&raw_bytes(params)?)?;
-    submit(rpc, transaction)
+    reply(&submit(rpc, PoolTransaction::decode(&raw_bytes(params)?)?)?)
 }
 
-fn submit(rpc: &Rpc, transaction: PoolTransaction) -> Reply {
+fn send_raw_sync(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let wait = wait_of(params)?;
+    let hash = submit(rpc, PoolTransaction::decode(&raw_bytes(params)?)?)?;
+    receipt_within(rpc, hash, wait)
+}
+
+fn send_sync(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let wait = wait_of(params)?;
+    let (envelope, sender) = complete(rpc, params.get(0)?, Signing::KeyOrImpersonation)?;
+    let hash = submit(rpc, PoolTransaction::new(envelope, sender))?;
+    receipt_within(rpc, hash, wait)
+}
+
+/// How long the caller is willing to wait for the block, at most [`MAX_SYNC_MS`].
+fn wait_of(params: &Params<'_>) -> Result<Duration, RpcError> {
+    let asked = params.optional::<u64>(1)?.filter(|ms| *ms > 0).unwrap_or(SYNC_MS);
+    Ok(Duration::from_millis(asked.min(MAX_SYNC_MS)))
+}
+
+/// The receipt as soon as there is one; else error 4 with the hash, and the transaction goes on waiting for its block.
+fn receipt_within(rpc: &Rpc, hash: B256, wait: Duration) -> Reply {
+    let end = Instant::now() + wait;
+    loop {
+        let found = rpc.chain().transaction(&hash);
+        if let Some(receipt) = found.and_then(|(block, index)| shapes::receipt(rpc.chain().spec(), &block, index)) {
+            return reply(&receipt);
+        }
+        if Instant::now() >= end {
+            let message = format!("the transaction is in no block after {} ms", wait.as_millis());
+            return Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, message) });
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn submit(rpc: &Rpc, transaction: PoolTransaction) -> Result<B256, RpcError> {
     let hash = rpc.chain().submit(vec![Ok(transaction)]).pop();
     let hash = hash.ok_or_else(|| RpcError::internal("a transaction was lost"))??;
     rpc.settle();
-    reply(&hash)
+    Ok(hash)
 }
 
 /// Whose signature a transaction gets.
@@ -57,7 +101,7 @@ pub(crate) enum Signing {
 
 fn send(rpc: &Rpc, params: &Params<'_>, signing: Signing) -> Reply {
     let (envelope, sender) = complete(rpc, params.get(0)?, signing)?;
-    submit(rpc, PoolTransaction::new(envelope, sender))
+    reply(&submit(rpc, PoolTransaction::new(envelope, sender))?)
 }
 
 fn sign_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {

@@ -65,15 +65,15 @@ impl ServerConfig {
 }
 
 /// What the handlers share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) rpc: Arc<Rpc>,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) limits: Limits,
-    lanes: Arc<Lanes>,
+    lanes: Lanes,
     receiving: Arc<Budget>,
     unread: Arc<Budget>,
-    guard: Arc<Guard>,
+    guard: Guard,
 }
 
 impl Shared {
@@ -145,15 +145,15 @@ impl Server {
         let listener = TcpListener::bind(config.address).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             rpc,
             stop: stopped,
             limits: config.limits,
-            lanes: Arc::new(Lanes::new(&config.limits)),
+            lanes: Lanes::new(&config.limits),
             receiving: Budget::new(config.limits.max_receiving_bytes),
             unread: Budget::new(config.limits.max_unread_bytes),
-            guard: Arc::new(config.guard),
-        };
+            guard: config.guard,
+        });
         let done = tokio::spawn(accept(listener, shared));
         Ok(Self { address, stop, done })
     }
@@ -171,9 +171,9 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Shared) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let connections = Connections::new(&shared.limits);
-    let router = router(shared.clone());
+    let router = router(Arc::clone(&shared));
     let mut stop = shared.stop.clone();
     let mut tasks = tokio::task::JoinSet::new();
     let waiting = Arc::new(Semaphore::new(MAX_WAITING));
@@ -191,11 +191,11 @@ async fn accept(listener: TcpListener, shared: Shared) {
         };
         let _ = stream.set_nodelay(true);
         match connections.admit() {
-            Some(open) => drop(tasks.spawn(serve(stream, Arc::new(open), router.clone(), shared.clone()))),
+            Some(open) => drop(tasks.spawn(serve(stream, Arc::new(open), router.clone(), Arc::clone(&shared)))),
             None => {
                 // Whoever finds the hall full as well is closed without a word.
                 if let Ok(permit) = Arc::clone(&waiting).try_acquire_owned() {
-                    tasks.spawn(wait(stream, permit, Arc::clone(&connections), router.clone(), shared.clone()));
+                    tasks.spawn(wait(stream, permit, Arc::clone(&connections), router.clone(), Arc::clone(&shared)));
                 }
             }
         }
@@ -205,7 +205,7 @@ async fn accept(listener: TcpListener, shared: Shared) {
 }
 
 /// Serves one connection until it ends, is recalled, or the node stops.
-async fn serve(stream: TcpStream, open: Arc<Open>, router: Router, shared: Shared) {
+async fn serve(stream: TcpStream, open: Arc<Open>, router: Router, shared: Arc<Shared>) {
     let limits = &shared.limits;
     let mut stop = shared.stop.clone();
     let paced = Paced::new(stream, Arc::clone(open.ticket()), Arc::clone(&shared.receiving), limits);
@@ -241,7 +241,7 @@ async fn wait(
     permit: OwnedSemaphorePermit,
     connections: Arc<Connections>,
     router: Router,
-    shared: Shared,
+    shared: Arc<Shared>,
 ) {
     for _ in 0..LOOKS {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -276,18 +276,18 @@ fn refusal_text(detail: &str) -> String {
         .to_string()
 }
 
-fn router(shared: Shared) -> Router {
+fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", post(call).get(upgrade))
         .route("/ws", get(upgrade))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .layer(middleware::from_fn_with_state(shared.clone(), guard))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
         .with_state(shared)
 }
 
 /// Refuses foreign hosts and pages, answers preflights, and names the allowed page in the answer.
-async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if let Err(refusal) = shared.guard.check(request.headers()) {
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
@@ -315,7 +315,7 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     response
 }
 
-async fn call(State(shared): State<Shared>, request: Request) -> Response {
+async fn call(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     // A page may send text/plain without a preflight; requiring JSON closes that door a second time.
     let json = request
         .headers()
@@ -355,7 +355,7 @@ fn json_answer(status: StatusCode, body: Bytes) -> Response {
 }
 
 async fn upgrade(
-    State(shared): State<Shared>,
+    State(shared): State<Arc<Shared>>,
     Extension(open): Extension<Arc<Open>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -371,12 +371,12 @@ async fn upgrade(
     upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |socket| session::serve(socket, shared, open))
 }
 
-async fn health(State(shared): State<Shared>) -> Response {
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let text = shared.run(Lane::Light, |rpc| rpc.health()).await.unwrap_or_default();
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 
-async fn metrics(State(shared): State<Shared>) -> Response {
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let text = shared.run(Lane::Light, |rpc| rpc.metrics()).await.unwrap_or_default();
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()

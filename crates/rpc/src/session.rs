@@ -151,7 +151,7 @@ fn unreadable(error: &axum::Error) -> (u16, String) {
 }
 
 /// Serves one connection until it closes or the node stops.
-pub(crate) async fn serve(mut socket: WebSocket, shared: Shared, open: Arc<Open>) {
+pub(crate) async fn serve(mut socket: WebSocket, shared: Arc<Shared>, open: Arc<Open>) {
     let session = Arc::new(Session::default());
     let mut events = shared.rpc.chain().subscribe();
     let mut stop = shared.stop.clone();

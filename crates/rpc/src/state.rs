@@ -10,7 +10,7 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use interlace_chain::StoredBlock;
 use interlace_state::{Snapshot, StateError};
-use interlace_stf::{Account, Changes, StateReader};
+use interlace_stf::{Account, Changes, CodeCache, StateReader};
 
 use crate::dispatch::Rpc;
 use crate::error::RpcError;
@@ -69,6 +69,10 @@ impl StateReader for ReadState {
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         self.view.block_hash(number)
     }
+
+    fn code_cache(&self) -> Option<&CodeCache> {
+        self.view.code_cache()
+    }
 }
 
 /// A block with the state after it.
@@ -101,6 +105,26 @@ impl Rpc {
         }
     }
 
+    /// The committed block that `id` names; `None` for an unknown one.
+    ///
+    /// # Errors
+    /// Refused for a block of the chain that this one is a fork of: its transactions are not held here.
+    pub(crate) fn block_of(&self, id: BlockId) -> Result<Option<Arc<StoredBlock>>, RpcError> {
+        let Some(number) = self.number_of(id) else { return Ok(None) };
+        self.check_own(number)?;
+        Ok(self.chain().block(number))
+    }
+
+    /// Refuses numbers of blocks that the forked chain made before this one began.
+    pub(crate) fn check_own(&self, number: u64) -> Result<(), RpcError> {
+        match self.chain().forked_at() {
+            Some(fork) if number <= fork => Err(RpcError::refused(format!(
+                "block {number} is not held here: this chain is a fork after block {fork} of another one; ask that one"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The block that `id` names with the state after it.
     pub(crate) fn at(&self, id: BlockId) -> Result<At, RpcError> {
         if id == BlockId::Number(BlockNumberOrTag::Pending) {
@@ -120,5 +144,48 @@ impl Rpc {
         let (draft, view) = self.chain().preview()?;
         let state = ReadState { view, pending: Some(Arc::new(draft.output.changes)) };
         Ok(At { block: Arc::new(draft.block), state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use interlace_chain::pool::PoolConfig;
+    use interlace_chain::{Chain, DevGenesis, DevOrderer, GenesisBlock, Mining};
+    use interlace_primitives::Fork;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::accounts::Accounts;
+
+    #[test]
+    fn calls_share_the_code_that_was_analysed() {
+        let contract = Address::repeat_byte(9);
+        let genesis = DevGenesis {
+            chain_id: 7,
+            fork: Fork::Osaka,
+            balances: Vec::new(),
+            gas_limit: 30_000_000,
+            deployments: Vec::new(),
+            timestamp: 0,
+            base_fee_wei: None,
+        };
+        let mut genesis = genesis.document();
+        genesis["alloc"][contract.to_string()] = json!({ "balance": "0x0", "code": "0x602a5f5260205ff3" });
+        let genesis = GenesisBlock::from_json(&genesis.to_string()).unwrap();
+        let orderer = DevOrderer::new(Mining::Manual, Address::ZERO, None);
+        let chain = Chain::new(genesis, Box::new(orderer), PoolConfig::default());
+        let rpc = Rpc::new(Arc::new(chain), None, Accounts::default());
+        let kept = || rpc.at(BlockId::latest()).unwrap().state.code_cache().unwrap().bytes();
+        assert_eq!(kept(), 0);
+        for block in ["latest", "earliest", "latest"] {
+            let body = json!({
+                "jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{ "to": contract }, block],
+            });
+            let answer: Value = serde_json::from_slice(&rpc.handle(body.to_string().as_bytes()).unwrap()).unwrap();
+            assert_eq!(answer["result"], json!(format!("0x{:064x}", 42)), "{block}: {answer}");
+            assert_eq!(kept(), 8);
+        }
     }
 }

@@ -4,6 +4,8 @@
 
 use alloy_primitives::B256;
 
+use crate::base::BaseError;
+
 /// Errors of the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
@@ -40,6 +42,12 @@ pub enum StateError {
     /// An account names code that is not there.
     #[error("no code with hash {0}")]
     MissingCode(B256),
+    /// The state below this one could not be read.
+    #[error("the remote chain's state could not be read: {0}")]
+    Remote(#[from] BaseError),
+    /// The question needs the whole state, and this one holds only what was written since another chain's block.
+    #[error("block {0} is on a forked chain: only what changed since the fork is held, so nothing can be proved")]
+    Partial(u64),
 }
 
 impl StateError {
@@ -52,6 +60,8 @@ impl StateError {
             Self::NotNext { .. } => "engine.not-next",
             Self::StaleStage { .. } => "engine.stale-stage",
             Self::MissingCode(_) => "engine.missing-code",
+            Self::Remote(_) => "engine.remote",
+            Self::Partial(_) => "engine.partial-state",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Every value that a key ever had, by version.
 //!
 //! Invariant: versions in a history ascend; the value at a version is the last one written at or before it. An account is
-//! kept with its storage root, so that every version's trie can be built again.
+//! kept with its storage root, so that every version's trie can be built again. On a base, whether a key was ever written
+//! decides who answers for it: an account that was wiped never reads through to the base again, nor do its slots.
 
 use alloy_primitives::map::{AddressMap, B256Map, HashMap};
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -52,6 +53,7 @@ impl<T: Copy> History<T> {
 pub(crate) struct Written {
     pub(crate) accounts: Vec<Address>,
     pub(crate) slots: Vec<(Address, U256)>,
+    wiped: Vec<Address>,
 }
 
 /// Accounts, slots and code, by version.
@@ -60,12 +62,24 @@ pub(crate) struct Histories {
     accounts: AddressMap<History<Option<TrieAccount>>>,
     slots: AddressMap<HashMap<U256, History<U256>>>,
     codes: B256Map<Bytes>,
+    /// Versions that wiped an account; kept only on a base, where it says what is zero without having been written.
+    wipes: Option<AddressMap<History<()>>>,
 }
 
 impl Histories {
+    /// Histories over a base.
+    pub(crate) fn on_base() -> Self {
+        Self { wipes: Some(AddressMap::default()), ..Self::default() }
+    }
+
     pub(crate) fn account(&self, address: Address, version: u64) -> Option<Account> {
-        let TrieAccount { nonce, balance, code_hash, .. } = self.trie_account(address, version)?;
-        Some(Account { nonce, balance, code_hash })
+        self.written_account(address, version).flatten()
+    }
+
+    /// The account at `address` as it was written last; `None` if it never was.
+    pub(crate) fn written_account(&self, address: Address, version: u64) -> Option<Option<Account>> {
+        let account = self.accounts.get(&address)?.at(version)?;
+        Some(account.map(|TrieAccount { nonce, balance, code_hash, .. }| Account { nonce, balance, code_hash }))
     }
 
     pub(crate) fn trie_account(&self, address: Address, version: u64) -> Option<TrieAccount> {
@@ -78,8 +92,20 @@ impl Histories {
     }
 
     pub(crate) fn slot(&self, address: Address, slot: U256, version: u64) -> U256 {
+        self.written_slot(address, slot, version).unwrap_or_default()
+    }
+
+    /// The value of a slot as it was written last, by a wipe too; `None` if it never was.
+    pub(crate) fn written_slot(&self, address: Address, slot: U256, version: u64) -> Option<U256> {
         let history = self.slots.get(&address).and_then(|slots| slots.get(&slot));
-        history.and_then(|history| history.at(version)).unwrap_or_default()
+        history
+            .and_then(|history| history.at(version))
+            .or_else(|| self.is_wiped(address, version).then_some(U256::ZERO))
+    }
+
+    fn is_wiped(&self, address: Address, version: u64) -> bool {
+        let wipes = self.wipes.as_ref().and_then(|wipes| wipes.get(&address));
+        wipes.is_some_and(|history| history.at(version).is_some())
     }
 
     /// The slots of `address` that are not zero at `version`, in no particular order.
@@ -101,6 +127,10 @@ impl Histories {
             written.accounts.push(address);
             if wipes(&change) {
                 self.wipe(version, address, &mut written);
+                if let Some(wiped) = &mut self.wipes {
+                    wiped.entry(address).or_default().write(version, ());
+                    written.wiped.push(address);
+                }
             }
             for (slot, value) in change.storage {
                 let slots = self.slots.entry(address).or_default();
@@ -124,6 +154,12 @@ impl Histories {
             let Some(slots) = self.slots.get_mut(address) else { continue };
             if slots.get_mut(slot).is_some_and(|history| !history.truncate(version)) {
                 slots.remove(slot);
+            }
+        }
+        for address in &written.wiped {
+            let Some(wipes) = &mut self.wipes else { break };
+            if wipes.get_mut(address).is_some_and(|history| !history.truncate(version)) {
+                wipes.remove(address);
             }
         }
     }

@@ -6,11 +6,13 @@
 //! A root is that of the flat values, which alone are read; of the tries only the newest version is kept, in buckets whose
 //! hashes hold until a leaf in them changes. What is staged and not committed leaves no trace.
 //! Source: yellow paper 4.1; docs/decisions, no. 3.
+//! A state may lie on a [`Base`], another chain's state: what was never written here is read from there.
 //! What it does not do: it writes nothing to disk (durability: `memory`) and forgets nothing but what is reverted; memory
 //! grows by about 100 bytes per value written.
 
 #![forbid(unsafe_code)]
 
+mod base;
 mod buckets;
 mod error;
 mod history;
@@ -20,6 +22,7 @@ mod proof;
 mod reexecute;
 mod snapshot;
 
+pub use base::{Base, BaseAccount, BaseError, MAX_ACCOUNTS, MAX_CODE_BYTES, MAX_HASHES, MAX_SLOTS};
 pub use error::StateError;
 pub use interlace_stf::{Account, AccountChange, Changes, StateReader};
 pub use interlace_trie::TrieAccount;

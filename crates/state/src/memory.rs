@@ -8,9 +8,10 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use interlace_stf::Changes;
+use interlace_stf::{Changes, CodeCache};
 use interlace_trie::TrieAccount;
 
+use crate::base::{Base, Below};
 use crate::error::StateError;
 use crate::history::{Histories, Written};
 use crate::leaves::{Leaves, Update};
@@ -39,7 +40,7 @@ impl Staged {
 
 #[derive(Debug)]
 struct Record {
-    version: Version,
+    pub(crate) version: Version,
     number: u64,
     hash: B256,
     root: B256,
@@ -49,36 +50,42 @@ struct Record {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) histories: Histories,
-    leaves: Leaves,
+    pub(crate) leaves: Leaves,
     /// Oldest first; at least one.
     records: Vec<Record>,
     /// The last version that was reverted, and all at or below it that are not in `records`, are gone.
     newest_reverted: Option<Version>,
     next_version: u64,
     /// What a snapshot of the newest record says; kept apart so that there is always one.
-    head: Head,
+    pub(crate) head: Head,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Head {
-    version: Version,
+pub(crate) struct Head {
+    pub(crate) version: Version,
     number: u64,
     hash: B256,
     root: B256,
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared(RwLock<Inner>);
+pub(crate) struct Shared {
+    inner: RwLock<Inner>,
+    /// Outside the lock: it belongs to no version.
+    pub(crate) codes: CodeCache,
+    /// What answers for keys that were never written; read without the lock, because it may take long.
+    pub(crate) below: Option<Below>,
+}
 
 impl Shared {
     // A panic while the lock was held cannot leave half a commit behind that matters more than the panic itself: the
     // writer's steps are plain insertions. So a poisoned lock is taken all the same.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -163,17 +170,36 @@ impl MemoryState {
     ///
     /// `hash` gets the state root and gives the block's hash.
     pub fn new(number: u64, changes: Changes, hash: impl FnOnce(B256) -> B256) -> Self {
+        Self::build(number, changes, hash, None)
+    }
+
+    /// A chain that goes on after block `number` of another one, whose state is `base`.
+    ///
+    /// Its roots are those of the accounts and slots written here, alone: what was erased has no leaf, as in every trie, and
+    /// what was not written has none either. Nothing can be proved of such a state.
+    #[must_use]
+    pub fn forked(number: u64, hash: B256, base: Arc<dyn Base>) -> Self {
+        Self::build(number, Changes::default(), |_| hash, Some(Below::new(base)))
+    }
+
+    fn build(number: u64, changes: Changes, hash: impl FnOnce(B256) -> B256, below: Option<Below>) -> Self {
         let mut leaves = Leaves::default();
         let update = leaves.stage(&changes);
         let root = update.root();
         let version = Version(0);
         let head = Head { version, number, hash: hash(root), root };
-        let mut histories = Histories::default();
+        let mut histories = if below.is_some() { Histories::on_base() } else { Histories::default() };
         let written = histories.write(version.0, changes, &update.accounts);
         leaves.apply(update);
         let records = vec![Record { version, number, hash: head.hash, root, written }];
         let inner = Inner { histories, leaves, records, newest_reverted: None, next_version: 1, head };
-        Self { shared: Arc::new(Shared(RwLock::new(inner))) }
+        Self { shared: Arc::new(Shared { inner: RwLock::new(inner), codes: CodeCache::default(), below }) }
+    }
+
+    /// Whether another chain's state lies below, so that only what changed since is held here.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.shared.below.is_some()
     }
 
     /// The state after the last block.

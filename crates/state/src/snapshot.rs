@@ -3,11 +3,12 @@
 //! Invariant: every read answers for the same version, whatever is committed meanwhile; once the version is reverted,
 //! every read fails instead of answering for another one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLockReadGuard};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
-use interlace_stf::{Account, StateReader};
-use interlace_trie::TrieAccount;
+use interlace_stf::{Account, Changes, CodeCache, StateReader};
+use interlace_trie::{TrieAccount, state_root, storage_root};
 
 use crate::error::StateError;
 use crate::memory::{Inner, Shared, Version};
@@ -75,11 +76,62 @@ impl Snapshot {
         Ok(self.inner()?.histories.slots(address, self.version.0).collect())
     }
 
-    /// Proves an account and some of its slots.
+    /// Whether another chain's state lies below, so that only what changed since is held here.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.shared.below.is_some()
+    }
+
+    /// Whether `slot` of `address` was written since the block of another chain that lies below.
     ///
     /// # Errors
     /// [`StateError::Reverted`].
+    pub fn is_written(&self, address: Address, slot: U256) -> Result<bool, StateError> {
+        Ok(self.inner()?.histories.written_slot(address, slot, self.version.0).is_some())
+    }
+
+    /// The state root that `changes` to this version lead to. For the newest version the hashes that are kept are used; for an older one
+    /// every leaf is visited.
+    ///
+    /// # Errors
+    /// [`StateError::Reverted`].
+    pub fn root_after(&self, changes: &Changes) -> Result<B256, StateError> {
+        let inner = self.inner()?;
+        if inner.head.version == self.version {
+            return Ok(inner.leaves.stage(changes).root());
+        }
+        let mut accounts: BTreeMap<Address, TrieAccount> = inner.histories.accounts(self.version.0).collect();
+        for (address, change) in &changes.accounts {
+            let Some(info) = change.info else {
+                accounts.remove(address);
+                continue;
+            };
+            let mut slots: BTreeMap<U256, U256> = BTreeMap::new();
+            if !change.wiped {
+                slots.extend(inner.histories.slots(*address, self.version.0));
+            }
+            slots.extend(&change.storage);
+            slots.retain(|_, value| !value.is_zero());
+            let account = TrieAccount {
+                nonce: info.nonce,
+                balance: info.balance,
+                storage_root: storage_root(slots),
+                code_hash: info.code_hash,
+            };
+            accounts.insert(*address, account);
+        }
+        drop(inner);
+        Ok(state_root(accounts))
+    }
+
+    /// Proves an account and some of its slots.
+    ///
+    /// # Errors
+    /// [`StateError::Reverted`]; [`StateError::Partial`] on another chain's state.
     pub fn proof(&self, address: Address, slots: &[U256]) -> Result<AccountProof, StateError> {
+        if self.is_partial() {
+            return Err(StateError::Partial(self.number));
+        }
         let material = Material::read(&self.inner()?.histories, address, self.version.0);
         Ok(material.prove(slots))
     }
@@ -89,22 +141,48 @@ impl StateReader for Snapshot {
     type Error = StateError;
 
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        Ok(self.inner()?.histories.account(address, self.version.0))
+        let written = self.inner()?.histories.written_account(address, self.version.0);
+        match (written, &self.shared.below) {
+            (Some(account), _) => Ok(account),
+            (None, Some(below)) => below.account(address),
+            (None, None) => Ok(None),
+        }
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        Ok(self.inner()?.histories.slot(address, slot, self.version.0))
+        let written = self.inner()?.histories.written_slot(address, slot, self.version.0);
+        match (written, &self.shared.below) {
+            (Some(value), _) => Ok(value),
+            (None, Some(below)) => below.storage(address, slot),
+            (None, None) => Ok(U256::ZERO),
+        }
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        let inner = self.inner()?;
+        let written = self.inner()?.histories.code(code_hash).cloned();
         if code_hash == KECCAK256_EMPTY {
             return Ok(Bytes::new()); // Nobody stores it, and every account without code names it.
         }
-        inner.histories.code(code_hash).cloned().ok_or(StateError::MissingCode(code_hash))
+        match (written, &self.shared.below) {
+            (Some(code), _) => Ok(code),
+            (None, Some(below)) => below.code(code_hash),
+            (None, None) => Err(StateError::MissingCode(code_hash)),
+        }
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        Ok(self.inner()?.block_hash(number).filter(|_| number <= self.number).unwrap_or_default())
+        if number > self.number {
+            return Ok(B256::ZERO);
+        }
+        let known = self.inner()?.block_hash(number);
+        match (known, &self.shared.below) {
+            (Some(hash), _) => Ok(hash),
+            (None, Some(below)) => below.block_hash(number),
+            (None, None) => Ok(B256::ZERO),
+        }
+    }
+
+    fn code_cache(&self) -> Option<&CodeCache> {
+        Some(&self.shared.codes)
     }
 }

@@ -26,7 +26,7 @@ fn tracers() -> Vec<Tracer> {
         Tracer::Steps(StepOptions { enable_memory: true, enable_return_data: true, ..StepOptions::default() }),
         Tracer::Parity(all),
         Tracer::Operations,
-        Tracer::TransferLogs,
+        Tracer::Logs { transfers: true },
         Tracer::Console,
     ]);
     tracers

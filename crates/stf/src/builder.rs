@@ -92,11 +92,24 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         roots: Option<StateRoots<'a, R::Error>>,
     ) -> Result<Self, BlockError<R::Error>> {
         let env = BlockEnv::from_header(spec, &header);
+        let vm = Vm::new(env, Checks::TRANSACTION, Overlay::new(state));
+        Self::on(spec, header, ommers, withdrawals, vm, roots)
+    }
+
+    /// As [`Self::resume`], in a machine that is given.
+    pub(crate) fn on(
+        spec: &ChainSpec,
+        header: Header,
+        ommers: Vec<Header>,
+        withdrawals: Option<Vec<Withdrawal>>,
+        vm: Vm<R>,
+        roots: Option<StateRoots<'a, R::Error>>,
+    ) -> Result<Self, BlockError<R::Error>> {
         let size = HEADER_RESERVE_BYTES
             + ommers.iter().map(Encodable::length).sum::<usize>()
             + withdrawals.iter().flatten().map(Encodable::length).sum::<usize>();
         let mut builder = Self {
-            vm: Vm::new(env, Checks::TRANSACTION, Overlay::new(state)),
+            vm,
             ommers,
             withdrawals,
             blobs: spec.blob_params_at(header.number, header.timestamp),
@@ -151,6 +164,24 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         self.check_room(&request, size)?;
         let outcome = self.vm.execute(&request)?;
         self.size = size;
+        self.record(tx, &request, outcome)?;
+        let last = self.outcomes.len() - 1;
+        Ok(&self.outcomes[last])
+    }
+
+    /// The machine, to execute what [`Self::record`] is then told of.
+    #[cfg(feature = "trace")]
+    pub(crate) fn vm_mut(&mut self) -> &mut Vm<R> {
+        &mut self.vm
+    }
+
+    /// Puts a transaction that was executed into the block.
+    pub(crate) fn record(
+        &mut self,
+        tx: &Transaction,
+        request: &TxRequest,
+        outcome: TxOutcome,
+    ) -> Result<(), EvmError<R::Error>> {
         // Gas limits were checked against what is left, and gas used never exceeds the limit: these sums fit.
         self.gas_used += outcome.gas_used;
         self.blob_gas_used += request.blob_gas();
@@ -159,8 +190,7 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         self.receipts.push(ReceiptEnvelope::from_typed(tx.tx_type(), receipt));
         self.encoded.push(tx.encoded_2718());
         self.outcomes.push(outcome);
-        let last = self.outcomes.len() - 1;
-        Ok(&self.outcomes[last])
+        Ok(())
     }
 
     /// Ends the block: withdrawals, rewards and requests, then roots.

@@ -7,8 +7,8 @@ use alloc::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use interlace_evm::{
-    AccountChange, BlockEnv, Changes, Checks, EvmError, Interrupt, Overlay, StateReader, Touched, TxOutcome, TxRequest,
-    Vm,
+    AccountChange, BlockEnv, Changes, Checks, EvmError, Interrupt, Overlay, PrecompileMoves, StateReader, Touched,
+    TxOutcome, TxRequest, Vm,
 };
 
 /// What a call sees of an account instead of what is there.
@@ -36,6 +36,8 @@ pub struct CallOptions {
     pub checks: Checks,
     /// Accounts seen differently.
     pub state: StateOverrides,
+    /// Precompiled contracts seen elsewhere.
+    pub precompiles: PrecompileMoves,
     /// Block hashes seen differently.
     pub block_hashes: BTreeMap<u64, B256>,
     /// Ends the call when its time is up.
@@ -44,7 +46,13 @@ pub struct CallOptions {
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self { checks: Checks::CALL, state: StateOverrides::new(), block_hashes: BTreeMap::new(), interrupt: None }
+        Self {
+            checks: Checks::CALL,
+            state: StateOverrides::new(),
+            precompiles: PrecompileMoves::new(),
+            block_hashes: BTreeMap::new(),
+            interrupt: None,
+        }
     }
 }
 
@@ -107,15 +115,24 @@ pub fn prepare<R: StateReader>(
     let overrides = override_changes(&options.state, &overlay).map_err(EvmError::State)?;
     overlay.apply(overrides);
     let mut vm = Vm::new(env, options.checks, overlay);
+    vm.move_precompiles(options.precompiles.clone());
     if let Some(interrupt) = &options.interrupt {
         vm.interrupt_when(interrupt.clone());
     }
     Ok(vm)
 }
 
-fn override_changes<R: StateReader>(overrides: &StateOverrides, below: &Overlay<R>) -> Result<Changes, R::Error> {
+/// What `overrides` make of the state `below`.
+///
+/// # Errors
+/// The reader's error.
+pub(crate) fn override_changes<R: StateReader>(
+    overrides: &StateOverrides,
+    below: &Overlay<R>,
+) -> Result<Changes, R::Error> {
     let mut changes = Changes::default();
-    for (address, given) in overrides {
+    // An override that says nothing makes no account.
+    for (address, given) in overrides.iter().filter(|(_, given)| **given != AccountOverride::default()) {
         let mut info = below.account(*address)?.unwrap_or_default();
         info.balance = given.balance_wei.unwrap_or(info.balance);
         info.nonce = given.nonce.unwrap_or(info.nonce);

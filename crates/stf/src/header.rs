@@ -138,7 +138,7 @@ fn is_first(spec: &ChainSpec, fork: Fork, parent: &Header, number: u64, timestam
 }
 
 /// Base fee of a child of `parent` in wei; `None` before London.
-pub(crate) fn expected_base_fee(spec: &ChainSpec, parent: &Header, number: u64, timestamp: u64) -> Option<u64> {
+pub fn expected_base_fee(spec: &ChainSpec, parent: &Header, number: u64, timestamp: u64) -> Option<u64> {
     if !spec.is_active(Fork::London, number, timestamp) {
         return None;
     }
@@ -150,7 +150,7 @@ pub(crate) fn expected_base_fee(spec: &ChainSpec, parent: &Header, number: u64, 
 }
 
 /// Excess blob gas of a child of `parent`; `None` before Cancun.
-pub(crate) fn expected_excess_blob_gas(spec: &ChainSpec, parent: &Header, number: u64, timestamp: u64) -> Option<u64> {
+pub fn expected_excess_blob_gas(spec: &ChainSpec, parent: &Header, number: u64, timestamp: u64) -> Option<u64> {
     let blobs = spec.blob_params_at(number, timestamp)?;
     Some(blobs.next_excess_blob_gas(
         parent.excess_blob_gas.unwrap_or_default(),

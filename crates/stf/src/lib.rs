@@ -26,6 +26,8 @@ mod output;
 mod replay;
 mod requests;
 mod rewards;
+#[cfg(feature = "trace")]
+mod simulate;
 mod unsigned;
 mod work;
 
@@ -38,15 +40,19 @@ pub use execute::{execute, run};
 pub use genesis::{
     Deployment, GENESIS_DEPLOYER, GenesisError, alloc_changes, deploy, genesis_header, system_contracts,
 };
-pub use header::{validate_fields, validate_header};
+pub use header::{expected_base_fee, expected_excess_blob_gas, validate_fields, validate_header};
 #[cfg(feature = "trace")]
 pub use interlace_evm::trace;
 pub use interlace_evm::{
-    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, StateReader, Status,
-    Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
+    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, PrecompileMoves,
+    StateReader, Status, Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
 };
+#[cfg(feature = "std")]
+pub use interlace_evm::{CodeCache, MAX_CODE_CACHE_BYTES};
 pub use output::BlockOutput;
 pub use replay::replay;
 pub use rewards::block_rewards;
+#[cfg(feature = "trace")]
+pub use simulate::{PlacedLogs, SimulatedBlock, Simulator};
 pub use unsigned::{request_of, stand_in_signature, unsigned_sender};
 pub use work::{ANCESTORS, Generation, expected_difficulty, validate_ancestry, validate_difficulty};

@@ -60,6 +60,10 @@ class Chain(Controls):
         Whether every account can send without a signature.
     state
         A dump, or its file: the chain starts from it, genesis included; what describes another genesis is not used.
+    fork_url, fork_block
+        JSON-RPC of another chain: this one goes on after its block `fork_block`, or its newest, and reads what it
+        does not hold from there. Chain id, gas limit and clock are the remote's, and so are mainnet's rules; another
+        chain follows osaka's, unless `fork` names others.
     allowed_hosts, allowed_origins
         Names and web pages beyond loopback that may talk to the server.
     limits
@@ -81,7 +85,7 @@ class Chain(Controls):
         genesis: dict[str, Any] | str | Path | None = None,
         *,
         chain_id: int = 31337,
-        fork: str = "osaka",
+        fork: str | None = None,
         mnemonic: str = DEV_MNEMONIC,
         accounts: int = 10,
         balance_ether: int = 10_000,
@@ -95,6 +99,8 @@ class Chain(Controls):
         order: Literal["fees", "fifo"] = "fees",
         auto_impersonate: bool = False,
         state: str | Path | bytes | None = None,
+        fork_url: str | None = None,
+        fork_block: int | None = None,
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
         limits: Mapping[str, int] | None = None,
@@ -107,7 +113,7 @@ class Chain(Controls):
             "genesis": _document(genesis),
             "dev": {
                 "chain_id": chain_id,
-                "fork": fork,
+                "fork": fork or "osaka",
                 "gas_limit": gas_limit,
                 "balances": [(account.address, hex(balance_ether * ETHER)) for account in self.accounts],
                 "deployments": [
@@ -117,6 +123,7 @@ class Chain(Controls):
                 "timestamp": _u64("timestamp", timestamp or 0),
                 "base_fee_wei": None if base_fee_wei is None else _u64("base_fee_wei", base_fee_wei),
             },
+            "remote": _remote(fork_url, fork_block, fork, others=(genesis, state, deployments, base_fee_wei)),
             "mining": _mining(block_time_ms),
             "beneficiary": "0x" + "00" * 20,
             "gas_limit": None,
@@ -148,7 +155,7 @@ class Chain(Controls):
         ------
         ChainError
             ``chain.running`` when it runs already, ``chain.port-in-use``, ``chain.bad-genesis``, ``chain.bad-config``,
-            ``chain.bad-dump``.
+            ``chain.bad-dump``, ``chain.fork-remote``.
         """
         if self._node is not None:
             raise ChainError("chain.running", "the chain is running already")
@@ -289,6 +296,18 @@ class Chain(Controls):
         if self._node is None:
             return "Chain(stopped)"
         return f"Chain(id {self._node.chain_id}, {self._node.address or 'in process'})"
+
+
+def _remote(url: str | None, block: int | None, fork: str | None, others: Sequence[object]) -> dict[str, Any] | None:
+    if url is None:
+        if block is not None:
+            raise ChainError("chain.bad-config", "fork_block needs fork_url")
+        return None
+    if any(other is not None and other != () for other in others):
+        raise ChainError(
+            "chain.bad-config", "a fork begins with its remote's state: no genesis, state, deployments or base_fee_wei"
+        )
+    return {"url": url, "block": None if block is None else _u64("fork_block", block), "fork": fork}
 
 
 def _document(genesis: dict[str, Any] | str | Path | None) -> str | None:

@@ -1,11 +1,15 @@
 """`interlace bench NAME`: figures of this machine, baseline and ours in one run.
 
-Invariant: a figure is printed only after the results that were timed were compared and found equal.
-What it does not do: it measures nothing itself; each bench lives in the room that it is about.
+Invariant: a figure is printed only after the results that were timed were compared and found right.
+What it does not do: it measures nothing itself. A bench lives in the room that it is about; that of JSON-RPC starts
+whole nodes by their commands and lives beside this file, in `bench_rpc`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +28,22 @@ def group() -> None:
 
     Example: interlace bench tensor --json
     """
+
+
+@contextmanager
+def _steps(rounds: int) -> Iterator[Callable[[str], None]]:
+    """Say what is being done: as lines, or on a terminal beside a bar of the rounds that are over."""
+    console = output.console()
+    if not console.is_terminal:
+        yield output.talk
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        # What is said first, signing, is no round.
+        task = progress.add_task("", total=rounds + 1)
+        yield lambda text: progress.update(task, description=text, advance=1)
 
 
 @bench.command()
@@ -45,3 +65,48 @@ def tensor(
         output.emit_json(result.to_json())
     else:
         output.data(result.to_text())
+
+
+@bench.command()
+def rpc(
+    rounds: Annotated[int | None, typer.Option(min=1, max=25, help="Rounds of each node; 3 by default.")] = None,
+    transactions: Annotated[
+        int | None, typer.Option(min=100, max=10_000, help="Transfers of each kind in a round; 5,000 by default.")
+    ] = None,
+    anvil: Annotated[
+        Path | None, typer.Option(help="The program to compare with; by default where npm puts it.")
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="Measure only ours.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds, to see that it works.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="10,000 blocks of one transaction instead of 1,000.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure the node over JSON-RPC, with anvil beside it in the same run.
+
+    Transfers and ERC-20 transfers end to end, one transaction per block, receipts, calls, start and memory. Nodes run
+    in processes of their own, in turns, on loopback; without anvil ours is measured alone.
+
+    Example: interlace bench rpc --json
+    """
+    from dataclasses import replace
+
+    from .bench_rpc import Plan, find_anvil, measure, ours
+
+    plan = Plan.quick() if quick else Plan()
+    if rounds is not None:
+        plan = replace(plan, rounds=rounds)
+    if transactions is not None:
+        plan = replace(plan, transactions=transactions - transactions % 100)
+    if full:
+        plan = replace(plan, one_by_one=10_000)
+    other = None if alone else find_anvil(anvil)
+    if other is None and not alone:
+        output.talk("anvil was not found, so nothing is compared")
+        output.talk("hint: npm install @foundry-rs/anvil in this folder, or --anvil PATH")
+    programs = [ours(), *([other] if other else [])]
+    with _steps(plan.rounds * len(programs)) as say:
+        report = measure(plan, programs, say)
+    if json:
+        output.emit_json(report.to_json())
+    else:
+        output.data(report.to_text())

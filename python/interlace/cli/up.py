@@ -67,6 +67,10 @@ def up(
     load_state: Annotated[Path | None, typer.Option(help="Start from this dump.")] = None,
     dump_state: Annotated[Path | None, typer.Option(help="Write a dump at the end.")] = None,
     genesis: Annotated[Path | None, typer.Option(help="A genesis file of your own (geth's format).")] = None,
+    fork_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL[@BLOCK]", help="Go on after a block of the chain at URL, its newest by default."),
+    ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Host name under which others may address the node; may be repeated.")
     ] = None,
@@ -94,11 +98,19 @@ def up(
         start, end = (state if state.exists() else None), state
     if start is not None:
         _refuse_genesis_options(context)
-    economy = genesis is None and start is None and fork.lower() in ECONOMY_FORKS
+    if fork_url is not None and (genesis is not None or start is not None or base_fee is not None):
+        raise UsageError("cli.fork", "--fork-url excludes --genesis, --base-fee, --state and --load-state")
+    if fork_url is not None and end is not None:
+        raise UsageError("cli.fork", "a fork cannot be dumped, so --fork-url excludes --state and --dump-state")
+    chosen = str(context.get_parameter_source("fork")).endswith("COMMANDLINE")
+    remote, block = _fork_target(fork_url)
+    economy = remote is None and genesis is None and start is None and fork.lower() in ECONOMY_FORKS
     chain = Chain(
         genesis,
         chain_id=chain_id,
-        fork=fork,
+        fork=fork if chosen or remote is None else None,
+        fork_url=remote,
+        fork_block=block,
         mnemonic=phrase,
         accounts=accounts,
         balance_ether=balance,
@@ -136,6 +148,14 @@ def up(
         if end is not None:
             chain.dump_state(end)
     return 0
+
+
+def _fork_target(text: str | None) -> tuple[str | None, int | None]:
+    """Split URL[@BLOCK]; an `@` within the URL itself is never followed by digits alone."""
+    if text is None:
+        return None, None
+    url, at, block = text.rpartition("@")
+    return (url, int(block)) if at and block.isascii() and block.isdigit() else (text, None)
 
 
 def _refuse_genesis_options(context: typer.Context) -> None:

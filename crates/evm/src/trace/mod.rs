@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use std::time::Instant;
 
 use alloy_primitives::map::HashSet;
-use alloy_primitives::{B256, Bytes, Log};
+use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_trace::geth::GethTrace;
 use alloy_rpc_types_trace::otterscan::InternalOperation;
 use alloy_rpc_types_trace::parity::{TraceResults, TraceType};
@@ -35,7 +35,7 @@ pub use alloy_rpc_types_trace as types;
 pub use geth::GethTracer;
 pub(crate) use recorder::Recorder;
 pub use steps::StepOptions;
-pub use transfers::TRANSFER_LOG_ADDRESS;
+pub use transfers::{SeenLogs, TRANSFER_LOG_ADDRESS};
 
 use crate::changes::Changes;
 use crate::error::EvmError;
@@ -57,8 +57,11 @@ pub enum Tracer {
     Parity(HashSet<TraceType>),
     /// Transfers of value inside calls, creations and destructions, as Otterscan lists them.
     Operations,
-    /// All logs, with one more for each transfer of value, as `traceTransfers` of eth_simulateV1 wants.
-    TransferLogs,
+    /// Logs with their places among all, as eth_simulateV1 wants them; with one more for each transfer of value if asked for.
+    Logs {
+        /// Whether there is one for each transfer.
+        transfers: bool,
+    },
     /// Inputs of calls to the console's address.
     Console,
 }
@@ -75,7 +78,7 @@ pub enum Trace {
     /// Operations in the order of execution, of calls that failed as well.
     Operations(Vec<InternalOperation>),
     /// Logs in order; those of calls that failed are dropped.
-    TransferLogs(Vec<Log>),
+    Logs(SeenLogs),
     /// Inputs in the order of execution, of calls that failed as well.
     Console(Vec<Bytes>),
 }
@@ -203,7 +206,7 @@ impl<R: StateReader> Vm<R> {
                 Trace::Parity(Box::new(answer.map_err(state_error)?))
             }
             Kind::Operations(inspector) => Trace::Operations(inspector.into_operations()),
-            Kind::TransferLogs(transfers) => Trace::TransferLogs(transfers.into_logs(seen.result.is_success())),
+            Kind::Logs(transfers) => Trace::Logs(transfers.into_logs(seen.result.is_success())),
             Kind::Console(console) => Trace::Console(console.into_inputs()),
         })
     }

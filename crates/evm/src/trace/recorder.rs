@@ -46,7 +46,7 @@ pub(crate) enum Kind {
     Geth(Box<DebugInspector>),
     Parity(Box<TracingInspector>, HashSet<TraceType>),
     Operations(Box<InternalOperationsInspector>),
-    TransferLogs(Transfers),
+    Logs(Transfers),
     Console(Console),
 }
 
@@ -80,7 +80,7 @@ impl Recorder {
                 Kind::Parity(Box::new(TracingInspector::new(config).with_limits(halt)), wanted.clone())
             }
             Tracer::Operations => Kind::Operations(Box::default()),
-            Tracer::TransferLogs => Kind::TransferLogs(Transfers::default()),
+            Tracer::Logs { transfers } => Kind::Logs(Transfers::new(*transfers)),
             Tracer::Console => Kind::Console(Console::default()),
         };
         Ok(Self {
@@ -179,7 +179,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for Recorder {
     }
 
     fn log(&mut self, context: &mut CTX, log: Log) {
-        if let Kind::TransferLogs(transfers) = &mut self.kind {
+        if let Kind::Logs(transfers) = &mut self.kind {
             transfers.log(log);
             return;
         }
@@ -190,7 +190,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for Recorder {
         self.enter(context, inputs.input.len());
         match &mut self.kind {
             Kind::Steps(steps) => steps.enter(inputs.target_address),
-            Kind::TransferLogs(transfers) => {
+            Kind::Logs(transfers) => {
                 transfers.enter();
                 if let Some(value) = inputs.transfer_value() {
                     // A CALLCODE moves nothing, yet is listed with the address of the code.
@@ -218,7 +218,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for Recorder {
     fn call_end(&mut self, context: &mut CTX, inputs: &CallInputs, outcome: &mut CallOutcome) {
         match &mut self.kind {
             Kind::Steps(steps) => steps.exit(),
-            Kind::TransferLogs(transfers) => transfers.exit(outcome.result.result.is_ok()),
+            Kind::Logs(transfers) => transfers.exit(outcome.result.result.is_ok()),
             _ => {}
         }
         delegate!(self.kind, inspector => Inspector::<CTX>::call_end(&mut **inspector, context, inputs, outcome), ());
@@ -227,7 +227,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for Recorder {
     fn create(&mut self, context: &mut CTX, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
         self.enter(context, inputs.init_code().len());
         let created = match &self.kind {
-            Kind::Steps(_) | Kind::TransferLogs(_) => {
+            Kind::Steps(_) | Kind::Logs(_) => {
                 use revm::context::JournalTr;
                 let nonce = context.journal_mut().load_account(inputs.caller()).map(|account| account.info.nonce);
                 inputs.created_address(nonce.unwrap_or_default())
@@ -236,7 +236,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for Recorder {
         };
         match &mut self.kind {
             Kind::Steps(steps) => steps.enter(created),
-            Kind::TransferLogs(transfers) => {
+            Kind::Logs(transfers) => {
                 transfers.enter();
                 transfers.transfer(inputs.caller(), created, inputs.value());
             }
@@ -248,14 +248,14 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for Recorder {
     fn create_end(&mut self, context: &mut CTX, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
         match &mut self.kind {
             Kind::Steps(steps) => steps.exit(),
-            Kind::TransferLogs(transfers) => transfers.exit(outcome.result.result.is_ok()),
+            Kind::Logs(transfers) => transfers.exit(outcome.result.result.is_ok()),
             _ => {}
         }
         delegate!(self.kind, inspector => Inspector::<CTX>::create_end(&mut **inspector, context, inputs, outcome), ());
     }
 
     fn selfdestruct(&mut self, contract: Address, target: Address, value: U256) {
-        if let Kind::TransferLogs(transfers) = &mut self.kind {
+        if let Kind::Logs(transfers) = &mut self.kind {
             transfers.transfer(contract, target, value);
             return;
         }

@@ -163,6 +163,9 @@ mod tests {
         }
         assert_eq!(rpc.chain().head().hash, head);
         assert_eq!(ask(&rpc, "eth_getBalance", &json!([address, "latest"]))["result"], json!("0x9"));
+        // It has its own name alone.
+        let version = concat!("interlace/v", env!("CARGO_PKG_VERSION"));
+        assert_eq!(ask(&rpc, "web3_clientVersion", &json!([]))["result"], json!(version));
         // No impersonation by the ordinary method either.
         let refused = ask(&rpc, "eth_sendTransaction", &json!([{ "from": address, "to": address }]));
         assert_eq!(refused["error"]["message"], json!(format!("unknown account {address}")));

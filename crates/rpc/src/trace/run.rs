@@ -158,7 +158,7 @@ pub(crate) fn answer(trace: Trace) -> Reply {
         Trace::Geth(trace) => reply(&trace),
         Trace::Parity(results) => reply(&*results),
         Trace::Operations(operations) => reply(&operations),
-        Trace::TransferLogs(logs) => reply(&logs),
+        Trace::Logs(logs) => reply(&logs.kept.into_iter().map(|(_, log)| log).collect::<Vec<_>>()),
         Trace::Console(inputs) => reply(&inputs),
     }
 }
