@@ -97,6 +97,16 @@ def test_every_documented_code_is_tested() -> None:
     assert not missing, f"no test names {missing}"
 
 
+def test_every_number_of_jsonrpc_is_documented_and_exists() -> None:
+    written = re.compile(r"(?<![\w.])(-3[28]_?\d{3})\b|RpcError::new\((\d+)")
+    sources = [path.read_text().partition(RUST_TESTS)[0] for path in ROOT.glob("crates/rpc/src/**/*.rs")]
+    lines = [line for text in sources for line in text.splitlines() if not line.lstrip().startswith("//")]
+    numbers = {int("".join(found).replace("_", "")) for line in lines for found in written.findall(line)}
+    page = (ROOT / "docs/errors/chain.md").read_text()
+    rows = {int(number) for number in re.findall(r"^\| (-?\d+) \|", page, re.MULTILINE)}
+    assert rows == numbers | {3}, "3 stands in the struct of a revert"
+
+
 def test_no_exemption_is_stale() -> None:
     assert UNREACHABLE.keys() <= documented().keys() - named_in_tests().keys()
 

@@ -481,9 +481,16 @@ fn rpc_methods() -> Vec<&'static str> {
     interlace_rpc::methods()
 }
 
+/// The built-in JSON-RPC methods, ascending: name, where it is answered, and the lane in which it waits for its turn.
+#[pyfunction]
+fn rpc_method_table() -> Vec<(&'static str, &'static str, &'static str)> {
+    interlace_rpc::method_table()
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(rpc_limits, m)?)?;
     m.add_function(wrap_pyfunction!(rpc_methods, m)?)?;
+    m.add_function(wrap_pyfunction!(rpc_method_table, m)?)?;
     m.add_class::<Node>()?;
     m.add_class::<BlockStream>()?;
     m.add_class::<ConsoleStream>()

@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::session::Session;
 use crate::shapes;
 use crate::wire::{Body, Params, Reply, Request, answer, reply};
-use crate::{build, call, console, developer, filters, raw, read, send, simulate, trace};
+use crate::{build, call, console, developer, filters, lanes, raw, read, send, simulate, trace};
 
 /// Requests in one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -109,6 +109,17 @@ pub fn methods() -> Vec<&'static str> {
         METHODS.keys().chain(DEVELOPER.keys()).copied().chain(["eth_subscribe", "eth_unsubscribe"]).collect();
     names.sort_unstable();
     names
+}
+
+/// All methods that are built in, ascending: name, where it is answered, and the lane in which it waits for its turn.
+#[must_use]
+pub fn method_table() -> Vec<(&'static str, &'static str, &'static str)> {
+    let place = |name: &str| match name {
+        "eth_subscribe" | "eth_unsubscribe" => "over a WebSocket",
+        _ if DEVELOPER.contains_key(name) => "on a developer's chain",
+        _ => "everywhere",
+    };
+    methods().into_iter().map(|name| (name, place(name), lanes::lane_of(name).name())).collect()
 }
 
 /// The JSON-RPC face of a chain.

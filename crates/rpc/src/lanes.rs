@@ -79,6 +79,18 @@ pub(crate) enum Lane {
     Own,
 }
 
+impl Lane {
+    /// Its name in docs/limits.md.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Write => "write",
+            Self::Heavy => "heavy",
+            Self::Own => "own",
+        }
+    }
+}
+
 /// The lane of a body.
 pub(crate) fn lane(body: &[u8]) -> Lane {
     #[derive(Deserialize)]
@@ -95,10 +107,19 @@ pub(crate) fn lane(body: &[u8]) -> Lane {
     // What is no request is refused without work.
     let Ok(glance) = serde_json::from_slice::<Glance<'_>>(body) else { return Lane::Light };
     let method = &*glance.method;
-    if LIGHT.contains(&method) {
+    let usual = lane_of(method);
+    if usual == Lane::Light && method != "eth_getTransactionCount" {
         // The pending block is executed when it is asked for.
         let pending = glance.params.is_some_and(|params| params.get().contains("pending"));
-        return if pending && method != "eth_getTransactionCount" { Lane::Heavy } else { Lane::Light };
+        return if pending { Lane::Heavy } else { Lane::Light };
+    }
+    usual
+}
+
+/// The lane of a method, whatever it is asked.
+pub(crate) fn lane_of(method: &str) -> Lane {
+    if LIGHT.contains(&method) {
+        return Lane::Light;
     }
     match method.split_once('_') {
         Some(("evm" | "hardhat" | "anvil" | "tenderly", _)) => Lane::Write,

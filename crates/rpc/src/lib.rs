@@ -35,7 +35,7 @@ mod wire;
 
 pub use accounts::Accounts;
 pub use console::ConsoleListener;
-pub use dispatch::{MAX_ANSWER_BYTES, MAX_BATCH, Namespace, Rpc, methods};
+pub use dispatch::{MAX_ANSWER_BYTES, MAX_BATCH, Namespace, Rpc, method_table, methods};
 pub use error::{RpcError, revert_reason};
 pub use filters::{FILTER_LIFETIME, MAX_FILTERS};
 pub use guard::Guard;

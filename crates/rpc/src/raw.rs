@@ -20,6 +20,12 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("debug_getRawBlock", |rpc, params| reply(&rlp(&block(rpc, params)?.to_consensus()))),
     ("debug_getRawReceipts", receipts),
     ("debug_getRawTransaction", transaction),
+    ("debug_getRawTransactions", |rpc, params| {
+        let block = block(rpc, params)?;
+        reply(&block.transactions.iter().map(|tx| Bytes::from(tx.encoded_2718())).collect::<Vec<_>>())
+    }),
+    // A block that is not valid is refused and not kept.
+    ("debug_getBadBlocks", |_, _| reply(&[(); 0])),
     ("eth_getRawTransactionByHash", transaction),
     ("eth_getRawTransactionByBlockHashAndIndex", |rpc, params| placed(rpc, BlockId::hash(params.get(0)?), params)),
     ("eth_getRawTransactionByBlockNumberAndIndex", |rpc, params| {

@@ -30,6 +30,7 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("web3_clientVersion", client_version),
     ("web3_sha3", |_, params| reply(&keccak256(params.get::<Bytes>(0)?))),
     ("net_version", |rpc, _| reply(&rpc.chain().spec().chain_id().to_string())),
+    ("eth_networkId", |rpc, _| reply(&rpc.chain().spec().chain_id().to_string())),
     ("net_listening", |_, _| reply(&true)),
     ("net_peerCount", |_, _| reply(&U64::ZERO)),
     ("eth_chainId", |rpc, _| reply(&U64::from(rpc.chain().spec().chain_id()))),
@@ -46,6 +47,7 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("eth_getStorageAt", storage),
     ("eth_getTransactionCount", nonce),
     ("eth_getStorageValues", storage_values),
+    ("eth_getAccountInfo", account_info),
     ("eth_getProof", proof),
     ("eth_getBlockByHash", |rpc, params| block(rpc, BlockId::hash(params.get(0)?), params)),
     ("eth_getBlockByNumber", |rpc, params| block(rpc, tag(params.get(0)?), params)),
@@ -63,6 +65,7 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("eth_getTransactionByBlockNumberAndIndex", |rpc, params| placed(rpc, tag(params.get(0)?), params)),
     ("eth_getTransactionReceipt", receipt),
     ("eth_getBlockReceipts", receipts),
+    ("eth_pendingTransactions", pending_transactions),
     ("txpool_status", pool_status),
     ("txpool_content", pool_content),
     ("txpool_contentFrom", pool_content_from),
@@ -138,6 +141,23 @@ fn capabilities(rpc: &Rpc, _: &Params<'_>) -> Reply {
         shown[what] = all.clone();
     }
     reply(&shown)
+}
+
+/// Balance, nonce and code of one moment.
+fn account_info(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let address: Address = params.get(0)?;
+    let at = rpc.at(block_id(params, 1)?)?;
+    let account = at.state.account(address)?.unwrap_or_default();
+    let code = if account.code_hash == KECCAK256_EMPTY { Bytes::new() } else { at.state.code(account.code_hash)? };
+    reply(&json!({ "balance": account.balance, "nonce": U64::from(account.nonce), "code": code }))
+}
+
+/// Transactions that could be in the next block, sender by sender.
+fn pending_transactions(rpc: &Rpc, _: &Params<'_>) -> Reply {
+    check_pool(rpc)?;
+    let (ready, _) = rpc.chain().pool_content();
+    let shown = ready.values().flat_map(|of_one| of_one.values()).map(|waiting| shapes::waiting(waiting));
+    reply(&shown.collect::<Vec<_>>())
 }
 
 fn nonce(rpc: &Rpc, params: &Params<'_>) -> Reply {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use alloy_consensus::{SignableTransaction, TypedTransaction};
 use alloy_dyn_abi::TypedData;
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, eip191_hash_message};
+use alloy_primitives::{Address, B256, Bytes, Signature, U256, eip191_hash_message};
 use alloy_rpc_types_eth::TransactionRequest;
 use interlace_chain::pool::PoolTransaction;
 use interlace_stf::{Transaction as Envelope, stand_in_signature};
@@ -35,6 +35,7 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
         send(rpc, params, Signing::None)
     }),
     ("eth_signTransaction", sign_transaction),
+    ("eth_fillTransaction", fill_transaction),
     ("eth_accounts", |rpc, _| reply(rpc.accounts.addresses())),
     ("eth_requestAccounts", |rpc, _| reply(rpc.accounts.addresses())),
     ("eth_sign", |rpc, params| sign(rpc, params.get(0)?, &params.get::<Bytes>(1)?)),
@@ -109,10 +110,18 @@ fn sign_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
     reply(&json!({ "raw": Bytes::from(envelope.encoded_2718()), "tx": envelope }))
 }
 
+/// A transaction for a caller to sign: what is missing is filled in, and its signature is zeros.
+fn fill_transaction(rpc: &Rpc, params: &Params<'_>) -> Reply {
+    let request: TransactionRequest = params.get(0)?;
+    let from = request.from.unwrap_or_default();
+    let envelope = sealed(fill(rpc, request, from)?, Signature::new(U256::ZERO, U256::ZERO, false))?;
+    reply(&json!({ "raw": Bytes::from(envelope.encoded_2718()), "tx": envelope }))
+}
+
 /// Fills what is missing of a request by one of our accounts or by one that is impersonated, and signs it or marks it as unsigned.
 pub(crate) fn complete(
     rpc: &Rpc,
-    mut request: TransactionRequest,
+    request: TransactionRequest,
     signing: Signing,
 ) -> Result<(Envelope, Address), RpcError> {
     let from = request.from.ok_or_else(|| RpcError::invalid_params("transaction has no 'from'"))?;
@@ -127,6 +136,14 @@ pub(crate) fn complete(
     if !has_key && !impersonated {
         return Err(RpcError::refused(format!("unknown account {from}")));
     }
+    let typed = fill(rpc, request, from)?;
+    let signature =
+        if impersonated { stand_in_signature(from) } else { rpc.accounts.sign(from, &signature_hash(&typed))? };
+    Ok((sealed(typed, signature)?, from))
+}
+
+/// Fills what is missing of a request by `from`.
+fn fill(rpc: &Rpc, mut request: TransactionRequest, from: Address) -> Result<TypedTransaction, RpcError> {
     if request.sidecar.is_some() || request.blob_versioned_hashes.is_some() {
         return Err(RpcError::invalid_params("blob transactions are sent signed, by eth_sendRawTransaction"));
     }
@@ -148,19 +165,19 @@ pub(crate) fn complete(
         };
         request.gas = Some(rpc.estimate_for(&unpriced)?);
     }
-    let typed = request
+    request
         .build_typed_tx()
-        .map_err(|request| RpcError::invalid_params(format!("incomplete transaction: {:?}", request.missing_keys())))?;
-    let signature =
-        if impersonated { stand_in_signature(from) } else { rpc.accounts.sign(from, &signature_hash(&typed))? };
-    let envelope = match typed {
+        .map_err(|request| RpcError::invalid_params(format!("incomplete transaction: {:?}", request.missing_keys())))
+}
+
+fn sealed(typed: TypedTransaction, signature: Signature) -> Result<Envelope, RpcError> {
+    Ok(match typed {
         TypedTransaction::Legacy(tx) => tx.into_signed(signature).into(),
         TypedTransaction::Eip2930(tx) => tx.into_signed(signature).into(),
         TypedTransaction::Eip1559(tx) => tx.into_signed(signature).into(),
         TypedTransaction::Eip7702(tx) => tx.into_signed(signature).into(),
         TypedTransaction::Eip4844(_) => return Err(RpcError::invalid_params("blob transactions are sent signed")),
-    };
-    Ok((envelope, from))
+    })
 }
 
 fn signature_hash(typed: &TypedTransaction) -> B256 {

@@ -38,7 +38,11 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     }),
     ("ots_getBlockDetailsByHash", |rpc, params| details(rpc, rpc.chain().number_of(&params.get(0)?))),
     ("ots_getBlockTransactions", block_transactions),
-    ("ots_getTransactionBySenderAndNonce", by_sender_and_nonce),
+    ("ots_getTransactionBySenderAndNonce", |rpc, params| reply(&by_sender_and_nonce(rpc, params)?)),
+    ("eth_getTransactionBySenderAndNonce", |rpc, params| {
+        let found = by_sender_and_nonce(rpc, params)?.and_then(|hash| rpc.chain().transaction(&hash));
+        reply(&found.and_then(|(block, index)| shapes::transaction(&block, index)))
+    }),
     ("ots_getContractCreator", contract_creator),
 ];
 
@@ -224,18 +228,17 @@ fn first_block(
     Ok(Some(high))
 }
 
-fn by_sender_and_nonce(rpc: &Rpc, params: &Params<'_>) -> Reply {
+fn by_sender_and_nonce(rpc: &Rpc, params: &Params<'_>) -> Result<Option<B256>, RpcError> {
     let sender: Address = params.get(0)?;
     let nonce = number(params, 1)?;
     // A nonce that was used is below the account's.
-    let Some(found) = first_block(rpc, sender, |account| account.nonce > nonce)? else { return reply(&Value::Null) };
+    let Some(found) = first_block(rpc, sender, |account| account.nonce > nonce)? else { return Ok(None) };
     let block = rpc.chain().block(found);
-    let hash = block.and_then(|block| {
+    Ok(block.and_then(|block| {
         let mut own = block.transactions.iter().zip(&block.senders);
         own.find(|(tx, from)| **from == sender && alloy_consensus::Transaction::nonce(*tx) == nonce)
             .map(|(tx, _)| *tx.tx_hash())
-    });
-    reply(&hash)
+    }))
 }
 
 /// A number in hex or decimal: Otterscan sends nonces and blocks as plain JSON numbers.
