@@ -122,6 +122,7 @@ class Fixtures:
         pattern: str | None = None,
         fork: str | None = None,
         threads: int | None = None,
+        endings: bool = False,
     ) -> Self: ...
     @property
     def total_bytes(self) -> int: ...

@@ -6,7 +6,7 @@
 //! Executions that are watched are in `trace`, behind the feature of that name, which needs `std`.
 //! Source: revm 43; fork rules as in execution-specs.
 //! What it does not do: it knows no blocks beyond their environment; rewards, withdrawals, requests and receipts are
-//! `interlace-stf`. Constantinople without Petersburg runs as Petersburg: revm dropped EIP-1283's SSTORE prices.
+//! `interlace-stf`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ extern crate alloc;
 mod changes;
 #[cfg(feature = "std")]
 mod code_cache;
+mod dup;
 mod env;
 mod error;
 mod interrupt;

@@ -24,6 +24,7 @@ use revm::state::EvmState;
 use revm::{ExecuteEvm, context};
 
 use crate::changes::Changes;
+use crate::dup;
 use crate::env::{BlockEnv, Checks, spec_id};
 use crate::error::{EvmError, TxError};
 use crate::interrupt::{self, Interrupt};
@@ -76,6 +77,7 @@ impl<R: StateReader> Vm<R> {
         ctx.cfg = env.to_cfg(checks);
         ctx.block = env.to_revm();
         let mut instruction = EthInstructions::new_mainnet_with_spec(spec);
+        dup::install(&mut instruction);
         if env.fork == Fork::Constantinople {
             instruction.insert_instruction(opcode::SSTORE, Instruction::new(net_gas::sstore), 0);
         }

@@ -21,7 +21,7 @@ struct Fixtures(Mutex<Suite>);
 #[pymethods]
 impl Fixtures {
     #[new]
-    #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None))]
+    #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None, endings = false))]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
@@ -29,9 +29,10 @@ impl Fixtures {
         pattern: Option<String>,
         fork: Option<String>,
         threads: Option<usize>,
+        endings: bool,
     ) -> PyResult<Self> {
         let format = if blocks { Format::Block } else { Format::State };
-        let options = SuiteOptions { format, filter: pattern, fork, threads };
+        let options = SuiteOptions { format, filter: pattern, fork, threads, endings };
         enter(py, || Suite::new(&paths, options).map_err(error)).map(|suite| Self(Mutex::new(suite)))
     }
 
