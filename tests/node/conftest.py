@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from interlace.chain import Account, Chain, Client
+from tests.node.forks import INIT, Proxy, send
 
 
 @pytest.fixture
@@ -28,3 +29,16 @@ def alice(chain: Chain) -> Account:
 @pytest.fixture
 def bob(chain: Chain) -> Account:
     return chain.accounts[1]
+
+
+@pytest.fixture
+def remote() -> Iterator[tuple[Chain, Proxy, str]]:
+    """A chain with a contract whose slot 0 is 7, a proxy before it, and the contract's address."""
+    with Chain(port=0, chain_id=4242) as chain:
+        contract = send(chain, {"data": "0x" + INIT})["contractAddress"]
+        send(chain, {"to": contract, "data": "0x" + "07".rjust(64, "0")})
+        proxy = Proxy(chain.url)
+        try:
+            yield chain, proxy, contract
+        finally:
+            proxy.close()

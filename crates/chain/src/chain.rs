@@ -81,9 +81,9 @@ impl Chain {
     /// A chain that starts at `genesis`.
     #[must_use]
     pub fn new(genesis: GenesisBlock, orderer: Box<dyn Orderer>, pool: PoolConfig) -> Self {
-        let GenesisBlock { spec, header, state, document } = genesis;
+        let GenesisBlock { spec, header, state, document, forked } = genesis;
         let (rules, base_fee) = room_after(&spec, orderer.as_ref(), &header);
-        let controls = Controls::new(document, state.latest());
+        let controls = Controls::new(document, forked, state.latest());
         let block = genesis_block(header);
         let slot = Slot { block: Arc::new(block), state: state.latest() };
         Self {

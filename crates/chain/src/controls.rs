@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use interlace_primitives::Fork;
 use interlace_primitives::fees::{MAX_GAS_LIMIT, MIN_GAS_LIMIT};
@@ -19,6 +20,7 @@ use interlace_stf::{Account, AccountChange, Attributes, BlockBuilder, Changes, E
 use crate::chain::{Chain, Event, lock};
 use crate::dev::{DevMark, DevOrderer};
 use crate::error::ChainError;
+use crate::fork::Forked;
 use crate::news::{Reverted, Reverts};
 use crate::pool::{Order, PoolTransaction};
 
@@ -77,6 +79,8 @@ pub(crate) struct Controls {
     pub(crate) origin: Mutex<Snapshot>,
     /// The genesis document, where there is one.
     pub(crate) document: Option<String>,
+    /// Where the chain was forked from, if it was.
+    pub(crate) forked: Option<Mutex<Forked>>,
     /// Counts reorganisations, so that no block comes back under the hash that was removed.
     reorganisations: Mutex<u64>,
     /// Tells this chain from others and from itself before a reset.
@@ -84,13 +88,14 @@ pub(crate) struct Controls {
 }
 
 impl Controls {
-    pub(crate) fn new(document: Option<String>, origin: Snapshot) -> Self {
+    pub(crate) fn new(document: Option<String>, forked: Option<Forked>, origin: Snapshot) -> Self {
         Self {
             snapshots: Mutex::default(),
             amendments: Mutex::default(),
             reverts: Reverts::default(),
             origin: Mutex::new(origin),
             document,
+            forked: forked.map(Mutex::new),
             reorganisations: Mutex::default(),
             instance: Mutex::new(instance()),
         }
@@ -98,6 +103,10 @@ impl Controls {
 
     pub(crate) fn forget_snapshots(&self) {
         lock(&self.snapshots).clear();
+    }
+
+    pub(crate) fn renew_instance(&self) {
+        *lock(&self.instance) = instance();
     }
 }
 
@@ -194,7 +203,9 @@ impl Chain {
                 block.push(Arc::new(replay.transaction.clone()));
             }
         }
-        self.rehearse(number, &blocks)?;
+        let unknown = || ChainError::Unknown(format!("no block {number}"));
+        let common = self.block(number).ok_or_else(unknown)?.header.clone();
+        self.rehearse(common, self.state_at(number).ok_or_else(unknown)?, &blocks)?;
         let serial = {
             let mut count = lock(&self.controls.reorganisations);
             *count += 1;
@@ -220,7 +231,7 @@ impl Chain {
             self.produce_in(&alone)?; // As at the start: the newest block of a fork is one of its own.
         }
         self.controls.forget_snapshots();
-        *lock(&self.controls.instance) = instance();
+        self.controls.renew_instance();
         Ok(())
     }
 
@@ -280,11 +291,13 @@ impl Chain {
         Ok(())
     }
 
-    /// Runs the blocks of a reorganisation on the state after block `number` and keeps nothing.
-    fn rehearse(&self, number: u64, blocks: &[Vec<Arc<PoolTransaction>>]) -> Result<(), ChainError> {
-        let unknown = || ChainError::Unknown(format!("no block {number}"));
-        let mut parent = self.block(number).ok_or_else(unknown)?.header.clone();
-        let below = self.state_at(number).ok_or_else(unknown)?;
+    /// Runs blocks on `parent` and the state after it, `below`, and keeps nothing.
+    pub(crate) fn rehearse(
+        &self,
+        mut parent: Header,
+        below: Snapshot,
+        blocks: &[Vec<Arc<PoolTransaction>>],
+    ) -> Result<(), ChainError> {
         let mut state = Layers { overlay: Overlay::new(below.clone()), below };
         for transactions in blocks {
             let plan = self.orderer.preview(&parent)?;

@@ -64,6 +64,8 @@ struct Inner {
     impersonated: BTreeSet<Address>,
     /// No account needs one.
     impersonate_all: bool,
+    /// What a reset restores.
+    start: (Settings, Rhythm),
 }
 
 /// The settings as they were at a moment; restored by a revert.
@@ -77,7 +79,6 @@ pub struct DevOrderer {
     logging: AtomicBool,
     /// The newest block that was imported: others made it, and whoever imported it said that it stands.
     settled: AtomicU64,
-    start: (Settings, Rhythm),
     start_impersonates_all: bool,
 }
 
@@ -97,22 +98,20 @@ impl DevOrderer {
         };
         let interval = if let Mining::Interval(every) = mining { Some(every) } else { None };
         let rhythm = Rhythm { mining, interval };
-        let inner = Inner { settings, rhythm, impersonated: BTreeSet::new(), impersonate_all: false };
+        let start = (settings, rhythm);
+        let inner = Inner { settings, rhythm, impersonated: BTreeSet::new(), impersonate_all: false, start };
         Self {
             inner: Mutex::new(inner),
             logging: AtomicBool::new(true),
             settled: AtomicU64::new(0),
-            start: (settings, rhythm),
             start_impersonates_all: false,
         }
     }
 
     /// The same with a clock that shows `timestamp` now.
     #[must_use]
-    pub fn starting_at(mut self, timestamp: u64) -> Self {
-        self.set_time(timestamp);
-        let settings = self.inner().settings;
-        self.start.0 = settings;
+    pub fn starting_at(self, timestamp: u64) -> Self {
+        self.reset_at(timestamp);
         self
     }
 
@@ -143,10 +142,18 @@ impl DevOrderer {
     /// Everything as it was when the chain started, impersonation and the rhythm of mining included.
     pub fn reset(&self) {
         let mut inner = self.inner();
-        inner.settings = self.start.0;
-        inner.rhythm = self.start.1;
+        (inner.settings, inner.rhythm) = inner.start;
         inner.impersonated.clear();
         inner.impersonate_all = self.start_impersonates_all;
+    }
+
+    /// As [`Self::reset`], with a clock that shows `timestamp` now, and at later resets.
+    pub fn reset_at(&self, timestamp: u64) {
+        {
+            let mut inner = self.inner();
+            inner.start.0.offset = offset_to(timestamp);
+        }
+        self.reset();
     }
 
     // ---- mining

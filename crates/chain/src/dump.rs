@@ -16,7 +16,7 @@
 //! What it does not do: clock, settings, snapshots, impersonation and what waits are not in it. Other nodes' dumps are refused.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
@@ -189,12 +189,12 @@ pub fn genesis_of_dump(dump: &[u8]) -> Result<String, ChainError> {
     Contents::unpack(dump).map(|contents| contents.document)
 }
 
-/// The chain that a dump makes: executed, verified, and not in place yet.
-struct Rebuilt {
-    store: Store,
-    state: MemoryState,
-    origin: Snapshot,
-    amendments: Vec<Amendment>,
+/// A chain to be put in another one's place.
+pub(crate) struct Replacement {
+    pub(crate) store: Store,
+    pub(crate) state: MemoryState,
+    pub(crate) origin: Snapshot,
+    pub(crate) amendments: Vec<Amendment>,
 }
 
 impl Chain {
@@ -231,14 +231,21 @@ impl Chain {
             return Err(bad("this chain goes on after another one's block, which no dump holds"));
         }
         let contents = Contents::unpack(dump)?;
-        let Rebuilt { store, state, origin, amendments } = self.rebuild(contents)?;
+        let rebuilt = self.rebuild(contents)?;
+        self.replace(&self.produce_alone(), rebuilt, || ());
+        Ok(())
+    }
+
+    /// Puts another chain of the same rules in this one's place; `settle` changes settings, on which the pool's rules depend.
+    pub(crate) fn replace(&self, _alone: &MutexGuard<'_, ()>, by: Replacement, settle: impl FnOnce()) {
+        let Replacement { store, state, origin, amendments } = by;
         let head = Arc::clone(&store.head().block);
         let event = {
-            let _alone = self.produce_alone();
             let mut waitroom = self.waitroom();
             let mut current = self.store_mut();
             let before = core::mem::replace(&mut *current, store);
             self.replace_state(state);
+            settle();
             *lock(&self.controls.origin) = origin;
             *lock(&self.controls.amendments) = amendments;
             self.controls.forget_snapshots();
@@ -254,10 +261,9 @@ impl Chain {
         self.metrics().pool.set(0);
         self.metrics().head.set(i64::try_from(head.number()).unwrap_or(i64::MAX));
         self.publish(Event::Reverted(event));
-        Ok(())
     }
 
-    fn rebuild(&self, contents: Contents) -> Result<Rebuilt, ChainError> {
+    fn rebuild(&self, contents: Contents) -> Result<Replacement, ChainError> {
         let genesis = GenesisBlock::from_json(&contents.document).map_err(|error| bad(format!("genesis: {error}")))?;
         let ours = self.block(self.first_number()).map(|block| block.hash);
         let first = genesis_block(genesis.header);
@@ -289,7 +295,7 @@ impl Chain {
             let slot = self.replay(&state, store.head(), block, senders)?;
             store.push(slot);
         }
-        Ok(Rebuilt { store, state, origin, amendments })
+        Ok(Replacement { store, state, origin, amendments })
     }
 
     fn read_block(&self, rlp: &[u8]) -> Result<(Block, Vec<Address>), ChainError> {

@@ -6,19 +6,18 @@
 //! What it does not do: nothing of a document is guessed; an unknown fork is refused by `ChainSpec`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use alloy_consensus::Header;
 use alloy_genesis::Genesis;
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, address, bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, bytes};
 use interlace_primitives::{ChainSpec, Fork};
 use interlace_state::MemoryState;
-use interlace_stf::{Account, BlockEnv, Changes, StateReader, alloc_changes, deploy, genesis_header, system_contracts};
+use interlace_stf::{BlockEnv, alloc_changes, deploy, genesis_header, system_contracts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::ChainError;
-use crate::remote::RemoteChain;
+use crate::fork::Forked;
 
 /// Gas limit of a document that names none (geth's `params.GenesisGasLimit`).
 const DEFAULT_GAS_LIMIT: u64 = 4_712_388;
@@ -73,6 +72,8 @@ pub struct GenesisBlock {
     pub state: MemoryState,
     /// The document that it was built from; a dump of the chain carries it. `None` where there is none to build it from again.
     pub document: Option<String>,
+    /// Where it was forked from, if it was.
+    pub forked: Option<Forked>,
 }
 
 fn bad(detail: impl core::fmt::Display) -> ChainError {
@@ -101,38 +102,6 @@ impl GenesisBlock {
         Ok(Self { document: Some(text.to_owned()), ..built })
     }
 
-    /// A chain that goes on after a block of another one, with `balances` set by hand. Mainnet keeps its own rules unless `fork` names
-    /// others; any other chain follows `fork` or the newest ones from the start.
-    ///
-    /// System contracts that the rules need and the remote does not have are put in place.
-    ///
-    /// # Errors
-    /// [`ChainError::State`] when the remote does not answer for an account that is changed.
-    pub fn forked(remote: RemoteChain, fork: Option<Fork>, balances: &[(Address, U256)]) -> Result<Self, ChainError> {
-        let header = remote.header().clone();
-        let spec = match (fork, remote.chain_id()) {
-            (None, 1) => ChainSpec::mainnet(),
-            (fork, chain_id) => ChainSpec::dev(chain_id, fork.unwrap_or(Fork::Osaka)),
-        };
-        let state = MemoryState::forked(header.number, remote.hash(), Arc::new(remote));
-        let view = state.latest();
-        let mut changes = Changes::default();
-        for (address, code) in system_contracts(spec.fork_at(header.number + 1, header.timestamp)) {
-            let account = view.account(address)?.unwrap_or_default();
-            if account.code_hash == KECCAK256_EMPTY {
-                let code_hash = keccak256(&code);
-                changes.codes.insert(code_hash, code);
-                changes.accounts.entry(address).or_default().info = Some(Account { nonce: 1, code_hash, ..account });
-            }
-        }
-        for (address, wei) in balances {
-            let account = view.account(*address)?.unwrap_or_default();
-            changes.accounts.entry(*address).or_default().info = Some(Account { balance: *wei, ..account });
-        }
-        state.amend(changes)?;
-        Ok(Self { spec, header, state, document: None })
-    }
-
     fn build(mut genesis: Genesis, deployments: &[Deployment]) -> Result<Self, ChainError> {
         let spec = ChainSpec::from_config(&genesis.config).map_err(bad)?;
         check(&genesis)?;
@@ -151,7 +120,7 @@ impl GenesisBlock {
             header.state_root = root;
             header.hash_slow()
         });
-        Ok(Self { spec, header, state, document: None })
+        Ok(Self { spec, header, state, document: None, forked: None })
     }
 }
 

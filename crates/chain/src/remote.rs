@@ -4,7 +4,8 @@
 //! no answer to the question is an error. Texts of errors and `Debug` name the host alone: the rest of a URL may hold a key.
 //! Sources: execution-apis (`eth`), EIP-1898, RFC 9110 10.2.3 (`Retry-After`), EIP-1474 (-32005, limit exceeded).
 //! Bounds: [`MAX_REMOTE_BYTES`], [`TRIES`], [`REQUEST_TIMEOUT`], [`MAX_PAUSE`].
-//! What it does not do: it proves nothing (the remote is believed) and keeps nothing; `interlace_state` remembers what was read.
+//! What it does not do: it proves nothing (the remote is believed) and keeps nothing; `interlace_state` remembers what was read, and
+//! `fork_cache` keeps it on disk.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Pause before the second try; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Parts of a URL that are shorter than this are no secrets.
+const MIN_SECRET_CHARS: usize = 5;
 
 /// A block of a chain that answers JSON-RPC.
 pub struct RemoteChain {
@@ -46,6 +49,17 @@ impl fmt::Debug for RemoteChain {
         shown.field("host", &self.host).field("chain_id", &self.chain_id).field("block", &self.header.number);
         shown.finish_non_exhaustive()
     }
+}
+
+/// The error with which a remote answered a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteError {
+    /// Its number.
+    pub code: i64,
+    /// Its text, or nothing of it where that holds part of the URL.
+    pub message: String,
+    /// Its data, where that is hex: what a revert returned.
+    pub data: Option<Value>,
 }
 
 /// Why a try gave nothing.
@@ -111,6 +125,27 @@ impl RemoteChain {
     #[must_use]
     pub const fn hash(&self) -> B256 {
         self.hash
+    }
+
+    /// Asks the remote a question of its own: `params` as they stand.
+    ///
+    /// # Errors
+    /// When it does not answer; what it answers may be an error too.
+    pub fn ask(&self, method: &str, params: &Value) -> Result<Result<Value, RemoteError>, BaseError> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let outcome = self.patiently(|| outcome_of(self.post(&body)?).map_err(|failure| named(failure, method)))?;
+        Ok(outcome.map_err(|error| {
+            let secret = self.parts().any(|part| error.message.contains(part));
+            let message = if secret { format!("{}: it refused {method}", self.host) } else { error.message };
+            RemoteError { message, ..error }
+        }))
+    }
+
+    /// What of the URL may be a secret.
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        let rest = self.url.split(&self.host as &str);
+        rest.flat_map(|part| part.split(['/', '?', '&', '=', ':', '@', '#']))
+            .filter(|part| part.len() >= MIN_SECRET_CHARS)
     }
 
     fn block(&self, tag: &Value) -> Result<(Header, B256), BaseError> {
@@ -221,13 +256,23 @@ fn named(failure: Failure, method: &str) -> Failure {
 
 /// The result in a JSON-RPC answer. The text of an error is the remote's own and may repeat the URL, so only its code is told.
 fn result_of(answer: Value) -> Result<Value, Failure> {
+    outcome_of(answer)?.map_err(|error| Failure::Final(format!("JSON-RPC error {}", error.code)))
+}
+
+/// The result or the error in a JSON-RPC answer; that a limit is met is no answer.
+fn outcome_of(answer: Value) -> Result<Result<Value, RemoteError>, Failure> {
     let Value::Object(mut fields) = answer else { return Err(Failure::Final("the answer is no JSON-RPC".into())) };
     if let Some(error) = fields.get("error").filter(|error| !error.is_null()) {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-        let text = format!("JSON-RPC error {code}");
-        return Err(if matches!(code, -32005 | 429) { Failure::Again(text, None) } else { Failure::Final(text) });
+        if matches!(code, -32005 | 429) {
+            return Err(Failure::Again(format!("JSON-RPC error {code}"), None));
+        }
+        let message = error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let data = error.get("data").filter(|data| data.as_str().is_some_and(|text| text.starts_with("0x"))).cloned();
+        return Ok(Err(RemoteError { code, message, data }));
     }
-    fields.remove("result").ok_or_else(|| Failure::Final("the answer has neither result nor error".into()))
+    let result = fields.remove("result");
+    result.map(Ok).ok_or_else(|| Failure::Final("the answer has neither result nor error".into()))
 }
 
 fn in_order(answers: Vec<Value>, calls: &[(&str, Value)]) -> Result<Vec<Value>, Failure> {

@@ -5,13 +5,14 @@
 //! What it does not do: it decides no defaults; `interlace.chain` fills in every field of the configuration.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, Bytes, U256};
 use interlace_chain::pool::{Order, PoolConfig};
 use interlace_chain::{
-    Chain, ChainError, DevGenesis, DevOrderer, Event, GenesisBlock, Miner, Mining, RemoteChain, genesis_of_dump,
+    Chain, ChainError, DevGenesis, DevOrderer, Event, ForkPoint, GenesisBlock, Miner, Mining, genesis_of_dump,
 };
 use interlace_primitives::Fork;
 use interlace_rpc::{Accounts, ConsoleListener, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
@@ -72,6 +73,8 @@ struct Remote {
     block: Option<u64>,
     /// Rules, instead of the remote's.
     fork: Option<String>,
+    /// Folder in which what was read is kept.
+    cache: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -125,13 +128,17 @@ impl Config {
 impl Config {
     /// What the chain begins with: a fork at its remote's block, anything else at its genesis.
     fn first_block(&self, dump: Option<&[u8]>) -> Result<GenesisBlock, CoreError> {
-        let Some(Remote { url, block, fork }) = &self.remote else {
+        let Some(Remote { url, block, fork, cache }) = &self.remote else {
             return GenesisBlock::from_json(&self.document(dump)?).map_err(|error| chain_error(&error));
         };
-        let fork = fork.as_deref().map(fork_named).transpose()?;
-        let remote = RemoteChain::connect(url, *block).map_err(|error| CoreError::new("chain.fork-remote", error))?;
-        GenesisBlock::forked(remote, fork, &self.dev.balances)
-            .map_err(|error| CoreError::new("chain.fork-remote", error))
+        let point = ForkPoint {
+            url: url.clone(),
+            block: *block,
+            rules: fork.as_deref().map(fork_named).transpose()?,
+            balances: self.dev.balances.clone(),
+            cache: cache.clone(),
+        };
+        GenesisBlock::forked(point).map_err(|error| CoreError::new("chain.fork-remote", error))
     }
 
     fn orderer(&self, first: &GenesisBlock) -> Result<DevOrderer, CoreError> {

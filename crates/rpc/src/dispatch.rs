@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::session::Session;
 use crate::shapes;
 use crate::wire::{Body, Params, Reply, Request, answer, reply};
-use crate::{build, call, console, developer, filters, lanes, raw, read, send, simulate, trace};
+use crate::{build, call, console, developer, filters, forward, lanes, raw, read, send, simulate, trace};
 
 /// Requests in one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -322,7 +322,11 @@ impl Rpc {
 
     fn route(&self, method: &str, raw: Option<&RawValue>, session: Option<&Session>) -> Reply {
         if let Some(ours) = METHODS.get(method) {
-            return ours(self, &Params::read(raw)?);
+            let params = Params::read(raw)?;
+            return match forward::answer(self, method, &params)? {
+                Some(theirs) => Ok(theirs),
+                None => ours(self, &params),
+            };
         }
         if let Some(theirs) = DEVELOPER.get(method) {
             self.chain.developer()?;

@@ -5,8 +5,8 @@
 //! Source: JSON-RPC 2.0, section 5.1; EIP-1474; geth rpc/errors.go and internal/ethapi/errors.go.
 
 use alloy_primitives::Bytes;
-use interlace_chain::ChainError;
-use interlace_state::StateError;
+use interlace_chain::{ChainError, RemoteError};
+use interlace_state::{BaseError, StateError};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -116,6 +116,18 @@ pub fn revert_reason(data: &[u8]) -> Option<String> {
         // alloy prefixes both; geth's words carry the bare reason and "panic: " with the cause.
         reason.strip_prefix("revert: ").map_or_else(|| reason.clone(), str::to_owned)
     })
+}
+
+impl From<BaseError> for RpcError {
+    fn from(error: BaseError) -> Self {
+        StateError::from(error).into()
+    }
+}
+
+impl From<RemoteError> for RpcError {
+    fn from(error: RemoteError) -> Self {
+        Self { code: error.code, message: error.message, data: error.data }
+    }
 }
 
 impl From<ChainError> for RpcError {

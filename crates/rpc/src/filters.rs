@@ -16,6 +16,7 @@ use alloy_primitives::{Address, B256};
 use alloy_rpc_types_eth::Log;
 use interlace_chain::{LogQuery, MAX_LOG_BYTES, MAX_LOGS, News, Seen, StoredBlock};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::dispatch::{Method, Rpc};
 use crate::error::RpcError;
@@ -133,14 +134,24 @@ impl LogFilter {
 }
 
 fn get_logs(rpc: &Rpc, params: &Params<'_>) -> Reply {
-    let filter: LogFilter = params.get(0)?;
+    reply(&asked(rpc, &params.get(0)?)?)
+}
+
+/// The logs that a question as it comes asks for, as values.
+pub(crate) fn logs_between(rpc: &Rpc, filter: Value) -> Result<Vec<Value>, RpcError> {
+    let filter = LogFilter::deserialize(filter).map_err(|error| RpcError::invalid_params(error.to_string()))?;
+    let found = asked(rpc, &filter)?;
+    found.iter().map(|log| serde_json::to_value(log).map_err(|error| RpcError::internal(error.to_string()))).collect()
+}
+
+fn asked(rpc: &Rpc, filter: &LogFilter) -> Result<Vec<Log>, RpcError> {
     // A filter may wait for blocks to come; a question cannot.
     let head = rpc.chain().head().number();
     if matches!(filter.to_block, Some(BlockNumberOrTag::Number(to)) if to > head) {
         filter.clone().checked()?.range(rpc)?;
         return Err(RpcError::invalid_params("block range extends beyond current head block"));
     }
-    reply(&logs_of(rpc, &filter)?)
+    logs_of(rpc, filter)
 }
 
 /// All logs that `filter` asks for.

@@ -17,6 +17,7 @@ mod developer;
 mod dispatch;
 mod error;
 mod filters;
+mod forward;
 mod guard;
 mod lanes;
 mod limits;

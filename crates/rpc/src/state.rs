@@ -119,7 +119,7 @@ impl Rpc {
     pub(crate) fn check_own(&self, number: u64) -> Result<(), RpcError> {
         match self.chain().forked_at() {
             Some(fork) if number <= fork => Err(RpcError::refused(format!(
-                "block {number} is not held here: this chain is a fork after block {fork} of another one; ask that one"
+                "block {number} is not held here: this chain is a fork after block {fork} of another one, and this method does not ask that one"
             ))),
             _ => Ok(()),
         }

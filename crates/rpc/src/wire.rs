@@ -99,6 +99,15 @@ impl<'a> Params<'a> {
         }
     }
 
+    /// All of them, as values.
+    ///
+    /// # Errors
+    /// -32602 for what is no JSON that fits into memory; no parameter that was read is.
+    pub(crate) fn values(&self) -> Result<Vec<serde_json::Value>, RpcError> {
+        let read = self.0.iter().map(|raw| serde_json::from_str(raw.get())).collect::<Result<_, _>>();
+        read.map_err(|error| RpcError::invalid_params(error.to_string()))
+    }
+
     /// Parameter `index`, which must be there.
     ///
     /// # Errors

@@ -63,7 +63,11 @@ class Chain(Controls):
     fork_url, fork_block
         JSON-RPC of another chain: this one goes on after its block `fork_block`, or its newest, and reads what it
         does not hold from there. Chain id, gas limit and clock are the remote's, and so are mainnet's rules; another
-        chain follows osaka's, unless `fork` names others.
+        chain follows osaka's, unless `fork` names others. Of that chain's earlier blocks and transactions it is asked
+        when a client asks here.
+    fork_cache
+        Folder in which what was read of `fork_block` is kept for later starts, one file for each block; `None` keeps
+        nothing. Of a block that is not named, nothing is kept.
     allowed_hosts, allowed_origins
         Names and web pages beyond loopback that may talk to the server.
     limits
@@ -101,6 +105,7 @@ class Chain(Controls):
         state: str | Path | bytes | None = None,
         fork_url: str | None = None,
         fork_block: int | None = None,
+        fork_cache: str | Path | None = None,
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
         limits: Mapping[str, int] | None = None,
@@ -123,7 +128,9 @@ class Chain(Controls):
                 "timestamp": _u64("timestamp", timestamp or 0),
                 "base_fee_wei": None if base_fee_wei is None else _u64("base_fee_wei", base_fee_wei),
             },
-            "remote": _remote(fork_url, fork_block, fork, others=(genesis, state, deployments, base_fee_wei)),
+            "remote": _remote(
+                fork_url, fork_block, fork, fork_cache, others=(genesis, state, deployments, base_fee_wei)
+            ),
             "mining": _mining(block_time_ms),
             "beneficiary": "0x" + "00" * 20,
             "gas_limit": None,
@@ -298,16 +305,23 @@ class Chain(Controls):
         return f"Chain(id {self._node.chain_id}, {self._node.address or 'in process'})"
 
 
-def _remote(url: str | None, block: int | None, fork: str | None, others: Sequence[object]) -> dict[str, Any] | None:
+def _remote(
+    url: str | None, block: int | None, fork: str | None, cache: str | Path | None, others: Sequence[object]
+) -> dict[str, Any] | None:
     if url is None:
-        if block is not None:
-            raise ChainError("chain.bad-config", "fork_block needs fork_url")
+        if block is not None or cache is not None:
+            raise ChainError("chain.bad-config", "fork_block and fork_cache need fork_url")
         return None
     if any(other is not None and other != () for other in others):
         raise ChainError(
             "chain.bad-config", "a fork begins with its remote's state: no genesis, state, deployments or base_fee_wei"
         )
-    return {"url": url, "block": None if block is None else _u64("fork_block", block), "fork": fork}
+    return {
+        "url": url,
+        "block": None if block is None else _u64("fork_block", block),
+        "fork": fork,
+        "cache": None if cache is None else str(Path(cache).expanduser().absolute()),
+    }
 
 
 def _document(genesis: dict[str, Any] | str | Path | None) -> str | None:

@@ -71,6 +71,11 @@ def up(
         str | None,
         typer.Option(metavar="URL[@BLOCK]", help="Go on after a block of the chain at URL, its newest by default."),
     ] = None,
+    fork_cache: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where what is read of URL@BLOCK is kept; by default the user's cache."),
+    ] = None,
+    no_fork_cache: Annotated[bool, typer.Option("--no-fork-cache", help="Keep nothing of it on disk.")] = False,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Host name under which others may address the node; may be repeated.")
     ] = None,
@@ -104,6 +109,10 @@ def up(
         raise UsageError("cli.fork", "a fork cannot be dumped, so --fork-url excludes --state and --dump-state")
     chosen = str(context.get_parameter_source("fork")).endswith("COMMANDLINE")
     remote, block = _fork_target(fork_url)
+    if no_fork_cache and fork_cache is not None:
+        raise typer.BadParameter("--fork-cache and --no-fork-cache exclude each other")
+    if remote is None and fork_cache is not None:
+        raise UsageError("cli.fork", "--fork-cache needs --fork-url")
     economy = remote is None and genesis is None and start is None and fork.lower() in ECONOMY_FORKS
     chain = Chain(
         genesis,
@@ -111,6 +120,7 @@ def up(
         fork=fork if chosen or remote is None else None,
         fork_url=remote,
         fork_block=block,
+        fork_cache=None if remote is None or no_fork_cache else fork_cache or _user_cache(),
         mnemonic=phrase,
         accounts=accounts,
         balance_ether=balance,
@@ -148,6 +158,11 @@ def up(
         if end is not None:
             chain.dump_state(end)
     return 0
+
+
+def _user_cache() -> Path:
+    """Return the folder for forks in the user's cache (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interlace" / "forks"
 
 
 def _fork_target(text: str | None) -> tuple[str | None, int | None]:

@@ -13,7 +13,6 @@ use interlace_chain::Replay;
 use interlace_chain::pool::PoolTransaction;
 use interlace_stf::StateReader;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{Number, null, number, required, yes};
 use crate::dispatch::{Method, Rpc};
@@ -39,14 +38,32 @@ pub(super) const METHODS: &[(&str, Method)] = &[
     ("hardhat_loadState", load),
 ];
 
+/// Back to the start, or on a fork to the start after another block of the chain that it goes on after.
 fn reset(rpc: &Rpc, params: &Params<'_>) -> Result<(), RpcError> {
-    let forking = params.optional::<Value>(0)?.and_then(|given| given.get("forking").cloned());
-    if forking.is_some_and(|forking| !forking.is_null()) {
-        return Err(RpcError::invalid_params(
-            "a running chain cannot be made a fork of another; reset takes no forking parameters",
-        ));
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Forking {
+        #[serde(alias = "json_rpc_url")]
+        json_rpc_url: Option<String>,
+        #[serde(alias = "block_number")]
+        block_number: Option<Number>,
     }
-    rpc.chain().reset()?;
+    #[derive(Default, Deserialize)]
+    struct Options {
+        forking: Option<Forking>,
+    }
+    match params.optional::<Options>(0)?.unwrap_or_default().forking {
+        None => rpc.chain().reset()?,
+        Some(_) if rpc.chain().remote().is_none() => {
+            return Err(RpcError::invalid_params(
+                "this chain is no fork and keeps its id: to fork, start a chain with the other one's URL",
+            ));
+        }
+        Some(Forking { json_rpc_url, block_number }) => {
+            let block = block_number.map(|number| number.value()).transpose()?;
+            rpc.chain().refork(json_rpc_url, block)?;
+        }
+    }
     rpc.mining_changed();
     Ok(())
 }
