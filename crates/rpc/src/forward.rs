@@ -162,9 +162,7 @@ fn theirs(rpc: &Rpc, remote: &RemoteChain, id: BlockId) -> Result<Option<u64>, R
 /// Logs of both chains: the other one's up to the block forked, then this one's.
 fn logs(rpc: &Rpc, remote: &RemoteChain, mut values: Vec<Value>) -> Result<Option<Box<RawValue>>, RpcError> {
     let Some(filter) = values.first_mut().and_then(Value::as_object_mut) else { return Ok(None) };
-    let tag = |name: &str| {
-        filter.get(name).filter(|value| !value.is_null()).map(BlockNumberOrTag::deserialize)
-    };
+    let tag = |name: &str| filter.get(name).filter(|value| !value.is_null()).map(BlockNumberOrTag::deserialize);
     if let Some(hash) = filter.get("blockHash").filter(|hash| !hash.is_null()) {
         let Ok(hash) = B256::deserialize(hash) else { return Ok(None) };
         return match theirs(rpc, remote, BlockId::from(hash))? {
