@@ -86,7 +86,7 @@ def test_reset_goes_back_to_the_start(alice: Account, bob: Account) -> None:
             client.rpc("eth_sendTransaction", {"from": "0x" + "5a" * 20, "to": bob.address})
         client.send(alice, bob.address, 1)
         assert client.block().timestamp < 2_000_000_100
-        with pytest.raises(RpcError, match="no forking parameters") as caught:
+        with pytest.raises(RpcError, match="this chain is no fork") as caught:
             client.rpc("anvil_reset", {"forking": {"jsonRpcUrl": "http://127.0.0.1:1"}})
         assert caught.value.rpc_code == -32602
         assert client.block_number() == 1
