@@ -6,7 +6,7 @@
 //!
 //! Invariant: an answer is the base's, from this start or an earlier one. Fetches never wait for the disk: values are written by
 //! a thread of their own, and those that it has no room for are not kept.
-//! Bounds: [`MAX_CACHE_FILE_BYTES`], [`MAX_CACHE_FOLDER_BYTES`], [`MAX_WAITING`]; values above [`MAX_VALUE_BYTES`] are not kept.
+//! Bounds: [`MAX_CACHE_FILE_BYTES`], [`MAX_CACHE_FOLDER_BYTES`], [`MAX_UNWRITTEN`]; values above [`MAX_VALUE_BYTES`] are not kept.
 //! What it does not do: it promises nothing at a crash; what was not written yet is fetched again.
 
 use std::fmt;
@@ -28,7 +28,7 @@ pub const MAX_CACHE_FILE_BYTES: u64 = 256 << 20;
 /// Bytes of all files of a folder; the ones that were not used for longest are removed when another one is opened.
 pub const MAX_CACHE_FOLDER_BYTES: u64 = 1 << 30;
 /// Values that wait to be written.
-pub const MAX_WAITING: usize = 4_096;
+pub const MAX_UNWRITTEN: usize = 4_096;
 /// Bytes of one value.
 const MAX_VALUE_BYTES: usize = 1 << 20;
 /// Pages of a file held in memory.
@@ -108,7 +108,7 @@ impl CachedBase {
         });
         let database = Arc::new(database.map_err(|error| shown(&error))?);
         let sound = Arc::new(AtomicBool::new(true));
-        let (waiting, entries) = sync_channel(MAX_WAITING);
+        let (waiting, entries) = sync_channel(MAX_UNWRITTEN);
         let writer = {
             let (database, sound) = (Arc::clone(&database), Arc::clone(&sound));
             let work = move || write_all(&entries, &database, &sound, &path);
@@ -183,7 +183,7 @@ fn open_file(path: &Path) -> Result<Database, Fault> {
 fn write_all(entries: &Receiver<Entry>, database: &Database, sound: &AtomicBool, path: &Path) {
     while let Ok(first) = entries.recv() {
         let full = fs::metadata(path).map_or(true, |file| file.len() > MAX_CACHE_FILE_BYTES);
-        let batch: Vec<Entry> = core::iter::once(first).chain(entries.try_iter()).take(MAX_WAITING).collect();
+        let batch: Vec<Entry> = core::iter::once(first).chain(entries.try_iter()).take(MAX_UNWRITTEN).collect();
         if full || !sound.load(Ordering::Relaxed) {
             continue;
         }

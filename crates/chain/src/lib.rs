@@ -33,7 +33,7 @@ pub use dev::{DevMark, DevOrderer, Mining};
 pub use dump::{MAX_DUMP_BYTES, genesis_of_dump};
 pub use error::ChainError;
 pub use fork::{ForkPoint, Forked};
-pub use fork_cache::{MAX_CACHE_FILE_BYTES, MAX_CACHE_FOLDER_BYTES, MAX_WAITING};
+pub use fork_cache::{MAX_CACHE_FILE_BYTES, MAX_CACHE_FOLDER_BYTES, MAX_UNWRITTEN};
 pub use genesis::{Deployment, DevGenesis, GenesisBlock};
 pub use logs::{LogPlace, LogQuery, MAX_LOG_BLOCKS, MAX_LOG_BYTES, MAX_LOGS};
 pub use metrics::Metrics;
