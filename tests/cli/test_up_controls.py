@@ -99,6 +99,8 @@ def test_a_chain_goes_on_from_its_file(tmp_path: Path):
         (["--fork-url", "http://127.0.0.1:1", "--base-fee", "1"], 1, "error[cli.fork]: "),
         (["--fork-url", "http://127.0.0.1:1", "--dump-state", "a"], 1, "error[cli.fork]: "),
         (["--fork-url", "http://127.0.0.1:1/key"], 1, "error[chain.fork-remote]: 127.0.0.1: "),
+        (["--fork-cache", "a"], 1, "error[cli.fork]: "),
+        (["--fork-url", "http://127.0.0.1:1", "--fork-cache", "a", "--no-fork-cache"], 2, "error[usage]: "),
         (["--load-state", "/nonexistent.state"], 1, "error[chain.state-file]: "),
     ],
 )
@@ -150,7 +152,8 @@ def test_an_unknown_shell_is_wrong_use(capsys: pytest.CaptureFixture[str]):
     assert "csh" in capsys.readouterr().err
 
 
-def test_up_goes_on_after_a_block_of_another_chain(tmp_path: Path) -> None:
+def test_up_goes_on_after_a_block_of_another_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with Chain(port=0, chain_id=4242) as remote:
         for _ in range(3):
             remote.client.rpc("evm_mine")
@@ -165,3 +168,13 @@ def test_up_goes_on_after_a_block_of_another_chain(tmp_path: Path) -> None:
                 assert isinstance(parent, dict)
                 assert head["parentHash"] == parent["hash"]
             stop(process)
+        kept = [path.name for path in (tmp_path / "cache/interlace/forks").iterdir()]
+        assert kept == [f"4242-2-{parent['hash']}.fork"]
+        with up("--fork-url", target, "--quiet", "--no-fork-cache", out=tmp_path / "again.json") as (process, _):
+            stop(process)
+        with up("--fork-url", target, "-q", "--fork-cache", str(tmp_path / "own"), out=tmp_path / "own.json") as (
+            process,
+            _,
+        ):
+            stop(process)
+        assert [path.name for path in (tmp_path / "own").iterdir()] == kept

@@ -149,10 +149,7 @@ impl DevOrderer {
 
     /// As [`Self::reset`], with a clock that shows `timestamp` now, and at later resets.
     pub fn reset_at(&self, timestamp: u64) {
-        {
-            let mut inner = self.inner();
-            inner.start.0.offset = offset_to(timestamp);
-        }
+        self.inner().start.0.offset = offset_to(timestamp);
         self.reset();
     }
 

@@ -11,7 +11,7 @@
 //! Invariant: the texts of refused transactions are geth's, because clients recognise them; each carries the offending values.
 
 use alloy_primitives::{Address, B256, U256};
-use interlace_state::StateError;
+use interlace_state::{BaseError, StateError};
 use thiserror::Error;
 
 /// What a chain refuses, and why.
@@ -200,6 +200,9 @@ pub enum ChainError {
     /// A question beyond a documented bound.
     #[error("{0}")]
     Bound(String),
+    /// The chain to fork cannot be used.
+    #[error("{0}")]
+    Remote(BaseError),
     /// State could not be read.
     #[error("state: {0}")]
     State(#[from] StateError),
@@ -219,6 +222,7 @@ impl ChainError {
             Self::Developer(_) => "chain.developer",
             Self::Dump(_) => "chain.bad-dump",
             Self::Bound(_) => "chain.bound",
+            Self::Remote(_) => "chain.fork-remote",
             Self::State(_) => "chain.state",
             Self::Interpreter(_) => "engine.interpreter",
             _ => "chain.bad-transaction",

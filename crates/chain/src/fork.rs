@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, KECCAK256_EMPTY, U256, keccak256};
 use interlace_primitives::{ChainSpec, Fork};
-use interlace_state::{Base, MemoryState, StateError};
+use interlace_state::{Base, MemoryState, Snapshot, StateError};
 use interlace_stf::{Account, Changes, StateReader, system_contracts};
 
 use crate::chain::{Chain, genesis_block, lock};
@@ -60,9 +60,9 @@ impl GenesisBlock {
     /// without, with a warning.
     ///
     /// # Errors
-    /// [`ChainError::State`] when the remote is none, has no such block, or does not answer for an account that is changed.
+    /// [`ChainError::Remote`] when the remote is none, has no such block, or does not answer for an account that is changed.
     pub fn forked(point: ForkPoint) -> Result<Self, ChainError> {
-        let remote = Arc::new(RemoteChain::connect(&point.url, point.block).map_err(StateError::from)?);
+        let remote = Arc::new(RemoteChain::connect(&point.url, point.block).map_err(ChainError::Remote)?);
         let header = remote.header().clone();
         let spec = match (point.rules, remote.chain_id()) {
             (None, 1) => ChainSpec::mainnet(),
@@ -79,7 +79,7 @@ impl GenesisBlock {
         let view = state.latest();
         let mut changes = Changes::default();
         for (address, code) in system_contracts(spec.fork_at(header.number + 1, header.timestamp)) {
-            let account = view.account(address)?.unwrap_or_default();
+            let account = account_of(&view, address)?;
             if account.code_hash == KECCAK256_EMPTY {
                 let code_hash = keccak256(&code);
                 changes.codes.insert(code_hash, code);
@@ -87,11 +87,20 @@ impl GenesisBlock {
             }
         }
         for (address, wei) in &point.balances {
-            let account = view.account(*address)?.unwrap_or_default();
+            let account = account_of(&view, *address)?;
             changes.accounts.entry(*address).or_default().info = Some(Account { balance: *wei, ..account });
         }
         state.amend(changes)?;
         Ok(Self { spec, header, state, document: None, forked: Some(Forked { point, remote }) })
+    }
+}
+
+/// The account at `address`; what fails is the remote.
+fn account_of(view: &Snapshot, address: Address) -> Result<Account, ChainError> {
+    match view.account(address) {
+        Ok(account) => Ok(account.unwrap_or_default()),
+        Err(StateError::Remote(cause)) => Err(ChainError::Remote(cause)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -107,7 +116,7 @@ impl Chain {
     /// told it before. Clock, settings and what waits are as after [`Self::reset`].
     ///
     /// # Errors
-    /// `Developer` on a network, on a chain that is no fork, and for a chain with another id; `State` when the remote does not answer.
+    /// `Developer` on a network, on a chain that is no fork, and for a chain with another id; `Remote` when that one cannot be used.
     pub fn refork(&self, url: Option<String>, block: Option<u64>) -> Result<(), ChainError> {
         let developer = self.developer()?;
         let no_fork = || ChainError::Developer("this chain is no fork; begin another with the chain to fork".into());

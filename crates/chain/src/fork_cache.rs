@@ -92,15 +92,21 @@ impl CachedBase {
     ///
     /// # Errors
     /// When the folder or the file cannot be used: the text says why.
-    pub(crate) fn open(
+    pub(crate) fn open(base: Arc<dyn Base>, folder: &Path, block: (u64, u64, B256)) -> Result<Self, String> {
+        Self::bounded(base, folder, block, MAX_CACHE_FILE_BYTES, MAX_CACHE_FOLDER_BYTES)
+    }
+
+    fn bounded(
         base: Arc<dyn Base>,
         folder: &Path,
         (chain_id, number, hash): (u64, u64, B256),
+        file_bytes: u64,
+        folder_bytes: u64,
     ) -> Result<Self, String> {
         let path = folder.join(format!("{chain_id}-{number}-{hash}.{SUFFIX}"));
         let shown = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
         fs::create_dir_all(folder).map_err(|error| shown(&error))?;
-        make_room(folder, &path);
+        make_room(folder, &path, folder_bytes);
         let database = open_file(&path).or_else(|error| {
             tracing::warn!(path = %path.display(), %error, "a cache of a fork was unusable and is begun anew");
             fs::remove_file(&path)?;
@@ -111,7 +117,7 @@ impl CachedBase {
         let (waiting, entries) = sync_channel(MAX_UNWRITTEN);
         let writer = {
             let (database, sound) = (Arc::clone(&database), Arc::clone(&sound));
-            let work = move || write_all(&entries, &database, &sound, &path);
+            let work = move || write_all(&entries, &database, &sound, &path, file_bytes);
             std::thread::Builder::new().name("interlace-fork-cache".into()).spawn(work)
         };
         let writer = writer.map_err(|error| error.to_string())?;
@@ -180,9 +186,9 @@ fn open_file(path: &Path) -> Result<Database, Fault> {
 }
 
 /// Writes what comes, all that waits at once, until nobody sends any more.
-fn write_all(entries: &Receiver<Entry>, database: &Database, sound: &AtomicBool, path: &Path) {
+fn write_all(entries: &Receiver<Entry>, database: &Database, sound: &AtomicBool, path: &Path, bound: u64) {
     while let Ok(first) = entries.recv() {
-        let full = fs::metadata(path).map_or(true, |file| file.len() > MAX_CACHE_FILE_BYTES);
+        let full = fs::metadata(path).map_or(true, |file| file.len() > bound);
         let batch: Vec<Entry> = core::iter::once(first).chain(entries.try_iter()).take(MAX_UNWRITTEN).collect();
         if full || !sound.load(Ordering::Relaxed) {
             continue;
@@ -205,7 +211,7 @@ fn write_all(entries: &Receiver<Entry>, database: &Database, sound: &AtomicBool,
 }
 
 /// Removes the files that were not written for longest until those of the folder keep within the bound; never `ours`.
-fn make_room(folder: &Path, ours: &Path) {
+fn make_room(folder: &Path, ours: &Path, bound: u64) {
     let Ok(listed) = fs::read_dir(folder) else { return };
     let mut files: Vec<(std::time::SystemTime, u64, PathBuf)> = listed
         .filter_map(|entry| {
@@ -218,7 +224,7 @@ fn make_room(folder: &Path, ours: &Path) {
     files.sort_unstable();
     let mut bytes: u64 = files.iter().map(|(_, length, _)| length).sum();
     for (_, length, path) in files {
-        if bytes <= MAX_CACHE_FOLDER_BYTES {
+        if bytes <= bound {
             break;
         }
         if path != ours && fs::remove_file(&path).is_ok() {
@@ -242,5 +248,94 @@ impl Base for CachedBase {
 
     fn block_hash(&self, number: u64) -> Result<B256, BaseError> {
         self.get(hash_key(number), || self.base.block_hash(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::AtomicUsize;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    impl Base for Counting {
+        fn account(&self, _: Address) -> Result<BaseAccount, BaseError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(BaseAccount { nonce: 1, balance: U256::from(2), code: vec![3; 400].into() })
+        }
+
+        fn storage(&self, _: Address, slot: U256) -> Result<U256, BaseError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            if slot == U256::MAX { Err(BaseError("no answer".into())) } else { Ok(slot) }
+        }
+
+        fn block_hash(&self, number: u64) -> Result<B256, BaseError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(B256::with_last_byte(u8::try_from(number).unwrap()))
+        }
+    }
+
+    /// A folder of this test alone, empty.
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("interlace-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// How often a start that reads one account, 20 slots and a hash asks the base.
+    fn questions(folder: &Path, file_bytes: u64) -> usize {
+        let base = Arc::new(Counting::default());
+        let block = (1, 7, B256::ZERO);
+        let cached = CachedBase::bounded(Arc::<Counting>::clone(&base), folder, block, file_bytes, u64::MAX).unwrap();
+        assert_eq!(cached.account(Address::ZERO).unwrap().code.len(), 400);
+        for slot in 0..20 {
+            assert_eq!(cached.storage(Address::ZERO, U256::from(slot)), Ok(U256::from(slot)));
+        }
+        assert_eq!(cached.block_hash(7), Ok(B256::with_last_byte(7)));
+        assert!(cached.storage(Address::ZERO, U256::MAX).is_err());
+        base.0.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn answers_are_kept_and_failures_are_not() {
+        let folder = folder("kept");
+        assert_eq!(questions(&folder, u64::MAX), 23);
+        assert_eq!(questions(&folder, u64::MAX), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_full_file_takes_no_more() {
+        let folder = folder("full");
+        assert_eq!(questions(&folder, 0), 23);
+        assert_eq!(questions(&folder, 0), 23);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn files_not_written_for_longest_leave_a_full_folder() {
+        let folder = folder("room");
+        let now = SystemTime::now();
+        for (name, age) in [("old.fork", 300), ("ours.fork", 200), ("new.fork", 100), ("other.txt", 400)] {
+            let file = fs::File::create(folder.join(name)).unwrap();
+            file.set_len(1_000).unwrap();
+            file.set_modified(now - Duration::from_secs(age)).unwrap();
+        }
+        let left = |bound| {
+            make_room(&folder, &folder.join("ours.fork"), bound);
+            let mut names: Vec<_> =
+                fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(left(3_000), ["new.fork", "old.fork", "other.txt", "ours.fork"]);
+        assert_eq!(left(2_999), ["new.fork", "other.txt", "ours.fork"]);
+        assert_eq!(left(0), ["other.txt", "ours.fork"]);
+        fs::remove_dir_all(folder).unwrap();
     }
 }

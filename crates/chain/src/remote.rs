@@ -143,8 +143,10 @@ impl RemoteChain {
 
     /// What of the URL may be a secret.
     fn parts(&self) -> impl Iterator<Item = &str> {
-        let rest = self.url.split(&self.host as &str);
-        rest.flat_map(|part| part.split(['/', '?', '&', '=', ':', '@', '#']))
+        let rest = self.url.split_once("://").map_or("", |(_, rest)| rest);
+        let around = rest.split(&self.host as &str);
+        around
+            .flat_map(|part| part.split(['/', '?', '&', '=', ':', '@', '#']))
             .filter(|part| part.len() >= MIN_SECRET_CHARS)
     }
 

@@ -16,7 +16,6 @@ use interlace_chain::{
 };
 use interlace_primitives::Fork;
 use interlace_rpc::{Accounts, ConsoleListener, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
-use interlace_state::StateError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::Deserialize;
@@ -139,11 +138,7 @@ impl Config {
             balances: self.dev.balances.clone(),
             cache: cache.clone(),
         };
-        GenesisBlock::forked(point).map_err(|error| match error {
-            // What the remote did, without the words for a state that cannot be read.
-            ChainError::State(StateError::Remote(cause)) => CoreError::new("chain.fork-remote", cause),
-            other => CoreError::new("chain.fork-remote", other),
-        })
+        GenesisBlock::forked(point).map_err(|error| chain_error(&error))
     }
 
     fn orderer(&self, first: &GenesisBlock) -> Result<DevOrderer, CoreError> {
