@@ -47,7 +47,7 @@ fn ends(opcode: u8, height: usize) -> String {
         base_fee_wei: 0,
         difficulty: U256::ZERO,
         prev_randao: B256::ZERO,
-        blob_fee_wei: None,
+        blob_fee_wei: Some(1),
         max_blobs_per_transaction: None,
     };
     let code: Vec<u8> = std::iter::repeat_n(PUSH0, height).chain([opcode]).collect();
