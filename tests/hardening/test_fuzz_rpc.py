@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from interlace.chain import Chain
 
-from .hardening_campaign import Tally, campaign, one_round
+from .hardening_campaign import Tally, allocated_bytes, campaign, one_round
 from .hardening_grammar import METHODS, SHAPES, body
 from .hardening_judge import DOCUMENTED, Broken, Judge
 
@@ -69,6 +69,14 @@ def test_a_campaign(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 # ---- the judge can tell
+
+
+def test_what_is_kept_counts_as_allocated() -> None:
+    before = allocated_bytes()
+    kept = bytearray(32 << 20)
+    assert allocated_bytes() - before > len(kept) - (4 << 20)
+    del kept
+    assert allocated_bytes() - before < 4 << 20
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,18 @@
 //! What it does not do: it writes nothing to disk (durability: `memory`) and forgets nothing but what is reverted; memory
 //! grows by about 100 bytes per value written.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod base;
-mod buckets;
 mod error;
 mod history;
+pub mod keccak;
 mod leaves;
 mod memory;
 mod proof;
 mod reexecute;
 mod snapshot;
+mod trie;
 
 pub use base::{Base, BaseAccount, BaseError, MAX_ACCOUNTS, MAX_CODE_BYTES, MAX_HASHES, MAX_SLOTS};
 pub use error::StateError;

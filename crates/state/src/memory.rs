@@ -15,7 +15,7 @@ use crate::base::{Base, Below};
 use crate::error::StateError;
 use crate::history::{Histories, Written};
 use crate::leaves::{Leaves, Update};
-use crate::proof::{AccountProof, Material};
+use crate::proof::AccountProof;
 use crate::snapshot::Snapshot;
 
 /// Identifies one state: that after a block, or after an amendment to it.
@@ -33,7 +33,7 @@ pub struct Staged {
 impl Staged {
     /// State root with the changes in place.
     #[must_use]
-    pub const fn root(&self) -> B256 {
+    pub fn root(&self) -> B256 {
         self.update.root()
     }
 }
@@ -317,10 +317,7 @@ impl MemoryState {
     /// Proves an account and some of its slots in the newest state.
     #[must_use]
     pub fn proof(&self, address: Address, slots: &[U256]) -> AccountProof {
-        let inner = self.shared.read();
-        let material = Material::read(&inner.histories, address, inner.head.version.0);
-        drop(inner);
-        material.prove(slots)
+        self.shared.read().leaves.prove(address, slots)
     }
 
     fn snapshot(&self, version: Version, number: u64, hash: B256) -> Snapshot {

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a proof verifies against the root of the version that it was made of.
 //! Source: EIP-1186; `interlace_trie` builds the nodes.
-//! What it does not do: it uses no kept hash; a proof visits every leaf of the tries that it goes through.
+//! What it does not do: of a version that is not the newest no hash is kept; its proof visits every leaf of the tries that it
+//! goes through (the newest's is made by `trie`).
 
 use std::collections::BTreeMap;
 

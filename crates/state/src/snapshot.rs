@@ -124,7 +124,8 @@ impl Snapshot {
         Ok(state_root(accounts))
     }
 
-    /// Proves an account and some of its slots.
+    /// Proves an account and some of its slots. In the newest version a proof costs the nodes that it lists; in an older one every leaf
+    /// is visited.
     ///
     /// # Errors
     /// [`StateError::Reverted`]; [`StateError::Partial`] on another chain's state.
@@ -132,7 +133,12 @@ impl Snapshot {
         if self.is_partial() {
             return Err(StateError::Partial(self.number));
         }
-        let material = Material::read(&self.inner()?.histories, address, self.version.0);
+        let inner = self.inner()?;
+        if inner.head.version == self.version {
+            return Ok(inner.leaves.prove(address, slots));
+        }
+        let material = Material::read(&inner.histories, address, self.version.0);
+        drop(inner);
         Ok(material.prove(slots))
     }
 }

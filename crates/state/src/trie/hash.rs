@@ -1,0 +1,186 @@
+//! The hashes of a draft, from the deepest level up.
+//!
+//! Invariant: a node is hashed after all that it holds. What a job writes, only jobs of lower depth read.
+//! Bounds: [`AT_ONCE`] nodes are encoded before they are hashed, so that they are still in the cache then.
+
+use alloy_primitives::B256;
+use alloy_rlp::Encodable;
+
+use super::arena::{Arena, Leaves};
+use super::node::{Cell, NIBBLES, Node, Ref, put_branch, put_extension, put_leaf};
+use super::stage::{Change, Drafts, Kind, Target, Walk, any_key};
+use crate::keccak::{Hasher, Messages};
+
+/// Nodes encoded at a time: at most 532 bytes each.
+const AT_ONCE: usize = 256;
+
+/// What has to be known to encode nodes.
+struct Nodes<'a, V> {
+    arena: &'a Arena,
+    leaves: &'a Leaves<V>,
+    changes: &'a [Change<V>],
+    hasher: Hasher,
+}
+
+impl<V: Encodable> Walk<'_, V> {
+    /// Computes every hash that the walk found to be new.
+    pub(super) fn hash(mut self, hasher: Hasher) -> Drafts {
+        let nodes = Nodes { arena: self.arena, leaves: self.leaves, changes: self.changes, hasher };
+        let mut batch = Batch::default();
+        for depth in (0..=NIBBLES).rev() {
+            let jobs = std::mem::take(&mut self.drafts.jobs[depth]);
+            for jobs in jobs.chunks(AT_ONCE) {
+                nodes.settle(&mut self.drafts, &mut batch, depth, jobs);
+            }
+        }
+        self.drafts
+    }
+}
+
+/// Buffers that are used again.
+#[derive(Default)]
+struct Batch {
+    messages: Messages,
+    /// Whose hash each message gives.
+    waiting: Vec<Waiting>,
+    extensions: Messages,
+    /// Whose hash each extension gives.
+    extended: Vec<Target>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiting {
+    target: Target,
+    /// Depth of the branch, if there is an extension above it.
+    extended_to: Option<usize>,
+}
+
+impl Drafts {
+    fn kind(&self, target: Target) -> Option<Kind> {
+        match target {
+            Target::Child { draft, nibble } => Some(self.children[self.place(draft, nibble)].0),
+            Target::Top(number) => self.tops[number as usize].kind,
+        }
+    }
+
+    fn place(&self, draft: u32, nibble: u8) -> usize {
+        let draft = &self.branches[draft as usize];
+        draft.first as usize + (draft.mask & ((1 << nibble) - 1)).count_ones() as usize
+    }
+
+    fn set(&mut self, target: Target, cell: Cell) {
+        match target {
+            Target::Child { draft, nibble } => {
+                let place = self.place(draft, nibble);
+                self.children[place].1 = cell.bytes;
+                self.branches[draft as usize].inline |= u16::from(cell.is_inline) << nibble;
+            }
+            Target::Top(number) => self.tops[number as usize].cell = cell,
+        }
+    }
+}
+
+impl<V: Encodable> Nodes<'_, V> {
+    /// Computes what `jobs` wait for, whose nodes begin at depth `from`.
+    fn settle(&self, drafts: &mut Drafts, batch: &mut Batch, from: usize, jobs: &[Target]) {
+        batch.messages.clear();
+        batch.waiting.clear();
+        for target in jobs {
+            if let Some(kind) = drafts.kind(*target) {
+                self.encode(drafts, batch, from, *target, kind);
+            }
+        }
+        batch.extensions.clear();
+        batch.extended.clear();
+        for (Waiting { target, extended_to }, hash) in batch.waiting.iter().zip(self.hasher.hash(&batch.messages)) {
+            match (extended_to, drafts.kind(*target)) {
+                (Some(to), Some(kind)) => {
+                    let key = self.any_key(drafts, kind);
+                    // With a hash in it, an extension is never short.
+                    let _ = batch.extensions.push(0, |out| put_extension(out, key, from, *to, &Cell::hash(hash)));
+                    batch.extended.push(*target);
+                }
+                _ => drafts.set(*target, Cell::hash(hash)),
+            }
+        }
+        if batch.extended.is_empty() {
+            return;
+        }
+        for (target, hash) in batch.extended.iter().zip(self.hasher.hash(&batch.extensions)) {
+            drafts.set(*target, Cell::hash(hash));
+        }
+    }
+
+    /// Appends the message whose hash `target` waits for, or sets its cell if the node is short.
+    fn encode(&self, drafts: &mut Drafts, batch: &mut Batch, from: usize, target: Target, kind: Kind) {
+        // A root is a hash, however short it is.
+        let least = if from == 0 { 0 } else { B256::len_bytes() };
+        let (depth, pushed) = match kind {
+            Kind::Changed(index) => match &self.changes[index as usize] {
+                Change { key, value: Some(value) } => {
+                    (from, batch.messages.push(least, |out| put_leaf(out, key, from, value)))
+                }
+                Change { value: None, .. } => return, // No walk leaves one in a draft.
+            },
+            Kind::Kept(node) => self.encode_kept(batch, least, from, node),
+            Kind::Branch(number) => {
+                let draft = &drafts.branches[number as usize];
+                let cells =
+                    (0..16u8).filter(|nibble| draft.mask >> nibble & 1 == 1).zip(&drafts.children[draft.range()]);
+                let cells = cells
+                    .map(|(nibble, (_, bytes))| Cell { bytes: *bytes, is_inline: draft.inline >> nibble & 1 == 1 });
+                let depth = usize::from(draft.depth);
+                let least = if depth > from { B256::len_bytes() } else { least };
+                (depth, batch.messages.push(least, |out| put_branch(out, draft.mask, cells)))
+            }
+            Kind::Part(_) => return, // Its own draft has hashed it.
+        };
+        let extended_to = (depth > from).then_some(depth);
+        let short = match pushed {
+            Ok(_) => {
+                batch.waiting.push(Waiting { target, extended_to });
+                return;
+            }
+            Err(short) => Cell::inline(short),
+        };
+        let Some(to) = extended_to else {
+            drafts.set(target, short);
+            return;
+        };
+        // The branch stands in its extension, which may be short itself.
+        let key = self.any_key(drafts, kind);
+        match batch.messages.push(least, |out| put_extension(out, key, from, to, &short)) {
+            Ok(_) => batch.waiting.push(Waiting { target, extended_to: None }),
+            Err(short) => {
+                let cell = Cell::inline(short);
+                drafts.set(target, cell);
+            }
+        }
+    }
+
+    fn encode_kept<'b>(
+        &self,
+        batch: &'b mut Batch,
+        least: usize,
+        from: usize,
+        node: Ref,
+    ) -> (usize, Result<usize, &'b [u8]>) {
+        match node.node() {
+            Node::Leaf(leaf) => {
+                let (key, value) = (self.leaves.key(leaf), self.leaves.value(leaf));
+                (from, batch.messages.push(least, |out| put_leaf(out, key, from, value)))
+            }
+            Node::Branch(number) => {
+                let branch = self.arena.branch(number);
+                let depth = usize::from(branch.depth);
+                let least = if depth > from { B256::len_bytes() } else { least };
+                let cells = self.arena.cells(branch);
+                (depth, batch.messages.push(least, |out| put_branch(out, branch.mask, cells)))
+            }
+        }
+    }
+
+    fn any_key<'b>(&'b self, drafts: &Drafts, kind: Kind) -> &'b B256 {
+        any_key(self.arena, self.leaves, self.changes, drafts, kind)
+    }
+}

@@ -1,0 +1,307 @@
+//! The arena trie: any number of Merkle-Patricia tries over hashed keys, whose roots are kept up to date.
+//!
+//! ```text
+//!   changes ──► stage (walk, draft) ──► hash (level by level, side by side) ──► roots
+//!                                                      └──► apply: the draft takes its place in the arena
+//! ```
+//! Staging reads only, so that several threads share a large change by the first nibble of its keys, readers go on, and a draft
+//! that is not wanted is dropped.
+//!
+//! Invariant: a trie's hash equals `interlace_trie::sorted_root` of its leaves. What is staged and dropped leaves no trace.
+//! Source: yellow paper, appendix D.
+//! What it does not do: it keeps nothing of the past, and forgets a leaf's unhashed key.
+
+mod arena;
+mod hash;
+mod node;
+mod proof;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use alloy_primitives::B256;
+use alloy_rlp::Encodable;
+use interlace_trie::EMPTY_ROOT_HASH;
+use rayon::prelude::*;
+
+use self::arena::{Arena, Branch, Leaves};
+pub(crate) use self::node::Ref;
+use self::node::{Cell, Node, WIDTH};
+pub(crate) use self::stage::Change;
+use self::stage::{Drafts, Kind, Top, Walk, groups};
+use crate::keccak::Hasher;
+
+/// Changes that are worth another thread.
+const SHARE: usize = 256;
+/// Shares for each thread, so that none waits long for another.
+const SHARES: usize = 4;
+
+/// The root of one trie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trie {
+    root: Option<Ref>,
+    hash: B256,
+}
+
+impl Default for Trie {
+    fn default() -> Self {
+        Self { root: None, hash: EMPTY_ROOT_HASH }
+    }
+}
+
+impl Trie {
+    /// The root's hash.
+    pub(crate) const fn hash(&self) -> B256 {
+        self.hash
+    }
+
+    /// Whether it has no leaf.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.root.is_none()
+    }
+}
+
+/// Tries of one kind of value, in one arena.
+#[derive(Debug)]
+pub(crate) struct Forest<V> {
+    arena: Arena,
+    leaves: Leaves<V>,
+    hasher: Hasher,
+}
+
+/// Changes to some tries with the nodes that follow from them, not yet in place.
+#[derive(Debug)]
+pub(crate) struct Staged<V> {
+    changes: Vec<Change<V>>,
+    /// Parts before those that hold them.
+    parts: Vec<Drafts>,
+    /// Of each trie: its part, and its place among the tops there.
+    places: Vec<(usize, usize)>,
+}
+
+/// What one thread walks at a time.
+enum Share {
+    /// Whole tries.
+    Tries(Range<usize>),
+    /// The changes below one child of a trie's root.
+    Sixteenth { child: Option<(Ref, Cell)>, changes: Range<usize> },
+}
+
+impl<V> Staged<V> {
+    fn top(&self, trie: usize) -> &Top {
+        let (part, top) = self.places[trie];
+        &self.parts[part].tops[top]
+    }
+
+    /// Hash of the trie given as number `trie`, with the changes in place.
+    pub(crate) fn hash(&self, trie: usize) -> B256 {
+        let top = self.top(trie);
+        top.kind.map_or(EMPTY_ROOT_HASH, |_| top.cell.bytes)
+    }
+}
+
+impl<V> Default for Forest<V> {
+    fn default() -> Self {
+        Self::new(Hasher::default())
+    }
+}
+
+impl<V> Forest<V> {
+    pub(crate) fn new(hasher: Hasher) -> Self {
+        Self { arena: Arena::default(), leaves: Leaves::default(), hasher }
+    }
+
+    /// Bytes in use.
+    pub(crate) fn bytes(&self) -> usize {
+        self.arena.bytes() + self.leaves.bytes()
+    }
+
+    /// Forgets a trie.
+    pub(crate) fn clear(&mut self, trie: Trie) {
+        let mut rest: Vec<Ref> = trie.root.into_iter().collect();
+        while let Some(node) = rest.pop() {
+            match node.node() {
+                Node::Leaf(leaf) => self.leaves.free(leaf),
+                Node::Branch(number) => {
+                    rest.extend(self.arena.children(self.arena.branch(number)).map(|(child, _)| child));
+                    self.arena.free(number);
+                }
+            }
+        }
+    }
+}
+
+impl<V: Encodable + Copy + Send + Sync> Forest<V> {
+    /// What `changes` would make of each trie.
+    ///
+    /// Of several changes to one key of a trie, which one holds is not said.
+    pub(crate) fn stage(&self, tries: Vec<(Trie, Vec<Change<V>>)>) -> Staged<V> {
+        let total = tries.iter().map(|(_, changes)| changes.len()).sum();
+        let mut flat = Vec::with_capacity(total);
+        let mut ranges = Vec::with_capacity(tries.len());
+        for (trie, mut changes) in tries {
+            changes.sort_unstable_by_key(|change| change.key);
+            ranges.push((trie, flat.len()..flat.len() + changes.len()));
+            flat.append(&mut changes);
+        }
+        let (shares, split) = self.share(&ranges, &flat);
+        let walk = |share: &Share| self.walk(share, &ranges, &flat);
+        let mut parts: Vec<Drafts> =
+            if shares.len() == 1 { shares.iter().map(walk).collect() } else { shares.par_iter().map(walk).collect() };
+        let mut places = vec![(0, 0); ranges.len()];
+        for (part, share) in shares.iter().enumerate() {
+            if let Share::Tries(tries) = share {
+                tries.clone().enumerate().for_each(|(top, trie)| places[trie] = (part, top));
+            }
+        }
+        for (trie, sixteenths) in split {
+            let joined = self.join(trie, &ranges, &flat, sixteenths, &mut parts);
+            places[trie] = (parts.len(), 0);
+            parts.push(joined);
+        }
+        Staged { changes: flat, parts, places }
+    }
+
+    /// Divides the work: small tries together, large ones by the first nibble. Also says which tries are divided, and what
+    /// their sixteenths are: shares by nibble.
+    #[allow(clippy::type_complexity)]
+    fn share(
+        &self,
+        ranges: &[(Trie, Range<usize>)],
+        changes: &[Change<V>],
+    ) -> (Vec<Share>, Vec<(usize, [Option<usize>; WIDTH])>) {
+        let threads = rayon::current_num_threads();
+        let least = if threads == 1 { usize::MAX } else { (changes.len() / (threads * SHARES)).max(SHARE) };
+        let (mut shares, mut split) = (Vec::new(), Vec::new());
+        let (mut start, mut weight) = (0, 0);
+        for (number, (trie, range)) in ranges.iter().enumerate() {
+            if range.len() <= 2 * least || self.wide_root(*trie).is_none() {
+                weight += range.len();
+                if weight >= least {
+                    shares.push(Share::Tries(start..number + 1));
+                    (start, weight) = (number + 1, 0);
+                }
+                continue;
+            }
+            if start < number {
+                shares.push(Share::Tries(start..number));
+            }
+            (start, weight) = (number + 1, 0);
+            let mut sixteenths = [None; WIDTH];
+            for (nibble, changes) in groups(changes, 0, range.clone()) {
+                let child = self.wide_root(*trie).and_then(|(_, branch)| self.child(&branch, nibble));
+                sixteenths[nibble] = Some(shares.len());
+                shares.push(Share::Sixteenth { child, changes });
+            }
+            split.push((number, sixteenths));
+        }
+        if start < ranges.len() {
+            shares.push(Share::Tries(start..ranges.len()));
+        }
+        (shares, split)
+    }
+
+    /// The root of a trie, if it is a branch without an extension.
+    fn wide_root(&self, trie: Trie) -> Option<(u32, Branch)> {
+        match trie.root?.node() {
+            Node::Branch(number) => Some((number, *self.arena.branch(number))).filter(|(_, branch)| branch.depth == 0),
+            Node::Leaf(_) => None,
+        }
+    }
+
+    fn child(&self, branch: &Branch, nibble: usize) -> Option<(Ref, Cell)> {
+        self.arena.children(branch).nth(Branch::place(branch.mask, nibble)?)
+    }
+
+    fn walk(&self, share: &Share, ranges: &[(Trie, Range<usize>)], changes: &[Change<V>]) -> Drafts {
+        let mut walk = Walk::new(&self.arena, &self.leaves, changes);
+        match share {
+            Share::Tries(tries) => {
+                for (trie, range) in &ranges[tries.clone()] {
+                    let root = trie.root.map(|root| (root, Cell::hash(trie.hash)));
+                    walk.subtree(root, 0, range.clone());
+                }
+            }
+            Share::Sixteenth { child, changes } => walk.subtree(*child, 1, changes.clone()),
+        }
+        walk.hash(self.hasher)
+    }
+
+    /// The draft of a divided trie over those of its sixteenths.
+    fn join(
+        &self,
+        trie: usize,
+        ranges: &[(Trie, Range<usize>)],
+        changes: &[Change<V>],
+        sixteenths: [Option<usize>; WIDTH],
+        parts: &mut [Drafts],
+    ) -> Drafts {
+        let mut children = [None; WIDTH];
+        if let Some((number, branch)) = self.wide_root(ranges[trie].0) {
+            for (nibble, child) in children.iter_mut().enumerate() {
+                *child = match sixteenths[nibble] {
+                    Some(part) => {
+                        let top = parts[part].tops[0];
+                        top.kind.map(|_| (Kind::Part(part as u32), top.cell))
+                    }
+                    None => self.child(&branch, nibble).map(|(child, cell)| (Kind::Kept(child), cell)),
+                };
+            }
+            if children.iter().flatten().count() > 1 {
+                let mut walk = Walk::new(&self.arena, &self.leaves, changes);
+                walk.join(number, &children);
+                return walk.hash(self.hasher);
+            }
+        }
+        // The root is no branch any more: what is left of it is drafted in one piece.
+        sixteenths.into_iter().flatten().for_each(|part| parts[part] = Drafts::default());
+        self.walk(&Share::Tries(trie..trie + 1), ranges, changes)
+    }
+
+    /// Puts in place what was staged on the tries as they are now, and gives them in the order of [`Self::stage`].
+    pub(crate) fn apply(&mut self, staged: Staged<V>) -> Vec<Trie> {
+        let hashes: Vec<B256> = (0..staged.places.len()).map(|trie| staged.hash(trie)).collect();
+        let Staged { changes, parts, places } = staged;
+        let mut leaf_of: Vec<Option<u32>> = vec![None; changes.len()];
+        let mut tops: Vec<Vec<Option<Ref>>> = Vec::with_capacity(parts.len());
+        for part in parts {
+            for (change, leaf) in part.found {
+                if let Some(value) = changes[change as usize].value {
+                    self.leaves.set(leaf, value);
+                    leaf_of[change as usize] = Some(leaf);
+                }
+            }
+            part.freed_leaves.into_iter().for_each(|leaf| self.leaves.free(leaf));
+            part.freed_branches.into_iter().for_each(|branch| self.arena.free(branch));
+            let mut numbers: Vec<u32> = Vec::with_capacity(part.branches.len());
+            let (leaves, arena) = (&mut self.leaves, &mut self.arena);
+            let mut resolve = |kind: Kind, numbers: &[u32]| match kind {
+                Kind::Kept(node) => Some(node),
+                Kind::Branch(number) => Some(Ref::branch(numbers[number as usize])),
+                Kind::Part(part) => tops[part as usize][0],
+                Kind::Changed(index) => {
+                    let Change { key, value } = changes[index as usize];
+                    let leaf = &mut leaf_of[index as usize];
+                    if leaf.is_none() {
+                        *leaf = value.map(|value| leaves.add(key, value));
+                    }
+                    leaf.map(Ref::leaf)
+                }
+            };
+            for draft in &part.branches {
+                let children = part.children[draft.range()].iter();
+                // Every kind names a node: changes without a value are not drafted, parts are drafted before.
+                let children = children.filter_map(|(kind, bytes)| Some((resolve(*kind, &numbers)?, *bytes)));
+                let shape = (draft.depth, draft.mask, draft.inline);
+                let number = arena.put(draft.replaces, shape, children);
+                numbers.push(number);
+            }
+            let roots = part.tops.iter().map(|top| top.kind.and_then(|kind| resolve(kind, &numbers))).collect();
+            tops.push(roots);
+        }
+        let roots = places.into_iter().map(|(part, top)| tops[part][top]);
+        roots.zip(hashes).map(|(root, hash)| Trie { root, hash }).collect()
+    }
+}

@@ -1,0 +1,375 @@
+//! Where changes lead, without making them.
+//!
+//! A trie is walked once from its root with all changes, in the order of their keys; what they touch is drafted anew, from
+//! the leaves up, and nothing else is looked at. Which hashes follow is noted on the way, by depth, and computed when the walk
+//! is over (`hash`), so that the nodes of one depth, of all tries walked, are hashed side by side.
+//!
+//! Invariant: nothing outside the draft is changed; the drafted trie is the canonical one of its leaves: a branch left with
+//! one child gives way to it, however the changes are grouped. To remove what is not there is no change.
+//! Source: yellow paper, appendix D.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use alloy_primitives::B256;
+use alloy_rlp::Encodable;
+
+use super::arena::{Arena, Branch, Leaves, narrow};
+use super::node::{Cell, NIBBLES, Node, Ref, WIDTH, fork, nibble};
+
+/// A leaf's new value; `None` removes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<V> {
+    /// Hashed key.
+    pub(crate) key: B256,
+    /// What the leaf holds afterwards.
+    pub(crate) value: Option<V>,
+}
+
+/// A node of a drafted trie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One that is there, with all that is below it.
+    Kept(Ref),
+    /// The leaf that a change makes.
+    Changed(u32),
+    /// A drafted branch.
+    Branch(u32),
+    /// The top of another draft.
+    Part(u32),
+}
+
+/// A drafted branch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draft {
+    /// The branch whose number it takes over.
+    pub(super) replaces: Option<u32>,
+    pub(super) mask: u16,
+    pub(super) inline: u16,
+    pub(super) depth: u8,
+    /// Its first child in [`Drafts::children`].
+    pub(super) first: u32,
+}
+
+impl Draft {
+    pub(super) fn range(&self) -> Range<usize> {
+        let first = self.first as usize;
+        first..first + self.mask.count_ones() as usize
+    }
+}
+
+/// What stands at the top of a drafted trie, or of a sixteenth of one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Top {
+    /// `None`: no leaf is left.
+    pub(super) kind: Option<Kind>,
+    /// How the node above holds it; a trie's root is always a hash.
+    pub(super) cell: Cell,
+}
+
+/// Who waits for a hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    Child { draft: u32, nibble: u8 },
+    Top(u32),
+}
+
+/// Everything that a walk drafted.
+#[derive(Debug, Default)]
+pub(super) struct Drafts {
+    /// Children before their parents.
+    pub(super) branches: Vec<Draft>,
+    pub(super) children: Vec<(Kind, B256)>,
+    pub(super) tops: Vec<Top>,
+    /// Hashes to compute, by the depth at which their node begins.
+    pub(super) jobs: Vec<Vec<Target>>,
+    pub(super) freed_branches: Vec<u32>,
+    pub(super) freed_leaves: Vec<u32>,
+    /// Changes to leaves that are there, and those leaves.
+    pub(super) found: Vec<(u32, u32)>,
+}
+
+/// What became of a subtree.
+enum Outcome {
+    Gone,
+    Same,
+    New(Kind),
+}
+
+/// A child of a branch in the making.
+#[derive(Clone, Copy)]
+enum Slot {
+    None,
+    /// As the branch before had it.
+    Old(Ref, Cell),
+    New(Kind),
+}
+
+/// A walk over tries of one forest.
+pub(super) struct Walk<'a, V> {
+    pub(super) arena: &'a Arena,
+    pub(super) leaves: &'a Leaves<V>,
+    /// Those of each trie in the order of their keys, without duplicates.
+    pub(super) changes: &'a [Change<V>],
+    pub(super) drafts: Drafts,
+}
+
+impl<'a, V: Encodable> Walk<'a, V> {
+    pub(super) fn new(arena: &'a Arena, leaves: &'a Leaves<V>, changes: &'a [Change<V>]) -> Self {
+        let drafts = Drafts { jobs: vec![Vec::new(); NIBBLES + 1], ..Drafts::default() };
+        Self { arena, leaves, changes, drafts }
+    }
+
+    /// Drafts what the changes of `range` make of the subtree of `root`, whose nodes' paths begin at depth `from`. `cell` is how
+    /// it is held now.
+    pub(super) fn subtree(&mut self, root: Option<(Ref, Cell)>, from: usize, range: Range<usize>) {
+        let outcome = match root {
+            Some((root, _)) => self.update(root, from, range),
+            None => self.build(&self.inserted(range), from),
+        };
+        let top = narrow(self.drafts.tops.len());
+        let (kind, cell) = match (outcome, root) {
+            (Outcome::Same, Some((root, cell))) => (Some(Kind::Kept(root)), cell),
+            (Outcome::New(kind), _) => {
+                self.drafts.jobs[from].push(Target::Top(top));
+                (Some(kind), Cell::hash(B256::ZERO))
+            }
+            (Outcome::Gone | Outcome::Same, _) => (None, Cell::hash(B256::ZERO)),
+        };
+        self.drafts.tops.push(Top { kind, cell });
+    }
+
+    /// A drafted root branch over sixteenths drafted elsewhere; `slots` has two that are filled or more.
+    pub(super) fn join(&mut self, replaces: u32, parts: &[Option<(Kind, Cell)>; WIDTH]) {
+        let mut draft = Draft { replaces: Some(replaces), mask: 0, inline: 0, depth: 0, first: 0 };
+        for (nibble, (kind, cell)) in parts.iter().enumerate().filter_map(|(nibble, part)| Some((nibble, (*part)?))) {
+            draft.mask |= 1 << nibble;
+            draft.inline |= u16::from(cell.is_inline) << nibble;
+            self.drafts.children.push((kind, cell.bytes));
+        }
+        self.drafts.branches.push(draft);
+        self.drafts.jobs[0].push(Target::Top(0));
+        self.drafts.tops.push(Top { kind: Some(Kind::Branch(0)), cell: Cell::hash(B256::ZERO) });
+    }
+
+    /// The changes of `range` that leave a leaf.
+    fn inserted(&self, range: Range<usize>) -> Vec<Kind> {
+        range.filter(|index| self.changes[*index].value.is_some()).map(|index| Kind::Changed(narrow(index))).collect()
+    }
+
+    /// A key below `kind`.
+    fn any_key(&self, kind: Kind) -> &B256 {
+        any_key(self.arena, self.leaves, self.changes, &self.drafts, kind)
+    }
+
+    fn update(&mut self, node: Ref, from: usize, range: Range<usize>) -> Outcome {
+        if range.is_empty() {
+            return Outcome::Same;
+        }
+        match node.node() {
+            Node::Leaf(leaf) => self.update_leaf(leaf, from, range),
+            Node::Branch(number) => self.update_branch(number, from, range),
+        }
+    }
+
+    fn update_leaf(&mut self, leaf: u32, from: usize, range: Range<usize>) -> Outcome {
+        let key = *self.leaves.key(leaf);
+        if let [Change { key: only, value: Some(_) }] = &self.changes[range.clone()]
+            && *only == key
+        {
+            self.drafts.found.push((narrow(range.start), leaf));
+            return Outcome::New(Kind::Changed(narrow(range.start)));
+        }
+        let mut left = self.inserted(range.clone());
+        match self.changes[range.clone()].binary_search_by(|change| change.key.cmp(&key)) {
+            Ok(at) => {
+                let at = range.start + at;
+                if self.changes[at].value.is_some() {
+                    self.drafts.found.push((narrow(at), leaf));
+                } else {
+                    self.drafts.freed_leaves.push(leaf);
+                }
+            }
+            Err(_) if left.is_empty() => return Outcome::Same,
+            Err(_) => {
+                let at = left.partition_point(|kind| *self.any_key(*kind) < key);
+                left.insert(at, Kind::Kept(Ref::leaf(leaf)));
+            }
+        }
+        self.build(&left, from)
+    }
+
+    fn update_branch(&mut self, number: u32, from: usize, range: Range<usize>) -> Outcome {
+        let branch = *self.arena.branch(number);
+        let depth = usize::from(branch.depth);
+        if depth == from {
+            return self.update_children(number, branch, range);
+        }
+        // An extension stands above the branch: some changes may leave the trie's keys along it.
+        let key = *self.leaves.key(self.arena.any_leaf(Ref::branch(number)));
+        let mut inserted = range.clone().filter(|index| self.changes[*index].value.is_some());
+        let first = inserted.next();
+        // Of sorted keys, the first and the last leave another key first.
+        let fork_at = [first, inserted.next_back().or(first)]
+            .into_iter()
+            .flatten()
+            .map(|index| fork(&self.changes[index].key, &key, from))
+            .min()
+            .unwrap_or(depth);
+        if fork_at >= depth {
+            let within = self.within(&key, from..depth, range);
+            return self.update_children(number, branch, within);
+        }
+        let within = self.within(&key, from..fork_at, range);
+        let own = nibble(&key, fork_at);
+        let mut slots = [Slot::None; WIDTH];
+        // Its path begins later now, whether or not anything in it changes.
+        slots[own] = Slot::New(Kind::Kept(Ref::branch(number)));
+        for (nibble, group) in groups(self.changes, fork_at, within) {
+            let outcome = if nibble == own {
+                self.update(Ref::branch(number), fork_at + 1, group)
+            } else {
+                self.build(&self.inserted(group), fork_at + 1)
+            };
+            match outcome {
+                Outcome::Same => {}
+                Outcome::Gone => slots[nibble] = Slot::None,
+                Outcome::New(kind) => slots[nibble] = Slot::New(kind),
+            }
+        }
+        self.finish(fork_at, &slots, None)
+    }
+
+    /// Drafts a branch at whose depth all changes of `range` are still below it.
+    fn update_children(&mut self, number: u32, branch: Branch, range: Range<usize>) -> Outcome {
+        let depth = usize::from(branch.depth);
+        let mut slots = [Slot::None; WIDTH];
+        let nibbles = (0..WIDTH).filter(|nibble| branch.mask >> nibble & 1 == 1);
+        for (nibble, (child, cell)) in nibbles.zip(self.arena.children(&branch)) {
+            slots[nibble] = Slot::Old(child, cell);
+        }
+        let mut is_same = true;
+        for (nibble, group) in groups(self.changes, depth, range) {
+            let outcome = match slots[nibble] {
+                Slot::Old(child, _) => self.update(child, depth + 1, group),
+                _ => match self.build(&self.inserted(group), depth + 1) {
+                    Outcome::Gone => Outcome::Same, // There was nothing.
+                    outcome => outcome,
+                },
+            };
+            slots[nibble] = match outcome {
+                Outcome::Same => continue,
+                Outcome::Gone => Slot::None,
+                Outcome::New(kind) => Slot::New(kind),
+            };
+            is_same = false;
+        }
+        if is_same {
+            return Outcome::Same;
+        }
+        self.finish(depth, &slots, Some(number))
+    }
+
+    /// Drafts the trie of `leaves`, in the order of their keys, that share the nibbles before `from`.
+    fn build(&mut self, leaves: &[Kind], from: usize) -> Outcome {
+        let (Some(first), Some(last)) = (leaves.first(), leaves.last()) else { return Outcome::Gone };
+        if leaves.len() == 1 {
+            return Outcome::New(*first);
+        }
+        let depth = fork(self.any_key(*first), self.any_key(*last), from);
+        let mut slots = [Slot::None; WIDTH];
+        let mut rest = leaves;
+        while let Some(first) = rest.first() {
+            let own = nibble(self.any_key(*first), depth);
+            let (group, others) = rest.split_at(rest.partition_point(|kind| nibble(self.any_key(*kind), depth) <= own));
+            rest = others;
+            if let Outcome::New(kind) = self.build(group, depth + 1) {
+                slots[own] = Slot::New(kind);
+            }
+        }
+        self.finish(depth, &slots, None)
+    }
+
+    /// Drafts a branch of the children in `slots`, or what stands in its place if there are fewer than two.
+    fn finish(&mut self, depth: usize, slots: &[Slot; WIDTH], replaces: Option<u32>) -> Outcome {
+        let mut filled = slots.iter().filter(|slot| !matches!(slot, Slot::None));
+        let (first, second) = (filled.next(), filled.next());
+        if second.is_none() {
+            self.drafts.freed_branches.extend(replaces);
+            return match first {
+                Some(Slot::Old(child, _)) => Outcome::New(Kind::Kept(*child)),
+                Some(Slot::New(kind)) => Outcome::New(*kind),
+                Some(Slot::None) | None => Outcome::Gone,
+            };
+        }
+        let first = narrow(self.drafts.children.len());
+        let number = narrow(self.drafts.branches.len());
+        let mut draft = Draft { replaces, mask: 0, inline: 0, depth: depth as u8, first };
+        for (nibble, slot) in (0u8..).zip(slots) {
+            let child = match slot {
+                Slot::None => continue,
+                Slot::Old(child, cell) => {
+                    draft.inline |= u16::from(cell.is_inline) << nibble;
+                    (Kind::Kept(*child), cell.bytes)
+                }
+                Slot::New(kind) => {
+                    self.drafts.jobs[depth + 1].push(Target::Child { draft: number, nibble });
+                    (*kind, B256::ZERO)
+                }
+            };
+            draft.mask |= 1 << nibble;
+            self.drafts.children.push(child);
+        }
+        self.drafts.branches.push(draft);
+        Outcome::New(Kind::Branch(number))
+    }
+
+    /// The changes of `range` whose keys have the nibbles `part` of `key`.
+    fn within(&self, key: &B256, part: Range<usize>, range: Range<usize>) -> Range<usize> {
+        let changes = &self.changes[range.clone()];
+        let side = |change: &Change<V>| {
+            let at = fork(&change.key, key, part.start);
+            if at >= part.end { Ordering::Equal } else { nibble(&change.key, at).cmp(&nibble(key, at)) }
+        };
+        let start = changes.partition_point(|change| side(change) == Ordering::Less);
+        let end = changes.partition_point(|change| side(change) != Ordering::Greater);
+        range.start + start..range.start + end
+    }
+}
+
+/// The changes of `range`, which share the nibbles before `depth`, by the nibble at it.
+pub(super) fn groups<V>(
+    changes: &[Change<V>],
+    depth: usize,
+    range: Range<usize>,
+) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let mut start = range.start;
+    std::iter::from_fn(move || {
+        let rest = changes.get(start..range.end)?;
+        let own = nibble(&rest.first()?.key, depth);
+        // Most groups are short: no search is faster than looking.
+        let others = rest.iter().position(|change| nibble(&change.key, depth) != own);
+        let group = start..others.map_or(range.end, |count| start + count);
+        start = group.end;
+        Some((own, group))
+    })
+}
+
+/// A key below `kind`.
+pub(super) fn any_key<'a, V>(
+    arena: &Arena,
+    leaves: &'a Leaves<V>,
+    changes: &'a [Change<V>],
+    drafts: &Drafts,
+    mut kind: Kind,
+) -> &'a B256 {
+    loop {
+        match kind {
+            Kind::Kept(node) => return leaves.key(arena.any_leaf(node)),
+            Kind::Changed(index) => return &changes[index as usize].key,
+            Kind::Branch(number) => kind = drafts.children[drafts.branches[number as usize].first as usize].0,
+            // Stands only below a branch of depth 0, above which there is no path to tell.
+            Kind::Part(_) => return &B256::ZERO,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The arena trie against alloy-trie's builder, which knows all leaves each time.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_trie::proof::{ProofRetainer, verify_proof};
+use alloy_trie::{HashBuilder, Nibbles};
+use interlace_trie::sorted_root;
+use proptest::prelude::*;
+
+use super::*;
+use crate::keccak::Backend;
+
+type Model = BTreeMap<B256, U256>;
+
+fn expected(model: &Model) -> B256 {
+    sorted_root(model.iter().map(|(key, value)| (*key, alloy_rlp::encode(value))))
+}
+
+/// The nodes that alloy-trie's retainer keeps for `key`.
+fn expected_proof(model: &Model, key: &B256) -> Vec<Bytes> {
+    if model.is_empty() {
+        return Vec::new();
+    }
+    let target = Nibbles::unpack(key);
+    let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(vec![target.clone()]));
+    model.iter().for_each(|(key, value)| builder.add_leaf(Nibbles::unpack(key), &alloy_rlp::encode(value)));
+    builder.root();
+    let nodes = builder.take_proof_nodes().matching_nodes_sorted(&target);
+    let listed = nodes.into_iter().filter(|(path, node)| path.is_empty() || node.len() >= 32);
+    listed.map(|(_, node)| node).collect()
+}
+
+fn step(forest: &mut Forest<U256>, trie: &mut Trie, model: &mut Model, changes: Vec<(B256, u64)>) {
+    let mut last: BTreeMap<B256, U256> = BTreeMap::new();
+    last.extend(changes.into_iter().map(|(key, value)| (key, U256::from(value))));
+    let changes = last.iter().map(|(key, value)| Change { key: *key, value: (!value.is_zero()).then_some(*value) });
+    let staged = forest.stage(vec![(*trie, changes.collect())]);
+    model.extend(last);
+    model.retain(|_, value| !value.is_zero());
+    assert_eq!(staged.hash(0), expected(model));
+    *trie = forest.apply(staged)[0];
+    assert_eq!(trie.hash(), expected(model));
+    assert_eq!(trie.is_empty(), model.is_empty());
+}
+
+fn assert_proves(forest: &Forest<U256>, trie: Trie, model: &Model, key: &B256) {
+    let nodes = forest.prove(trie, key);
+    assert_eq!(nodes, expected_proof(model, key), "{key}");
+    let value = model.get(key).map(alloy_rlp::encode);
+    if !model.is_empty() {
+        verify_proof(trie.hash(), Nibbles::unpack(key), value, &nodes).unwrap();
+    }
+    assert_eq!(forest.get(trie, key), model.get(key));
+}
+
+/// Keys that share long prefixes, in few groups, so that branches fork and collapse at every depth.
+fn key() -> impl Strategy<Value = B256> {
+    let close = (0usize..64, 0u8..3, 0usize..64, 0u8..3).prop_map(|(at, value, second, other)| {
+        let mut key = B256::repeat_byte(0x11);
+        for (at, value) in [(at, value), (second, other)] {
+            let shift = if at % 2 == 0 { 4 } else { 0 };
+            key[at / 2] = key[at / 2] & !(0x0f << shift) | (value + 1) << shift;
+        }
+        key
+    });
+    let scattered = any::<u8>().prop_map(|number| keccak256([number]));
+    prop_oneof![3 => close, 1 => scattered]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Vec<(B256, u64)>>> {
+    let value = prop_oneof![2 => Just(0), 2 => 1u64..200, 1 => any::<u64>()];
+    prop::collection::vec(prop::collection::vec((key(), value), 0..12), 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn it_equals_the_trie_of_all_leaves_after_every_step(steps in steps(), probes in prop::collection::vec(key(), 4)) {
+        let (mut forest, mut trie, mut model) = (Forest::default(), Trie::default(), Model::new());
+        let mut seen: Vec<B256> = probes;
+        for changes in steps {
+            seen.extend(changes.iter().map(|(key, _)| *key));
+            step(&mut forest, &mut trie, &mut model, changes);
+        }
+        for key in &seen {
+            assert_proves(&forest, trie, &model, key);
+        }
+        let all = model.keys().map(|key| (*key, 0)).collect();
+        step(&mut forest, &mut trie, &mut model, all);
+        assert_eq!(forest.live(), (0, 0));
+    }
+}
+
+impl Forest<U256> {
+    /// Leaves and branches that are not free.
+    fn live(&self) -> (usize, usize) {
+        (self.leaves.live(), self.arena.live())
+    }
+}
+
+fn random(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut seed = seed;
+    move |bound| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % bound
+    }
+}
+
+/// Enough changes that threads share them; roots that lose their sixteenths; every backend.
+#[test]
+fn divided_tries_equal_whole_ones() {
+    for backend in Backend::ALL {
+        let Some(hasher) = Hasher::new(backend) else { continue };
+        let (mut forest, mut trie, mut model) = (Forest::new(hasher), Trie::default(), Model::new());
+        let mut next = random(5);
+        for round in 0..6 {
+            let changes = (0..5_000).map(|_| (keccak256(next(20_000).to_be_bytes()), next(3) * (1 + next(1 << 30))));
+            let changes = changes.collect();
+            step(&mut forest, &mut trie, &mut model, changes);
+            if round == 3 {
+                // All but one sixteenth go: the root is no branch afterwards, or a deeper one.
+                let gone = model.keys().filter(|key| key[0] >> 4 != 7).map(|key| (*key, 0)).collect();
+                step(&mut forest, &mut trie, &mut model, gone);
+            }
+        }
+        let all = model.keys().map(|key| (*key, 0)).collect();
+        step(&mut forest, &mut trie, &mut model, all);
+        assert_eq!(forest.live(), (0, 0));
+    }
+}
+
+/// Tries of one forest do not touch each other; one that is cleared leaves room.
+#[test]
+fn many_tries_share_a_forest() {
+    let mut forest = Forest::default();
+    let mut next = random(9);
+    let mut tries: Vec<(Trie, Model)> = vec![(Trie::default(), Model::new()); 200];
+    for round in 0..8 {
+        let mut staged = Vec::new();
+        for (trie, model) in &mut tries {
+            let count = if next(40) == 0 { 1_500 } else { next(6) };
+            let changes: BTreeMap<B256, U256> =
+                (0..count).map(|_| (keccak256(next(60).to_be_bytes()), U256::from(next(3)))).collect();
+            let listed =
+                changes.iter().map(|(key, value)| Change { key: *key, value: (!value.is_zero()).then_some(*value) });
+            staged.push((*trie, listed.collect()));
+            model.extend(changes);
+            model.retain(|_, value| !value.is_zero());
+        }
+        let staged = forest.stage(staged);
+        for (number, (trie, model)) in tries.iter_mut().enumerate() {
+            assert_eq!(staged.hash(number), expected(model), "round {round}, trie {number}");
+            *trie = Trie::default();
+        }
+        for ((trie, _), new) in tries.iter_mut().zip(forest.apply(staged)) {
+            *trie = new;
+        }
+        let (trie, model) = &mut tries[round * 11];
+        forest.clear(*trie);
+        (*trie, *model) = (Trie::default(), Model::new());
+    }
+    for (trie, model) in &tries {
+        model.keys().for_each(|key| assert_proves(&forest, *trie, model, key));
+    }
+    tries.iter().for_each(|(trie, _)| forest.clear(*trie));
+    assert_eq!(forest.live(), (0, 0));
+}
+
+/// Leaves of a byte or two under long shared prefixes: nodes stand inside nodes, at several depths, under extensions.
+#[test]
+fn short_nodes_stand_in_their_parents() {
+    let (mut forest, mut trie, mut model) = (Forest::default(), Trie::default(), Model::new());
+    let key = |tail: [u8; 2]| {
+        let mut key = B256::repeat_byte(0xaa);
+        key[30..].copy_from_slice(&tail);
+        key
+    };
+    let tails = [[0, 0], [0, 1], [0, 0x10], [1, 0], [0x11, 0], [0x11, 0x11], [0xff, 0xff]];
+    for tail in tails {
+        step(&mut forest, &mut trie, &mut model, vec![(key(tail), 1 + u64::from(tail[0]))]);
+        tails.iter().for_each(|tail| assert_proves(&forest, trie, &model, &key(*tail)));
+    }
+    for tail in tails {
+        step(&mut forest, &mut trie, &mut model, vec![(key(tail), 0)]);
+        tails.iter().for_each(|tail| assert_proves(&forest, trie, &model, &key(*tail)));
+    }
+}
+
+#[test]
+fn what_is_staged_and_dropped_leaves_no_trace() {
+    let (mut forest, mut trie, mut model) = (Forest::default(), Trie::default(), Model::new());
+    let numbered = |number: u64, value: u64| (keccak256(number.to_be_bytes()), value);
+    step(&mut forest, &mut trie, &mut model, (0..600).map(|number| numbered(number, number + 1)).collect());
+    let change = |number, value| {
+        let (key, value) = numbered(number, value);
+        Change { key, value: (value != 0).then(|| U256::from(value)) }
+    };
+    let first = forest.stage(vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0);
+    drop(forest.stage(vec![(trie, (0..600).map(|number| change(number, 9)).collect())]));
+    assert_eq!(forest.stage(vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0), first);
+    assert_eq!(forest.stage(vec![(trie, Vec::new())]).hash(0), trie.hash());
+    assert_eq!(forest.stage(vec![(trie, vec![change(900, 0)])]).hash(0), trie.hash());
+    assert_eq!(forest.stage(Vec::new()).places.len(), 0);
+}
