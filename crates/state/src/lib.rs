@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 mod base;
+pub mod bench;
 mod error;
 mod history;
 pub mod keccak;
@@ -20,6 +21,7 @@ mod leaves;
 mod memory;
 mod proof;
 mod reexecute;
+mod segments;
 mod snapshot;
 mod trie;
 

@@ -10,6 +10,7 @@
 use alloy_primitives::B256;
 
 use super::node::{Cell, Node, Ref, WIDTH};
+use crate::segments::Segments;
 
 /// A branch: 12 bytes, and 36 for each child.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +34,34 @@ impl Branch {
     }
 }
 
+/// Which bits of `mask` are set, lowest first.
+pub(super) fn bits(mask: u16) -> impl Iterator<Item = usize> + Clone {
+    let mut rest = mask;
+    std::iter::from_fn(move || {
+        let bit = rest.trailing_zeros() as usize;
+        rest &= rest.wrapping_sub(1);
+        (bit < WIDTH).then_some(bit)
+    })
+}
+
+/// What a branch looks like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) depth: u8,
+    pub(super) mask: u16,
+    /// Children that are not as the branch had them that is replaced.
+    pub(super) new: u16,
+    /// Those of the new ones whose node stands in place of its hash.
+    pub(super) inline: u16,
+}
+
 /// All branches.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
-    branches: Vec<Branch>,
+    branches: Segments<Branch>,
     free_branches: Vec<u32>,
-    refs: Vec<Ref>,
-    cells: Vec<B256>,
+    refs: Segments<Ref>,
+    cells: Segments<B256>,
     /// By number of places.
     free_blocks: [Vec<u32>; WIDTH + 1],
 }
@@ -58,21 +80,19 @@ impl Arena {
         &self.branches[number as usize]
     }
 
-    /// The children of a branch: what they are, and how their parent holds them; lowest nibble first.
-    pub(super) fn children(&self, branch: &Branch) -> impl Iterator<Item = (Ref, Cell)> + Clone {
+    /// The children of a branch, lowest nibble first.
+    pub(super) fn children(&self, branch: &Branch) -> impl Iterator<Item = Ref> {
         let start = branch.block as usize;
-        let end = start + branch.mask.count_ones() as usize;
-        let pairs = self.refs[start..end].iter().zip(&self.cells[start..end]);
-        let mut rest = branch.mask;
-        pairs.map(move |(child, bytes)| {
-            let nibble = rest.trailing_zeros();
-            rest &= rest.wrapping_sub(1);
-            (*child, Cell { bytes: *bytes, is_inline: branch.inline >> nibble & 1 == 1 })
-        })
+        self.refs.slice(start..start + branch.mask.count_ones() as usize).iter().copied()
     }
 
+    /// How a branch holds its children, lowest nibble first.
     pub(super) fn cells(&self, branch: &Branch) -> impl Iterator<Item = Cell> + Clone {
-        self.children(branch).map(|(_, cell)| cell)
+        let start = branch.block as usize;
+        let cells = self.cells.slice(start..start + branch.mask.count_ones() as usize);
+        let inline = branch.inline;
+        let cell = move |(nibble, bytes): (usize, &B256)| Cell { bytes: *bytes, is_inline: inline >> nibble & 1 == 1 };
+        bits(branch.mask).zip(cells).map(cell)
     }
 
     /// The child at a place.
@@ -80,30 +100,53 @@ impl Arena {
         self.refs[branch.block as usize + place]
     }
 
-    /// Stores a branch, in the place of `replaced` if there is one.
+    /// How a branch holds its child at `nibble`.
+    pub(super) fn cell(&self, branch: &Branch, nibble: usize) -> Option<Cell> {
+        let place = Branch::place(branch.mask, nibble)?;
+        let bytes = self.cells[branch.block as usize + place];
+        Some(Cell { bytes, is_inline: branch.inline >> nibble & 1 == 1 })
+    }
+
+    /// Reads every line of a branch's cells.
+    pub(super) fn touch(&self, branch: &Branch) -> u8 {
+        let start = branch.block as usize;
+        let cells = self.cells.slice(start..start + branch.mask.count_ones() as usize);
+        cells.iter().step_by(2).chain(cells.last()).fold(0, |touched, cell| touched ^ cell[31])
+    }
+
+    /// Stores a branch, in the place of `replaced` if there is one; `children` are the new ones.
     pub(super) fn put(
         &mut self,
         replaced: Option<u32>,
-        (depth, mask, inline): (u8, u16, u16),
-        children: impl Iterator<Item = (Ref, B256)>,
+        Shape { depth, mask, inline, new }: Shape,
+        mut children: impl Iterator<Item = (Ref, B256)>,
     ) -> u32 {
-        let size = mask.count_ones() as usize;
         let old = replaced.map(|number| *self.branch(number));
+        let inline = inline | old.map_or(0, |old| old.inline & mask & !new);
         let block = match old {
-            Some(old) if old.mask.count_ones() as usize == size => old.block,
-            _ => {
-                if let Some(old) = old {
-                    self.free_blocks[old.mask.count_ones() as usize].push(old.block);
+            // Most changes reach one child of a branch: the others' lines are not touched.
+            Some(old) if old.mask == mask => {
+                for (nibble, child) in bits(new).zip(&mut children) {
+                    if let Some(place) = Branch::place(mask, nibble) {
+                        self.set(old.block as usize + place, child);
+                    }
                 }
-                self.block(size)
+                old.block
+            }
+            _ => {
+                let block = self.block(mask.count_ones() as usize);
+                for (at, nibble) in (block as usize..).zip(bits(mask)) {
+                    let kept = old.filter(|_| new >> nibble & 1 == 0);
+                    let child = match kept.and_then(|old| Some(old.block as usize + Branch::place(old.mask, nibble)?)) {
+                        Some(at) => Some((self.refs[at], self.cells[at])),
+                        None => children.next(),
+                    };
+                    child.into_iter().for_each(|child| self.set(at, child));
+                }
+                old.into_iter().for_each(|old| self.free_block(&old));
+                block
             }
         };
-        let start = block as usize;
-        let places = self.refs[start..start + size].iter_mut().zip(&mut self.cells[start..start + size]);
-        for ((child, cell), (new_child, new_cell)) in places.zip(children) {
-            *child = new_child;
-            *cell = new_cell;
-        }
         let branch = Branch { mask, inline, depth, block };
         let free = replaced.or_else(|| self.free_branches.pop());
         if let Some(number) = free {
@@ -118,16 +161,30 @@ impl Arena {
         if let Some(block) = self.free_blocks[size].pop() {
             return block;
         }
-        let start = self.refs.len();
-        self.refs.resize(start + size, Ref::branch(0));
-        self.cells.resize(start + size, B256::ZERO);
+        let mut start = self.refs.len();
+        while !Segments::<Ref>::is_whole(&(start..start + size)) {
+            start += 1; // The few places before the next segment stay empty.
+        }
+        while self.refs.len() < start + size {
+            self.refs.push(Ref::branch(0));
+            self.cells.push(B256::ZERO);
+        }
         assert!(u32::try_from(start + size).is_ok(), "the branches of all tries have at most 2^32 children");
         start as u32
     }
 
+    fn set(&mut self, at: usize, (child, cell): (Ref, B256)) {
+        self.refs[at] = child;
+        self.cells[at] = cell;
+    }
+
+    fn free_block(&mut self, branch: &Branch) {
+        self.free_blocks[branch.mask.count_ones() as usize].push(branch.block);
+    }
+
     pub(super) fn free(&mut self, number: u32) {
         let branch = *self.branch(number);
-        self.free_blocks[branch.mask.count_ones() as usize].push(branch.block);
+        self.free_block(&branch);
         self.free_branches.push(number);
     }
 
@@ -157,13 +214,13 @@ impl Arena {
 /// Keys and values of leaves.
 #[derive(Debug)]
 pub(super) struct Leaves<V> {
-    entries: Vec<(B256, V)>,
+    entries: Segments<(B256, V)>,
     free: Vec<u32>,
 }
 
 impl<V> Default for Leaves<V> {
     fn default() -> Self {
-        Self { entries: Vec::new(), free: Vec::new() }
+        Self { entries: Segments::default(), free: Vec::new() }
     }
 }
 

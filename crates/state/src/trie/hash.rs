@@ -6,7 +6,7 @@
 use alloy_primitives::B256;
 use alloy_rlp::Encodable;
 
-use super::arena::{Arena, Leaves};
+use super::arena::{Arena, Leaves, Shape, bits};
 use super::node::{Cell, NIBBLES, Node, Ref, put_branch, put_extension, put_leaf};
 use super::stage::{Change, Drafts, Kind, Target, Walk, any_key};
 use crate::keccak::{Hasher, Messages};
@@ -23,23 +23,23 @@ struct Nodes<'a, V> {
 }
 
 impl<V: Encodable> Walk<'_, V> {
-    /// Computes every hash that the walk found to be new.
-    pub(super) fn hash(mut self, hasher: Hasher) -> Drafts {
-        let nodes = Nodes { arena: self.arena, leaves: self.leaves, changes: self.changes, hasher };
-        let mut batch = Batch::default();
-        for depth in (0..=NIBBLES).rev() {
-            let jobs = std::mem::take(&mut self.drafts.jobs[depth]);
+    /// Computes every hash that is noted for nodes that begin at `depth` or deeper.
+    pub(super) fn settle(&mut self, depth: usize) {
+        let nodes = Nodes { arena: self.arena, leaves: self.leaves, changes: self.changes, hasher: self.hasher };
+        for depth in (depth..=NIBBLES).rev() {
+            let mut jobs = std::mem::take(&mut self.drafts.jobs[depth]);
             for jobs in jobs.chunks(AT_ONCE) {
-                nodes.settle(&mut self.drafts, &mut batch, depth, jobs);
+                nodes.settle(&mut self.drafts, &mut self.batch, depth, jobs);
             }
+            jobs.clear();
+            self.drafts.jobs[depth] = jobs;
         }
-        self.drafts
     }
 }
 
 /// Buffers that are used again.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     messages: Messages,
     /// Whose hash each message gives.
     waiting: Vec<Waiting>,
@@ -65,7 +65,7 @@ impl Drafts {
 
     fn place(&self, draft: u32, nibble: u8) -> usize {
         let draft = &self.branches[draft as usize];
-        draft.first as usize + (draft.mask & ((1 << nibble) - 1)).count_ones() as usize
+        draft.first as usize + (draft.shape.new & ((1 << nibble) - 1)).count_ones() as usize
     }
 
     fn set(&mut self, target: Target, cell: Cell) {
@@ -73,7 +73,7 @@ impl Drafts {
             Target::Child { draft, nibble } => {
                 let place = self.place(draft, nibble);
                 self.children[place].1 = cell.bytes;
-                self.branches[draft as usize].inline |= u16::from(cell.is_inline) << nibble;
+                self.branches[draft as usize].shape.inline |= u16::from(cell.is_inline) << nibble;
             }
             Target::Top(number) => self.tops[number as usize].cell = cell,
         }
@@ -125,13 +125,19 @@ impl<V: Encodable> Nodes<'_, V> {
             Kind::Kept(node) => self.encode_kept(batch, least, from, node),
             Kind::Branch(number) => {
                 let draft = &drafts.branches[number as usize];
-                let cells =
-                    (0..16u8).filter(|nibble| draft.mask >> nibble & 1 == 1).zip(&drafts.children[draft.range()]);
-                let cells = cells
-                    .map(|(nibble, (_, bytes))| Cell { bytes: *bytes, is_inline: draft.inline >> nibble & 1 == 1 });
-                let depth = usize::from(draft.depth);
+                let Shape { depth, mask, new, inline } = draft.shape;
+                let old = draft.replaces.map(|number| *self.arena.branch(number));
+                let mut children = drafts.children[draft.range()].iter();
+                let cells = bits(mask).map(move |nibble| {
+                    let kept = old.filter(|_| new >> nibble & 1 == 0);
+                    kept.and_then(|old| self.arena.cell(&old, nibble)).unwrap_or_else(|| Cell {
+                        bytes: children.next().map_or(B256::ZERO, |(_, bytes)| *bytes),
+                        is_inline: inline >> nibble & 1 == 1,
+                    })
+                });
+                let depth = usize::from(depth);
                 let least = if depth > from { B256::len_bytes() } else { least };
-                (depth, batch.messages.push(least, |out| put_branch(out, draft.mask, cells)))
+                (depth, batch.messages.push(least, |out| put_branch(out, mask, cells)))
             }
             Kind::Part(_) => return, // Its own draft has hashed it.
         };

@@ -125,7 +125,7 @@ impl<V> Forest<V> {
             match node.node() {
                 Node::Leaf(leaf) => self.leaves.free(leaf),
                 Node::Branch(number) => {
-                    rest.extend(self.arena.children(self.arena.branch(number)).map(|(child, _)| child));
+                    rest.extend(self.arena.children(self.arena.branch(number)));
                     self.arena.free(number);
                 }
             }
@@ -177,7 +177,7 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
         let (mut shares, mut split) = (Vec::new(), Vec::new());
         let (mut start, mut weight) = (0, 0);
         for (number, (trie, range)) in ranges.iter().enumerate() {
-            if range.len() <= 2 * least || self.wide_root(*trie).is_none() {
+            if range.len() / 2 <= least || self.wide_root(*trie).is_none() {
                 weight += range.len();
                 if weight >= least {
                     shares.push(Share::Tries(start..number + 1));
@@ -212,11 +212,12 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
     }
 
     fn child(&self, branch: &Branch, nibble: usize) -> Option<(Ref, Cell)> {
-        self.arena.children(branch).nth(Branch::place(branch.mask, nibble)?)
+        let place = Branch::place(branch.mask, nibble)?;
+        Some((self.arena.child(branch, place), self.arena.cell(branch, nibble)?))
     }
 
     fn walk(&self, share: &Share, ranges: &[(Trie, Range<usize>)], changes: &[Change<V>]) -> Drafts {
-        let mut walk = Walk::new(&self.arena, &self.leaves, changes);
+        let mut walk = Walk::new(&self.arena, &self.leaves, changes, self.hasher);
         match share {
             Share::Tries(tries) => {
                 for (trie, range) in &ranges[tries.clone()] {
@@ -226,7 +227,8 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
             }
             Share::Sixteenth { child, changes } => walk.subtree(*child, 1, changes.clone()),
         }
-        walk.hash(self.hasher)
+        walk.settle(0);
+        walk.drafts
     }
 
     /// The draft of a divided trie over those of its sixteenths.
@@ -250,9 +252,10 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
                 };
             }
             if children.iter().flatten().count() > 1 {
-                let mut walk = Walk::new(&self.arena, &self.leaves, changes);
+                let mut walk = Walk::new(&self.arena, &self.leaves, changes, self.hasher);
                 walk.join(number, &children);
-                return walk.hash(self.hasher);
+                walk.settle(0);
+                return walk.drafts;
             }
         }
         // The root is no branch any more: what is left of it is drafted in one piece.
@@ -294,8 +297,7 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
                 let children = part.children[draft.range()].iter();
                 // Every kind names a node: changes without a value are not drafted, parts are drafted before.
                 let children = children.filter_map(|(kind, bytes)| Some((resolve(*kind, &numbers)?, *bytes)));
-                let shape = (draft.depth, draft.mask, draft.inline);
-                let number = arena.put(draft.replaces, shape, children);
+                let number = arena.put(draft.replaces, draft.shape, children);
                 numbers.push(number);
             }
             let roots = part.tops.iter().map(|top| top.kind.and_then(|kind| resolve(kind, &numbers))).collect();

@@ -1,8 +1,8 @@
 //! Where changes lead, without making them.
 //!
 //! A trie is walked once from its root with all changes, in the order of their keys; what they touch is drafted anew, from
-//! the leaves up, and nothing else is looked at. Which hashes follow is noted on the way, by depth, and computed when the walk
-//! is over (`hash`), so that the nodes of one depth, of all tries walked, are hashed side by side.
+//! the leaves up, and nothing else is looked at. Which hashes follow is noted on the way, by depth, and computed when a few
+//! hundred changes are drafted (`hash`), so that the nodes of one depth are hashed side by side.
 //!
 //! Invariant: nothing outside the draft is changed; the drafted trie is the canonical one of its leaves: a branch left with
 //! one child gives way to it, however the changes are grouped. To remove what is not there is no change.
@@ -14,8 +14,10 @@ use std::ops::Range;
 use alloy_primitives::B256;
 use alloy_rlp::Encodable;
 
-use super::arena::{Arena, Branch, Leaves, narrow};
+use super::arena::{Arena, Branch, Leaves, Shape, bits, narrow};
+use super::hash::Batch;
 use super::node::{Cell, NIBBLES, Node, Ref, WIDTH, fork, nibble};
+use crate::keccak::Hasher;
 
 /// A leaf's new value; `None` removes it.
 #[derive(Clone, Copy, Debug)]
@@ -42,19 +44,18 @@ pub(super) enum Kind {
 /// A drafted branch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Draft {
-    /// The branch whose number it takes over.
+    /// The branch whose number it takes over, and whose children it has where it has no new ones.
     pub(super) replaces: Option<u32>,
-    pub(super) mask: u16,
-    pub(super) inline: u16,
-    pub(super) depth: u8,
-    /// Its first child in [`Drafts::children`].
+    pub(super) shape: Shape,
+    /// Its first new child in [`Drafts::children`].
     pub(super) first: u32,
 }
 
 impl Draft {
+    /// Where its new children are.
     pub(super) fn range(&self) -> Range<usize> {
         let first = self.first as usize;
-        first..first + self.mask.count_ones() as usize
+        first..first + self.shape.new.count_ones() as usize
     }
 }
 
@@ -79,6 +80,7 @@ pub(super) enum Target {
 pub(super) struct Drafts {
     /// Children before their parents.
     pub(super) branches: Vec<Draft>,
+    /// New ones: what they are, and how their parents hold them.
     pub(super) children: Vec<(Kind, B256)>,
     pub(super) tops: Vec<Top>,
     /// Hashes to compute, by the depth at which their node begins.
@@ -88,6 +90,9 @@ pub(super) struct Drafts {
     /// Changes to leaves that are there, and those leaves.
     pub(super) found: Vec<(u32, u32)>,
 }
+
+/// Changes below one branch for which it is worth to look ahead; as many as the second-level cache has room for.
+const LOOK_AHEAD: Range<usize> = 3..256;
 
 /// What became of a subtree.
 enum Outcome {
@@ -101,7 +106,7 @@ enum Outcome {
 enum Slot {
     None,
     /// As the branch before had it.
-    Old(Ref, Cell),
+    Old(Ref),
     New(Kind),
 }
 
@@ -112,12 +117,16 @@ pub(super) struct Walk<'a, V> {
     /// Those of each trie in the order of their keys, without duplicates.
     pub(super) changes: &'a [Change<V>],
     pub(super) drafts: Drafts,
+    pub(super) hasher: Hasher,
+    pub(super) batch: Batch,
+    /// Changes before this one have been looked ahead for.
+    warm: usize,
 }
 
 impl<'a, V: Encodable> Walk<'a, V> {
-    pub(super) fn new(arena: &'a Arena, leaves: &'a Leaves<V>, changes: &'a [Change<V>]) -> Self {
+    pub(super) fn new(arena: &'a Arena, leaves: &'a Leaves<V>, changes: &'a [Change<V>], hasher: Hasher) -> Self {
         let drafts = Drafts { jobs: vec![Vec::new(); NIBBLES + 1], ..Drafts::default() };
-        Self { arena, leaves, changes, drafts }
+        Self { arena, leaves, changes, drafts, hasher, batch: Batch::default(), warm: 0 }
     }
 
     /// Drafts what the changes of `range` make of the subtree of `root`, whose nodes' paths begin at depth `from`. `cell` is how
@@ -141,13 +150,14 @@ impl<'a, V: Encodable> Walk<'a, V> {
 
     /// A drafted root branch over sixteenths drafted elsewhere; `slots` has two that are filled or more.
     pub(super) fn join(&mut self, replaces: u32, parts: &[Option<(Kind, Cell)>; WIDTH]) {
-        let mut draft = Draft { replaces: Some(replaces), mask: 0, inline: 0, depth: 0, first: 0 };
+        let mut shape = Shape { depth: 0, mask: 0, new: 0, inline: 0 };
         for (nibble, (kind, cell)) in parts.iter().enumerate().filter_map(|(nibble, part)| Some((nibble, (*part)?))) {
-            draft.mask |= 1 << nibble;
-            draft.inline |= u16::from(cell.is_inline) << nibble;
+            shape.mask |= 1 << nibble;
+            shape.inline |= u16::from(cell.is_inline) << nibble;
             self.drafts.children.push((kind, cell.bytes));
         }
-        self.drafts.branches.push(draft);
+        shape.new = shape.mask;
+        self.drafts.branches.push(Draft { replaces: Some(replaces), shape, first: 0 });
         self.drafts.jobs[0].push(Target::Top(0));
         self.drafts.tops.push(Top { kind: Some(Kind::Branch(0)), cell: Cell::hash(B256::ZERO) });
     }
@@ -243,15 +253,18 @@ impl<'a, V: Encodable> Walk<'a, V> {
     /// Drafts a branch at whose depth all changes of `range` are still below it.
     fn update_children(&mut self, number: u32, branch: Branch, range: Range<usize>) -> Outcome {
         let depth = usize::from(branch.depth);
+        let is_ahead = range.end > self.warm && LOOK_AHEAD.contains(&range.len());
+        if is_ahead {
+            self.look_ahead(number, range.clone());
+        }
         let mut slots = [Slot::None; WIDTH];
-        let nibbles = (0..WIDTH).filter(|nibble| branch.mask >> nibble & 1 == 1);
-        for (nibble, (child, cell)) in nibbles.zip(self.arena.children(&branch)) {
-            slots[nibble] = Slot::Old(child, cell);
+        for (nibble, child) in bits(branch.mask).zip(self.arena.children(&branch)) {
+            slots[nibble] = Slot::Old(child);
         }
         let mut is_same = true;
         for (nibble, group) in groups(self.changes, depth, range) {
             let outcome = match slots[nibble] {
-                Slot::Old(child, _) => self.update(child, depth + 1, group),
+                Slot::Old(child) => self.update(child, depth + 1, group),
                 _ => match self.build(&self.inserted(group), depth + 1) {
                     Outcome::Gone => Outcome::Same, // There was nothing.
                     outcome => outcome,
@@ -267,7 +280,44 @@ impl<'a, V: Encodable> Walk<'a, V> {
         if is_same {
             return Outcome::Same;
         }
-        self.finish(depth, &slots, Some(number))
+        let outcome = self.finish(depth, &slots, Some(number));
+        if is_ahead {
+            // What it needs is still in the cache, and nothing noted for deeper nodes waits for more to come.
+            self.settle(depth + 1);
+        }
+        outcome
+    }
+
+    /// Reads what the walk below branch `number` will read, a level of all paths at a time.
+    ///
+    /// A path alone waits for memory at each step; the steps of different paths do not wait for each other. Nothing comes of
+    /// this but that the lines are in the cache when the walk needs them.
+    fn look_ahead(&mut self, number: u32, range: Range<usize>) {
+        self.warm = range.end;
+        let changes = &self.changes[range];
+        let mut branches = [None; LOOK_AHEAD.end];
+        let mut nodes = [Some(Ref::branch(number)); LOOK_AHEAD.end];
+        let nodes = &mut nodes[..changes.len()];
+        let mut touched = 0u8;
+        while nodes.iter().any(Option::is_some) {
+            for (node, branch) in nodes.iter_mut().zip(&mut branches) {
+                *branch = match node.take().map(Ref::node) {
+                    Some(Node::Branch(number)) => Some(*self.arena.branch(number)),
+                    Some(Node::Leaf(leaf)) => {
+                        touched ^= self.leaves.key(leaf)[31];
+                        None
+                    }
+                    None => None,
+                };
+            }
+            for ((node, branch), change) in nodes.iter_mut().zip(&branches).zip(changes) {
+                let Some(branch) = branch else { continue };
+                let place = Branch::place(branch.mask, nibble(&change.key, usize::from(branch.depth)));
+                *node = place.map(|place| self.arena.child(branch, place));
+                touched ^= self.arena.touch(branch);
+            }
+        }
+        std::hint::black_box(touched);
     }
 
     /// Drafts the trie of `leaves`, in the order of their keys, that share the nibbles before `from`.
@@ -297,30 +347,27 @@ impl<'a, V: Encodable> Walk<'a, V> {
         if second.is_none() {
             self.drafts.freed_branches.extend(replaces);
             return match first {
-                Some(Slot::Old(child, _)) => Outcome::New(Kind::Kept(*child)),
+                Some(Slot::Old(child)) => Outcome::New(Kind::Kept(*child)),
                 Some(Slot::New(kind)) => Outcome::New(*kind),
                 Some(Slot::None) | None => Outcome::Gone,
             };
         }
         let first = narrow(self.drafts.children.len());
         let number = narrow(self.drafts.branches.len());
-        let mut draft = Draft { replaces, mask: 0, inline: 0, depth: depth as u8, first };
+        let mut shape = Shape { depth: depth as u8, mask: 0, new: 0, inline: 0 };
         for (nibble, slot) in (0u8..).zip(slots) {
-            let child = match slot {
+            match slot {
                 Slot::None => continue,
-                Slot::Old(child, cell) => {
-                    draft.inline |= u16::from(cell.is_inline) << nibble;
-                    (Kind::Kept(*child), cell.bytes)
-                }
+                Slot::Old(_) => {}
                 Slot::New(kind) => {
                     self.drafts.jobs[depth + 1].push(Target::Child { draft: number, nibble });
-                    (*kind, B256::ZERO)
+                    self.drafts.children.push((*kind, B256::ZERO));
+                    shape.new |= 1 << nibble;
                 }
-            };
-            draft.mask |= 1 << nibble;
-            self.drafts.children.push(child);
+            }
+            shape.mask |= 1 << nibble;
         }
-        self.drafts.branches.push(draft);
+        self.drafts.branches.push(Draft { replaces, shape, first });
         Outcome::New(Kind::Branch(number))
     }
 
@@ -367,7 +414,15 @@ pub(super) fn any_key<'a, V>(
         match kind {
             Kind::Kept(node) => return leaves.key(arena.any_leaf(node)),
             Kind::Changed(index) => return &changes[index as usize].key,
-            Kind::Branch(number) => kind = drafts.children[drafts.branches[number as usize].first as usize].0,
+            Kind::Branch(number) => {
+                let draft = &drafts.branches[number as usize];
+                kind = match (drafts.children[draft.range()].first(), draft.replaces) {
+                    (Some((child, _)), _) => *child,
+                    // It only lost children. What it was begins as it does.
+                    (None, Some(replaced)) => Kind::Kept(Ref::branch(replaced)),
+                    (None, None) => return &B256::ZERO, // No draft is both new and without new children.
+                };
+            }
             // Stands only below a branch of depth 0, above which there is no path to tell.
             Kind::Part(_) => return &B256::ZERO,
         }

@@ -109,6 +109,18 @@ fn random(seed: u64) -> impl FnMut(u64) -> u64 {
     }
 }
 
+#[test]
+fn one_thread_divides_nothing() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let (mut forest, mut trie, mut model) = (Forest::default(), Trie::default(), Model::new());
+        for round in 1..3 {
+            let changes = (0..3_000u64).map(|number| (keccak256(number.to_be_bytes()), number * round)).collect();
+            step(&mut forest, &mut trie, &mut model, changes);
+        }
+    });
+}
+
 /// Enough changes that threads share them; roots that lose their sixteenths; every backend.
 #[test]
 fn divided_tries_equal_whole_ones() {
