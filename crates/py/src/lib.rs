@@ -12,6 +12,7 @@ mod logging;
 mod node;
 mod records;
 mod replay;
+mod state;
 mod stf;
 mod tensor;
 
@@ -26,6 +27,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     records::register(m)?;
     replay::register(m)?;
     fixtures::register(m)?;
+    state::register(m)?;
     stf::register(m)?;
     node::register(m)
 }

@@ -1,8 +1,7 @@
-//! What the arena trie costs at a given size: `interlace bench state`.
+//! The arena trie at a size of choice, for `interlace bench state`.
 //!
-//! Invariant: figures are given only after the root of all that was written was computed anew, from nothing, and found equal
-//! (up to [`MAX_CHECKED`] accounts), or the accounts written were proved against it (beyond).
-//! What it does not do: it reads no flat state and writes none.
+//! Invariant: what is timed is what a commit does; [`BenchTrie::check`] compares what came of it with what is computed anew.
+//! What it does not do: it reads and writes no flat state, and takes no median; the caller repeats.
 
 use std::time::{Duration, Instant};
 
@@ -12,58 +11,27 @@ use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount, sorted_root, verify_proof};
 use crate::keccak::{Backend, Hasher};
 use crate::trie::{Change, Forest, Trie};
 
-/// Accounts up to which the whole root is computed anew.
-pub const MAX_CHECKED: u64 = 2_000_000;
-/// Accounts put in at a time while the trie is built.
-const PORTION: u64 = 250_000;
-/// Proofs timed.
-const PROOFS: u64 = 2_000;
-
-/// Why a bench gives no figures.
+/// What was timed differs from what is right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BenchError {
-    /// The processor lacks what the backend needs.
-    #[error("this processor has no {0}")]
-    Backend(&'static str),
-    /// A result is wrong.
-    #[error("the root is {got}, computed anew it is {expected}")]
-    Root {
-        /// What was timed.
-        got: B256,
-        /// What is right.
-        expected: B256,
-    },
-    /// A proof does not hold.
-    #[error("a proof does not hold: {0}")]
-    Proof(String),
+#[error("what was timed is wrong: {0}")]
+pub struct BenchError(String);
+
+impl BenchError {
+    /// Stable identifier of the cause.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "engine.bench-differs"
+    }
 }
 
-/// Times of batches of one size: accounts that exist get another balance.
-#[derive(Clone, Debug)]
-pub struct BatchFigure {
-    /// Accounts in a batch.
-    pub accounts: u64,
-    /// Median time to draft and hash a batch.
-    pub stage: Duration,
-    /// Median time to put it in place.
-    pub apply: Duration,
-}
-
-/// What a bench measured.
-#[derive(Clone, Debug)]
-pub struct TrieFigures {
-    /// Accounts in the trie.
-    pub accounts: u64,
-    /// Threads that hash.
-    pub threads: usize,
-    /// Time to put all accounts in, a portion at a time.
-    pub build: Duration,
-    /// Bytes of nodes and leaves.
-    pub bytes: usize,
-    /// For each size asked for.
-    pub batches: Vec<BatchFigure>,
-    /// Median time to make an account's proof.
-    pub prove: Duration,
+/// A trie of accounts whose keys and values follow from their numbers.
+#[derive(Debug, Default)]
+pub struct BenchTrie {
+    forest: Forest<TrieAccount>,
+    trie: Trie,
+    /// Of each account, in the order of their numbers.
+    balances: Vec<u64>,
+    seed: u64,
 }
 
 /// The (hashed) key of account `number`: uniform, and the same on every machine.
@@ -88,90 +56,109 @@ fn account(balance: u64) -> TrieAccount {
     }
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
-}
+impl BenchTrie {
+    /// Accounts in the trie.
+    #[must_use]
+    pub fn accounts(&self) -> u64 {
+        self.balances.len() as u64
+    }
 
-/// A trie of `accounts`, batches of `sizes` on it, `rounds` of each, and proofs. `told` hears how many accounts are in while it
-/// is built.
-///
-/// # Errors
-/// [`BenchError`].
-pub fn trie(
-    accounts: u64,
-    sizes: &[u64],
-    rounds: u64,
-    backend: Backend,
-    mut told: impl FnMut(u64),
-) -> Result<TrieFigures, BenchError> {
-    let hasher = Hasher::new(backend).ok_or_else(|| BenchError::Backend(backend.name()))?;
-    let mut forest: Forest<TrieAccount> = Forest::new(hasher);
-    let mut trie = Trie::default();
-    let mut balances: Vec<u64> = (0..accounts).collect();
-    let change = |number: u64, balance: u64| Change { key: key(number), value: Some(account(balance)) };
-    let start = Instant::now();
-    for first in (0..accounts).step_by(PORTION as usize) {
-        let portion = (first..accounts.min(first + PORTION)).map(|number| change(number, number)).collect();
-        let staged = forest.stage(vec![(trie, portion)]);
-        trie = forest.apply(staged)[0];
-        told(accounts.min(first + PORTION));
+    /// Bytes of nodes and leaves.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.forest.bytes()
     }
-    let build = start.elapsed();
-    let mut seed = 1u64;
-    let mut draw = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % accounts.max(1)
-    };
-    let mut batches = Vec::new();
-    for size in sizes {
-        let (mut stage, mut apply) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            let mut numbers: Vec<u64> = (0..*size).map(|_| draw()).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            let changes = numbers.iter().map(|number| {
-                balances[*number as usize] += 1;
-                change(*number, balances[*number as usize])
-            });
-            let changes = vec![(trie, changes.collect())];
-            let start = Instant::now();
-            let staged = forest.stage(changes);
-            stage.push(start.elapsed());
-            let start = Instant::now();
-            trie = forest.apply(staged)[0];
-            apply.push(start.elapsed());
-        }
-        batches.push(BatchFigure { accounts: *size, stage: median(stage), apply: median(apply) });
+
+    /// Adds `count` accounts at once and says how long it took.
+    pub fn grow(&mut self, count: u64) -> Duration {
+        let first = self.accounts();
+        self.balances.extend(first..first + count);
+        let changes = (first..first + count).map(|number| Change { key: key(number), value: Some(account(number)) });
+        self.change(changes.collect())
     }
-    let mut times = Vec::new();
-    for _ in 0..PROOFS.min(accounts) {
-        let number = draw();
+
+    /// Gives `count` accounts drawn at random another balance, hashing with `backend`, and says how long it took; `None` if this
+    /// processor lacks what the backend needs.
+    pub fn batch(&mut self, count: u64, backend: Backend) -> Option<Duration> {
+        let hasher = Hasher::new(backend)?;
+        let mut numbers: Vec<u64> = (0..count).map(|_| self.draw()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let changes = numbers.into_iter().filter_map(|number| {
+            let balance = self.balances.get_mut(usize::try_from(number).ok()?)?;
+            *balance += 1;
+            Some(Change { key: key(number), value: Some(account(*balance)) })
+        });
+        let changes = changes.collect();
+        let usual = self.forest.hash_with(hasher);
+        let time = self.change(changes);
+        self.forest.hash_with(usual);
+        Some(time)
+    }
+
+    fn change(&mut self, changes: Vec<Change<TrieAccount>>) -> Duration {
+        let changes = vec![(self.trie, changes)];
+        let start = Instant::now();
+        let staged = self.forest.stage(changes);
+        let tries = self.forest.apply(staged);
+        let time = start.elapsed();
+        self.trie = tries.first().copied().unwrap_or_default();
+        time
+    }
+
+    /// Proves an account drawn at random, says how long it took, and verifies the proof.
+    ///
+    /// # Errors
+    /// [`BenchError`] if it does not hold.
+    pub fn prove(&mut self) -> Result<Duration, BenchError> {
+        let number = self.draw();
         let key = key(number);
         let start = Instant::now();
-        let proof = forest.prove(trie, &key);
-        times.push(start.elapsed());
-        let value = alloy_rlp::encode(account(balances[number as usize]));
-        verify_proof(trie.hash(), key.as_slice(), Some(&value), &proof)
-            .map_err(|error| BenchError::Proof(error.to_string()))?;
+        let proof = self.forest.prove(self.trie, &key);
+        let time = start.elapsed();
+        let balance = usize::try_from(number).ok().and_then(|number| self.balances.get(number));
+        let value = balance.map(|balance| alloy_rlp::encode(account(*balance)));
+        verify_proof(self.trie.hash(), key.as_slice(), value.as_deref(), &proof)
+            .map_err(|error| BenchError(error.to_string()))?;
+        Ok(time)
     }
-    if accounts <= MAX_CHECKED {
-        let mut leaves: Vec<(B256, Vec<u8>)> = (0u64..)
-            .zip(&balances)
-            .map(|(number, balance)| (key(number), alloy_rlp::encode(account(*balance))))
-            .collect();
+
+    /// Computes the root of all accounts from nothing and compares.
+    ///
+    /// # Errors
+    /// [`BenchError`] if they differ.
+    pub fn check(&self) -> Result<(), BenchError> {
+        let balances = (0u64..).zip(&self.balances);
+        let mut leaves: Vec<(B256, Vec<u8>)> =
+            balances.map(|(number, balance)| (key(number), alloy_rlp::encode(account(*balance)))).collect();
         leaves.sort_unstable();
         let expected = sorted_root(leaves);
-        if expected != trie.hash() {
-            return Err(BenchError::Root { got: trie.hash(), expected });
+        if expected == self.trie.hash() {
+            return Ok(());
         }
+        Err(BenchError(format!("the root is {}, computed anew it is {expected}", self.trie.hash())))
     }
-    Ok(TrieFigures {
-        accounts,
-        threads: rayon::current_num_threads(),
-        build,
-        bytes: forest.bytes(),
-        batches,
-        prove: median(times),
-    })
+
+    fn draw(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) % self.accounts().max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let mut bench = BenchTrie::default();
+        bench.grow(500);
+        bench.batch(100, Backend::Scalar).unwrap();
+        assert_eq!(bench.check(), Ok(()));
+        bench.prove().unwrap();
+        bench.balances.iter_mut().for_each(|balance| *balance += 1);
+        assert_eq!(bench.check().unwrap_err().code(), "engine.bench-differs");
+        bench.prove().unwrap_err();
+    }
 }

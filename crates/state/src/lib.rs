@@ -3,9 +3,9 @@
 //! Why Rust: it is read several times per opcode that touches storage, and hashed after every block.
 //!
 //! Invariant: a snapshot never changes. What was committed can be read at every block since genesis until it is reverted.
-//! A root is that of the flat values, which alone are read; of the tries only the newest version is kept, in buckets whose
-//! hashes hold until a leaf in them changes. What is staged and not committed leaves no trace.
-//! Source: yellow paper 4.1; docs/decisions, no. 3.
+//! A root is that of the flat values, which alone are read; of the tries only the newest version is kept. What is staged and
+//! not committed leaves no trace.
+//! Source: yellow paper 4.1; docs/decisions, no. 3 and 17.
 //! A state may lie on a [`Base`], another chain's state: what was never written here is read from there.
 //! What it does not do: it writes nothing to disk (durability: `memory`) and forgets nothing but what is reverted; memory
 //! grows by about 100 bytes per value written.

@@ -1,7 +1,7 @@
 //! A vector that grows without moving: what it holds lies in segments, each as long as all before it together.
 //!
 //! Why: a trie of many millions of nodes is read at random. On 4 KiB pages most of such a read is the walk through the page
-//! table; large segments are therefore advised to lie on huge pages (docs/decisions, no. 22, has the figures). And to grow
+//! table; large segments are therefore advised to lie on huge pages (docs/decisions, no. 17, has the figures). And to grow
 //! a vector of gigabytes would copy it while a block waits.
 //!
 //! Invariant: an element never moves. Memory that no element was put into is not touched, and so is not resident.

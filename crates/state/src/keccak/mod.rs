@@ -1,6 +1,6 @@
 //! Keccak-256 of many messages at once: eight or four side by side in vector registers, one by one where there are none.
 //!
-//! Why: a state root is bound by the permutation. On the machine of the figures in docs/decisions, no. 22, one takes 390 ns
+//! Why: a state root is bound by the permutation. On the machine of the figures in docs/decisions, no. 17, one takes 390 ns
 //! alone, 95 ns of four (AVX2) and 50 ns of eight (AVX-512).
 //!
 //! Invariant: every backend gives the same hashes. A [`Hasher`] of a backend exists only where the processor has it.

@@ -113,6 +113,11 @@ impl<V> Forest<V> {
         Self { arena: Arena::default(), leaves: Leaves::default(), hasher }
     }
 
+    /// Hashes with another backend from now on; gives the one before.
+    pub(crate) fn hash_with(&mut self, hasher: Hasher) -> Hasher {
+        std::mem::replace(&mut self.hasher, hasher)
+    }
+
     /// Bytes in use.
     pub(crate) fn bytes(&self) -> usize {
         self.arena.bytes() + self.leaves.bytes()

@@ -47,7 +47,7 @@ impl std::fmt::Debug for Ref {
 /// Nibble `at` of `key`.
 pub(super) fn nibble(key: &B256, at: usize) -> usize {
     let byte = key[at / 2];
-    usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 0x0f })
+    usize::from(if at.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
 }
 
 /// The first nibble at or after `from` in which two keys differ; [`NIBBLES`] if there is none.
@@ -122,7 +122,7 @@ impl Path<'_> {
         } else {
             out.push(flag);
         }
-        if at % 2 == 0 && self.to % 2 == 0 {
+        if at.is_multiple_of(2) && self.to.is_multiple_of(2) {
             out.extend_from_slice(&self.key[at / 2..self.to / 2]);
             return;
         }

@@ -24,7 +24,7 @@ fn expected_proof(model: &Model, key: &B256) -> Vec<Bytes> {
         return Vec::new();
     }
     let target = Nibbles::unpack(key);
-    let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(vec![target.clone()]));
+    let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(vec![target]));
     model.iter().for_each(|(key, value)| builder.add_leaf(Nibbles::unpack(key), &alloy_rlp::encode(value)));
     builder.root();
     let nodes = builder.take_proof_nodes().matching_nodes_sorted(&target);
