@@ -141,13 +141,15 @@ impl<V> Forest<V> {
 impl<V: Encodable + Copy + Send + Sync> Forest<V> {
     /// What `changes` would make of each trie.
     ///
-    /// Of several changes to one key of a trie, which one holds is not said.
+    /// Of several changes to one key of a trie one holds; which is not said. Other threads only walk: a caller outside of rayon's
+    /// pool may hold locks.
     pub(crate) fn stage(&self, tries: Vec<(Trie, Vec<Change<V>>)>) -> Staged<V> {
         let total = tries.iter().map(|(_, changes)| changes.len()).sum();
         let mut flat = Vec::with_capacity(total);
         let mut ranges = Vec::with_capacity(tries.len());
         for (trie, mut changes) in tries {
             changes.sort_unstable_by_key(|change| change.key);
+            changes.dedup_by_key(|change| change.key);
             ranges.push((trie, flat.len()..flat.len() + changes.len()));
             flat.append(&mut changes);
         }

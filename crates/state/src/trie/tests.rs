@@ -215,5 +215,8 @@ fn what_is_staged_and_dropped_leaves_no_trace() {
     assert_eq!(forest.stage(vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0), first);
     assert_eq!(forest.stage(vec![(trie, Vec::new())]).hash(0), trie.hash());
     assert_eq!(forest.stage(vec![(trie, vec![change(900, 0)])]).hash(0), trie.hash());
+    assert_eq!(forest.stage(vec![(trie, vec![change(3, 0), change(3, 0)])]).hash(0), {
+        forest.stage(vec![(trie, vec![change(3, 0)])]).hash(0)
+    });
     assert_eq!(forest.stage(Vec::new()).places.len(), 0);
 }
