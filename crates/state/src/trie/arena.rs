@@ -163,7 +163,12 @@ impl Arena {
         }
         let mut start = self.refs.len();
         while !Segments::<Ref>::is_whole(&(start..start + size)) {
-            start += 1; // The few places before the next segment stay empty.
+            start += 1;
+        }
+        // Too few places were left in the segment; a smaller block may use them.
+        let left = start - self.refs.len();
+        if left > 0 {
+            self.free_blocks[left].push(self.refs.len() as u32);
         }
         while self.refs.len() < start + size {
             self.refs.push(Ref::branch(0));
@@ -198,10 +203,11 @@ impl Arena {
         }
     }
 
-    /// Branches that are not free.
+    /// Branches, and places of children, that are not free.
     #[cfg(test)]
-    pub(super) fn live(&self) -> usize {
-        self.branches.len() - self.free_branches.len()
+    pub(super) fn live(&self) -> (usize, usize) {
+        let free: usize = self.free_blocks.iter().enumerate().map(|(size, blocks)| size * blocks.len()).sum();
+        (self.branches.len() - self.free_branches.len(), self.refs.len() - free)
     }
 
     /// Bytes in use, free places included.

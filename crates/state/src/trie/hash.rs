@@ -11,6 +11,8 @@ use super::node::{Cell, NIBBLES, Node, Ref, put_branch, put_extension, put_leaf}
 use super::stage::{Change, Drafts, Kind, Target, Walk, any_key};
 use crate::keccak::{Hasher, Messages};
 
+/// A node of fewer bytes stands in its parent. A root is never shorter: it holds all of a key, or the hashes of those that do.
+const SHORTEST: usize = 32;
 /// Nodes encoded at a time: at most 532 bytes each.
 const AT_ONCE: usize = 256;
 
@@ -113,16 +115,14 @@ impl<V: Encodable> Nodes<'_, V> {
 
     /// Appends the message whose hash `target` waits for, or sets its cell if the node is short.
     fn encode(&self, drafts: &mut Drafts, batch: &mut Batch, from: usize, target: Target, kind: Kind) {
-        // A root is a hash, however short it is.
-        let least = if from == 0 { 0 } else { B256::len_bytes() };
         let (depth, pushed) = match kind {
             Kind::Changed(index) => match &self.changes[index as usize] {
                 Change { key, value: Some(value) } => {
-                    (from, batch.messages.push(least, |out| put_leaf(out, key, from, value)))
+                    (from, batch.messages.push(SHORTEST, |out| put_leaf(out, key, from, value)))
                 }
                 Change { value: None, .. } => return, // No walk leaves one in a draft.
             },
-            Kind::Kept(node) => self.encode_kept(batch, least, from, node),
+            Kind::Kept(node) => self.encode_kept(batch, from, node),
             Kind::Branch(number) => {
                 let draft = &drafts.branches[number as usize];
                 let Shape { depth, mask, new, inline } = draft.shape;
@@ -136,8 +136,7 @@ impl<V: Encodable> Nodes<'_, V> {
                     })
                 });
                 let depth = usize::from(depth);
-                let least = if depth > from { B256::len_bytes() } else { least };
-                (depth, batch.messages.push(least, |out| put_branch(out, mask, cells)))
+                (depth, batch.messages.push(SHORTEST, |out| put_branch(out, mask, cells)))
             }
             Kind::Part(_) => return, // Its own draft has hashed it.
         };
@@ -155,7 +154,7 @@ impl<V: Encodable> Nodes<'_, V> {
         };
         // The branch stands in its extension, which may be short itself.
         let key = self.any_key(drafts, kind);
-        match batch.messages.push(least, |out| put_extension(out, key, from, to, &short)) {
+        match batch.messages.push(SHORTEST, |out| put_extension(out, key, from, to, &short)) {
             Ok(_) => batch.waiting.push(Waiting { target, extended_to: None }),
             Err(short) => {
                 let cell = Cell::inline(short);
@@ -164,24 +163,17 @@ impl<V: Encodable> Nodes<'_, V> {
         }
     }
 
-    fn encode_kept<'b>(
-        &self,
-        batch: &'b mut Batch,
-        least: usize,
-        from: usize,
-        node: Ref,
-    ) -> (usize, Result<usize, &'b [u8]>) {
+    fn encode_kept<'b>(&self, batch: &'b mut Batch, from: usize, node: Ref) -> (usize, Result<usize, &'b [u8]>) {
         match node.node() {
             Node::Leaf(leaf) => {
                 let (key, value) = (self.leaves.key(leaf), self.leaves.value(leaf));
-                (from, batch.messages.push(least, |out| put_leaf(out, key, from, value)))
+                (from, batch.messages.push(SHORTEST, |out| put_leaf(out, key, from, value)))
             }
             Node::Branch(number) => {
                 let branch = self.arena.branch(number);
                 let depth = usize::from(branch.depth);
-                let least = if depth > from { B256::len_bytes() } else { least };
                 let cells = self.arena.cells(branch);
-                (depth, batch.messages.push(least, |out| put_branch(out, branch.mask, cells)))
+                (depth, batch.messages.push(SHORTEST, |out| put_branch(out, branch.mask, cells)))
             }
         }
     }
