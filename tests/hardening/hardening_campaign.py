@@ -44,6 +44,7 @@ class Tally:
     slowest: bytes = b""
     codes: dict[str, int] = field(default_factory=dict)
     grown_bytes: int = 0
+    resident_bytes: int = 0
     broken: dict[str, str] | None = None
     """Where it is a dict, broken promises are collected in it, one of each kind, and the campaign goes on."""
 
@@ -187,9 +188,9 @@ def campaign(seconds: float, seed: int, tally: Tally | None = None) -> Tally:
         if tally.rounds == WARM_ROUNDS:
             base = allocated_bytes()
         elif tally.rounds > WARM_ROUNDS:
-            tally.grown_bytes, resident = allocated_bytes() - base, resident_bytes()
-            if tally.grown_bytes > GROWTH_BYTES or resident > RESIDENT_BYTES:
-                grown = f"{tally.grown_bytes} bytes more are allocated, {resident} are resident"
+            tally.grown_bytes, tally.resident_bytes = allocated_bytes() - base, resident_bytes()
+            if tally.grown_bytes > GROWTH_BYTES or tally.resident_bytes > RESIDENT_BYTES:
+                grown = f"{tally.grown_bytes} bytes more are allocated, {tally.resident_bytes} are resident"
                 raise Broken(f"{grown} after {tally.rounds} rounds")
     return tally
 

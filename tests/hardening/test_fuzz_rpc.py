@@ -64,7 +64,7 @@ def test_a_campaign(capfd: pytest.CaptureFixture[str]) -> None:
     with capfd.disabled():
         print(
             f"\nseed {SEED}: {tally.requests} requests in {tally.rounds} rounds, {tally.codes},"
-            f" grown by {tally.grown_bytes >> 20} MiB"
+            f" grown by {tally.grown_bytes >> 20} MiB, {tally.resident_bytes >> 20} MiB resident"
         )
 
 

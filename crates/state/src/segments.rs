@@ -1,22 +1,13 @@
 //! A vector that grows without moving: what it holds lies in segments, each as long as all before it together.
 //!
-//! Why: a trie of many millions of nodes is read at random. On 4 KiB pages most of such a read is the walk through the page
-//! table; large segments are therefore advised to lie on huge pages (docs/decisions, no. 17, has the figures). And to grow
-//! a vector of gigabytes would copy it while a block waits.
+//! Why: to grow a vector of gigabytes would copy it while a block waits, and need both copies at once.
 //!
 //! Invariant: an element never moves. Memory that no element was put into is not touched, and so is not resident.
-#![allow(unsafe_code)]
 
 use std::ops::{Index, IndexMut, Range};
 
 /// Elements of the first segment, as a power of two.
 const FIRST_BITS: u32 = 10;
-/// Bytes from which on a segment is advised to lie on huge pages; small states would only waste them.
-const LARGE: usize = 8 << 20;
-/// Bytes of a huge page.
-#[cfg(target_os = "linux")]
-const HUGE_PAGE: usize = 2 << 20;
-
 /// The vector.
 #[derive(Debug)]
 pub(crate) struct Segments<T> {
@@ -45,9 +36,7 @@ impl<T> Segments<T> {
     pub(crate) fn push(&mut self, value: T) {
         let (segment, _) = locate(self.len);
         if segment == self.segments.len() {
-            let new = Vec::with_capacity(1 << (FIRST_BITS as usize + segment));
-            advise(&new);
-            self.segments.push(new);
+            self.segments.push(Vec::with_capacity(1 << (FIRST_BITS as usize + segment)));
         }
         self.segments[segment].push(value);
         self.len += 1;
@@ -81,25 +70,6 @@ impl<T> IndexMut<usize> for Segments<T> {
     }
 }
 
-/// Asks for huge pages below a large segment. Where there are none, nothing changes.
-#[cfg(target_os = "linux")]
-fn advise<T>(segment: &Vec<T>) {
-    let bytes = segment.capacity() * size_of::<T>();
-    if bytes < LARGE {
-        return;
-    }
-    let start = (segment.as_ptr() as usize).next_multiple_of(HUGE_PAGE);
-    let end = (segment.as_ptr() as usize + bytes) / HUGE_PAGE * HUGE_PAGE;
-    // SAFETY: the pages from `start` to `end` belong to the segment's allocation; advice changes no byte of them. It may be
-    // refused, which is no fault.
-    let _ = unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise<T>(segment: &Vec<T>) {
-    let _ = segment.capacity() * size_of::<T>() < LARGE;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,11 +79,10 @@ mod tests {
         let mut all = Segments::default();
         all.push(0u64);
         let first: *const u64 = &raw const all[0];
-        // Enough for a segment on huge pages.
-        for value in 1..3_000_000u64 {
+        for value in 1..300_000u64 {
             all.push(value);
         }
-        assert_eq!((all.len(), first), (3_000_000, &raw const all[0]));
+        assert_eq!((all.len(), first), (300_000, &raw const all[0]));
         assert!((0..all.len()).all(|index| all[index] == index as u64));
         all[1_024] = 7;
         assert_eq!(all.slice(1_024..1_027), [7, 1_025, 1_026]);

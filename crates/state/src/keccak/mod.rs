@@ -1,7 +1,7 @@
 //! Keccak-256 of many messages at once: eight or four side by side in vector registers, one by one where there are none.
 //!
-//! Why: a state root is bound by the permutation. On the machine of the figures in docs/decisions, no. 17, one takes 390 ns
-//! alone, 95 ns of four (AVX2) and 50 ns of eight (AVX-512).
+//! Why: hashed one by one, nodes are what a state root costs most; `interlace bench state` measures each way (docs/decisions,
+//! no. 17).
 //!
 //! Invariant: every backend gives the same hashes. A [`Hasher`] of a backend exists only where the processor has it.
 //! Source: FIPS 202, sections 3.2 and 5.1; Keccak's own padding, 0x01, as Ethereum has it (yellow paper, section 4).

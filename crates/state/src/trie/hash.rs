@@ -7,12 +7,10 @@ use alloy_primitives::B256;
 use alloy_rlp::Encodable;
 
 use super::arena::{Arena, Leaves, Shape, bits};
-use super::node::{Cell, NIBBLES, Node, Ref, put_branch, put_extension, put_leaf};
+use super::node::{Cell, NIBBLES, Node, Ref, SHORTEST, put_branch, put_extension, put_leaf};
 use super::stage::{Change, Drafts, Kind, Target, Walk, any_key};
 use crate::keccak::{Hasher, Messages};
 
-/// A node of fewer bytes stands in its parent. A root is never shorter: it holds all of a key, or the hashes of those that do.
-const SHORTEST: usize = 32;
 /// Nodes encoded at a time: at most 532 bytes each.
 const AT_ONCE: usize = 256;
 

@@ -81,6 +81,9 @@ pub(crate) struct Staged<V> {
     places: Vec<(usize, usize)>,
 }
 
+/// Of a divided trie, by first nibble: the share that walks it, if anything changes there.
+type Sixteenths = [Option<usize>; WIDTH];
+
 /// What one thread walks at a time.
 enum Share {
     /// Whole tries.
@@ -173,12 +176,7 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
 
     /// Divides the work: small tries together, large ones by the first nibble. Also says which tries are divided, and what
     /// their sixteenths are: shares by nibble.
-    #[allow(clippy::type_complexity)]
-    fn share(
-        &self,
-        ranges: &[(Trie, Range<usize>)],
-        changes: &[Change<V>],
-    ) -> (Vec<Share>, Vec<(usize, [Option<usize>; WIDTH])>) {
+    fn share(&self, ranges: &[(Trie, Range<usize>)], changes: &[Change<V>]) -> (Vec<Share>, Vec<(usize, Sixteenths)>) {
         let threads = rayon::current_num_threads();
         let least = if threads == 1 { usize::MAX } else { (changes.len() / (threads * SHARES)).max(SHARE) };
         let (mut shares, mut split) = (Vec::new(), Vec::new());
@@ -196,7 +194,7 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
                 shares.push(Share::Tries(start..number));
             }
             (start, weight) = (number + 1, 0);
-            let mut sixteenths = [None; WIDTH];
+            let mut sixteenths: Sixteenths = [None; WIDTH];
             for (nibble, changes) in groups(changes, 0, range.clone()) {
                 let child = self.wide_root(*trie).and_then(|(_, branch)| self.child(&branch, nibble));
                 sixteenths[nibble] = Some(shares.len());
@@ -244,7 +242,7 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
         trie: usize,
         ranges: &[(Trie, Range<usize>)],
         changes: &[Change<V>],
-        sixteenths: [Option<usize>; WIDTH],
+        sixteenths: Sixteenths,
         parts: &mut [Drafts],
     ) -> Drafts {
         let mut children = [None; WIDTH];

@@ -8,6 +8,8 @@ use alloy_rlp::{Encodable, Header};
 
 /// Nibbles of a key.
 pub(super) const NIBBLES: usize = 64;
+/// A node of fewer bytes stands in its parent. A root is never shorter: it holds all of a key, or the hashes of those that do.
+pub(super) const SHORTEST: usize = 32;
 /// Children of a branch at most.
 pub(super) const WIDTH: usize = 16;
 

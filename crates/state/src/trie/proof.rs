@@ -1,13 +1,13 @@
 //! The nodes that prove a key's value, or that it has none.
 //!
 //! Invariant: the same nodes as `interlace_trie::account_proof` and `storage_proofs` give, without a look at the other leaves.
-//! Source: EIP-1186; a node shorter than 32 bytes stands in its parent and is not listed, unless it is the root.
+//! Source: EIP-1186; a node shorter than 32 bytes stands in its parent and is not listed; a root is never shorter.
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_rlp::Encodable;
 
 use super::arena::Branch;
-use super::node::{Cell, Node, fork, nibble, put_branch, put_extension, put_leaf};
+use super::node::{Cell, Node, SHORTEST, fork, nibble, put_branch, put_extension, put_leaf};
 use super::{Forest, Trie};
 
 impl<V: Encodable> Forest<V> {
@@ -15,7 +15,7 @@ impl<V: Encodable> Forest<V> {
     pub(crate) fn prove(&self, trie: Trie, key: &B256) -> Vec<Bytes> {
         let mut nodes: Vec<Bytes> = Vec::new();
         let mut list = |node: Vec<u8>| {
-            if nodes.is_empty() || node.len() >= B256::len_bytes() {
+            if node.len() >= SHORTEST {
                 nodes.push(node.into());
             }
         };
@@ -33,11 +33,8 @@ impl<V: Encodable> Forest<V> {
                     let depth = usize::from(branch.depth);
                     put_branch(&mut bytes, branch.mask, self.arena.cells(branch));
                     if depth > from {
-                        let cell = if bytes.len() < B256::len_bytes() {
-                            Cell::inline(&bytes)
-                        } else {
-                            Cell::hash(keccak256(&bytes))
-                        };
+                        let cell =
+                            if bytes.len() < SHORTEST { Cell::inline(&bytes) } else { Cell::hash(keccak256(&bytes)) };
                         let own = self.leaves.key(self.arena.any_leaf(node));
                         let mut extension = Vec::with_capacity(70);
                         put_extension(&mut extension, own, from, depth, &cell);

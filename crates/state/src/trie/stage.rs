@@ -129,8 +129,8 @@ impl<'a, V: Encodable> Walk<'a, V> {
         Self { arena, leaves, changes, drafts, hasher, batch: Batch::default(), warm: 0 }
     }
 
-    /// Drafts what the changes of `range` make of the subtree of `root`, whose nodes' paths begin at depth `from`. `cell` is how
-    /// it is held now.
+    /// Drafts what the changes of `range` make of the subtree of `root`, whose nodes' paths begin at depth `from`. A root
+    /// comes with the cell that holds it now.
     pub(super) fn subtree(&mut self, root: Option<(Ref, Cell)>, from: usize, range: Range<usize>) {
         let outcome = match root {
             Some((root, _)) => self.update(root, from, range),
@@ -148,7 +148,7 @@ impl<'a, V: Encodable> Walk<'a, V> {
         self.drafts.tops.push(Top { kind, cell });
     }
 
-    /// A drafted root branch over sixteenths drafted elsewhere; `slots` has two that are filled or more.
+    /// A drafted root branch over sixteenths drafted elsewhere, two or more of which are left.
     pub(super) fn join(&mut self, replaces: u32, parts: &[Option<(Kind, Cell)>; WIDTH]) {
         let mut shape = Shape { depth: 0, mask: 0, new: 0, inline: 0 };
         for (nibble, (kind, cell)) in parts.iter().enumerate().filter_map(|(nibble, part)| Some((nibble, (*part)?))) {
