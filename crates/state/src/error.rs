@@ -2,6 +2,8 @@
 //!
 //! Invariant: an error means that nothing was changed.
 
+use std::io;
+
 use alloy_primitives::B256;
 
 use crate::base::BaseError;
@@ -62,6 +64,81 @@ impl StateError {
             Self::MissingCode(_) => "engine.missing-code",
             Self::Remote(_) => "engine.remote",
             Self::Partial(_) => "engine.partial-state",
+        }
+    }
+}
+
+/// Errors of what is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// The system refused; the disk may be full or broken.
+    #[error("{file}: cannot {what}: {reason}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file or folder.
+        file: String,
+        /// The system's word.
+        reason: String,
+    },
+    /// A file is not as it was written.
+    #[error("{file} is damaged at byte {offset}: {detail}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Where.
+        offset: u64,
+        /// What does not hold.
+        detail: String,
+    },
+    /// A file was written by another version of this program.
+    #[error("{file} has format {found}, this program reads format {known}")]
+    Format {
+        /// The file.
+        file: String,
+        /// Its format.
+        found: u32,
+        /// The one that is known.
+        known: u32,
+    },
+    /// Another process has the folder.
+    #[error("{folder} is in use by another process")]
+    Locked {
+        /// The folder.
+        folder: String,
+    },
+    /// A record is longer than a log takes.
+    #[error("a record of {bytes} bytes; at most {most} are written at once")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// What was written is in doubt since an earlier failure, so nothing more is.
+    #[error("nothing is written since an earlier failure: {0}")]
+    Stopped(String),
+}
+
+impl StorageError {
+    pub(crate) fn io(what: &'static str, file: &str, error: &io::Error) -> Self {
+        Self::Io { what, file: file.to_owned(), reason: error.to_string() }
+    }
+
+    pub(crate) fn damaged(file: &str, offset: u64, detail: impl Into<String>) -> Self {
+        Self::Damaged { file: file.to_owned(), offset, detail: detail.into() }
+    }
+
+    /// Stable identifier of the cause.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "chain.data-io",
+            Self::Damaged { .. } => "chain.data-damaged",
+            Self::Format { .. } => "chain.data-format",
+            Self::Locked { .. } => "chain.data-locked",
+            Self::TooLong { .. } => "chain.data-too-long",
+            Self::Stopped(_) => "chain.data-stopped",
         }
     }
 }

@@ -18,15 +18,17 @@ mod error;
 mod history;
 pub mod keccak;
 mod leaves;
+pub mod log;
 mod memory;
 mod proof;
 mod reexecute;
 mod segments;
 mod snapshot;
 mod trie;
+pub mod vfs;
 
 pub use base::{Base, BaseAccount, BaseError, MAX_ACCOUNTS, MAX_CODE_BYTES, MAX_HASHES, MAX_SLOTS};
-pub use error::StateError;
+pub use error::{StateError, StorageError};
 pub use interlace_stf::{Account, AccountChange, Changes, StateReader};
 pub use interlace_trie::TrieAccount;
 pub use memory::{MemoryState, Staged, Version};
