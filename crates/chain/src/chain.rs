@@ -2,7 +2,8 @@
 //!
 //! Invariant: blocks are committed one at a time under `production`; readers never take that lock. A reader learns of a block only
 //! through `store`, after its state, receipts and indexes are complete. Lock order: production, pool, store, state, controls.
-//! Durability: `memory`; a stopped chain is gone. What it does not do: networking, any decision on order or time ([`Orderer`]), and
+//! With a log (`journal`), a block is durable before any reader learns of it; without one, a stopped chain is gone.
+//! What it does not do: networking, any decision on order or time ([`Orderer`]), and
 //! what a developer changes by hand (`controls`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,6 +13,7 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY};
 use alloy_rlp::Encodable;
 use interlace_primitives::fees::next_base_fee;
 use interlace_primitives::{ChainSpec, Fork};
+use interlace_state::log::Log;
 use interlace_state::{MemoryState, Snapshot, StateError};
 use interlace_stf::{Account, StateReader};
 use tokio::sync::broadcast;
@@ -63,6 +65,8 @@ pub struct Chain {
     metrics: Metrics,
     pub(crate) controls: Controls,
     recent: Mutex<Recent>,
+    /// Where everything that changes the chain is written first.
+    pub(crate) log: Option<Log>,
 }
 
 impl Waitroom {
@@ -97,6 +101,7 @@ impl Chain {
             metrics: Metrics::default(),
             controls,
             recent: Mutex::default(),
+            log: None,
         }
     }
 

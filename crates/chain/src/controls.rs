@@ -268,6 +268,8 @@ impl Chain {
         settle: impl FnOnce(),
     ) -> Result<(), ChainError> {
         let number = state.number();
+        self.state().check(state)?;
+        self.record_back(number, amendments)?;
         let event = {
             let mut waitroom = self.waitroom();
             let mut store = self.store_mut();
@@ -363,6 +365,7 @@ impl Chain {
     fn put(&self, _alone: &MutexGuard<'_, ()>, changes: Changes) -> Result<(), ChainError> {
         let nonces: Vec<(Address, u64)> =
             changes.accounts.iter().map(|(at, change)| (*at, change.info.map_or(0, |info| info.nonce))).collect();
+        self.record_edit(&changes)?;
         let mut waitroom = self.waitroom();
         let mut store = self.store_mut();
         let number = store.head().block.number();

@@ -18,17 +18,18 @@
 use std::io::{Read, Write};
 use std::sync::{Arc, MutexGuard};
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use interlace_state::{MemoryState, Snapshot};
-use interlace_stf::{Account, AccountChange, Block, Changes, decode_block, recover_sender, run, unsigned_sender};
+use interlace_stf::{Block, Changes, decode_block, recover_sender, run, unsigned_sender};
 use rayon::prelude::*;
 
 use crate::chain::{Chain, Event, genesis_block, lock};
 use crate::controls::Amendment;
+use crate::delta::{self, AccountDelta};
 use crate::error::ChainError;
 use crate::genesis::GenesisBlock;
 use crate::news::Reverted;
@@ -51,30 +52,8 @@ struct Contents {
 #[derive(Debug, RlpEncodable, RlpDecodable)]
 struct Edit {
     number: u64,
-    accounts: Vec<EditedAccount>,
+    accounts: Vec<AccountDelta>,
     codes: Vec<Bytes>,
-}
-
-#[derive(Debug, RlpEncodable, RlpDecodable)]
-struct EditedAccount {
-    address: Address,
-    /// One, or none for an account that is gone.
-    info: Vec<Info>,
-    wiped: bool,
-    storage: Vec<SlotValue>,
-}
-
-#[derive(Debug, RlpEncodable, RlpDecodable)]
-struct Info {
-    nonce: u64,
-    balance: U256,
-    code_hash: B256,
-}
-
-#[derive(Debug, RlpEncodable, RlpDecodable)]
-struct SlotValue {
-    slot: U256,
-    value: U256,
 }
 
 fn bad(detail: impl core::fmt::Display) -> ChainError {
@@ -83,42 +62,14 @@ fn bad(detail: impl core::fmt::Display) -> ChainError {
 
 impl From<&Amendment> for Edit {
     fn from(amendment: &Amendment) -> Self {
-        let accounts = amendment.changes.accounts.iter().map(|(address, change)| EditedAccount {
-            address: *address,
-            info: change
-                .info
-                .iter()
-                .map(|Account { nonce, balance, code_hash }| Info {
-                    nonce: *nonce,
-                    balance: *balance,
-                    code_hash: *code_hash,
-                })
-                .collect(),
-            wiped: change.wiped,
-            storage: change.storage.iter().map(|(slot, value)| SlotValue { slot: *slot, value: *value }).collect(),
-        });
-        Self {
-            number: amendment.number,
-            accounts: accounts.collect(),
-            codes: amendment.changes.codes.values().cloned().collect(),
-        }
+        let (accounts, codes) = delta::split(&amendment.changes);
+        Self { number: amendment.number, accounts, codes }
     }
 }
 
 impl From<Edit> for Amendment {
     fn from(edit: Edit) -> Self {
-        let mut changes = Changes::default();
-        for EditedAccount { address, info, wiped, storage } in edit.accounts {
-            let info = info.first().map(|Info { nonce, balance, code_hash }| Account {
-                nonce: *nonce,
-                balance: *balance,
-                code_hash: *code_hash,
-            });
-            let storage = storage.into_iter().map(|SlotValue { slot, value }| (slot, value)).collect();
-            changes.accounts.insert(address, AccountChange { info, wiped, storage });
-        }
-        changes.codes = edit.codes.into_iter().map(|code| (keccak256(&code), code)).collect();
-        Self { number: edit.number, changes }
+        Self { number: edit.number, changes: delta::join(edit.accounts, edit.codes) }
     }
 }
 
@@ -168,7 +119,7 @@ impl Contents {
         if !rest.is_empty() {
             return Err(bad(format!("{} bytes too many", rest.len())));
         }
-        if contents.edits.iter().flat_map(|edit| &edit.accounts).any(|account| account.info.len() > 1) {
+        if !contents.edits.iter().flat_map(|edit| &edit.accounts).all(AccountDelta::is_single) {
             return Err(bad("an edit gives an account twice"));
         }
         if !contents.edits.is_sorted_by_key(|edit| edit.number) {
@@ -230,9 +181,17 @@ impl Chain {
         if self.forked_at().is_some() {
             return Err(bad("this chain goes on after another one's block, which no dump holds"));
         }
-        let contents = Contents::unpack(dump)?;
-        let rebuilt = self.rebuild(contents)?;
-        self.replace(&self.produce_alone(), rebuilt, || ());
+        let rebuilt = self.rebuild(Contents::unpack(dump)?)?;
+        let alone = self.produce_alone();
+        self.record_load(dump)?;
+        self.replace(&alone, rebuilt, || ());
+        Ok(())
+    }
+
+    /// Loads a dump that was loaded before.
+    pub(crate) fn load_in(&self, alone: &MutexGuard<'_, ()>, dump: &[u8]) -> Result<(), ChainError> {
+        let rebuilt = self.rebuild(Contents::unpack(dump)?)?;
+        self.replace(alone, rebuilt, || ());
         Ok(())
     }
 

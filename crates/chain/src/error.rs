@@ -6,12 +6,13 @@
 //!   a genesis that builds no chain        Genesis
 //!   a block that is not valid             Block
 //!   an action that is not possible now    Unknown, Developer, Dump, Bound
+//!   the data directory                    Storage, Journal, OtherGenesis
 //!   the engine below                      State, Interpreter
 //! ```
 //! Invariant: the texts of refused transactions are geth's, because clients recognise them; each carries the offending values.
 
 use alloy_primitives::{Address, B256, U256};
-use interlace_state::{BaseError, StateError};
+use interlace_state::{BaseError, StateError, StorageError};
 use thiserror::Error;
 
 /// What a chain refuses, and why.
@@ -203,6 +204,15 @@ pub enum ChainError {
     /// The chain to fork cannot be used.
     #[error("{0}")]
     Remote(BaseError),
+    /// What is on disk cannot be read or written.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    /// The log's records do not fit the chain.
+    #[error("{0}")]
+    Journal(String),
+    /// The data directory holds a chain with another genesis.
+    #[error("the data directory holds a chain with another genesis: {0}")]
+    OtherGenesis(String),
     /// State could not be read.
     #[error("state: {0}")]
     State(#[from] StateError),
@@ -223,6 +233,9 @@ impl ChainError {
             Self::Dump(_) => "chain.bad-dump",
             Self::Bound(_) => "chain.bound",
             Self::Remote(_) => "chain.fork-remote",
+            Self::Storage(error) => error.code(),
+            Self::Journal(_) => "chain.data-contradiction",
+            Self::OtherGenesis(_) => "chain.other-genesis",
             Self::State(_) => "chain.state",
             Self::Interpreter(_) => "engine.interpreter",
             _ => "chain.bad-transaction",

@@ -3,20 +3,21 @@
 //! Why Rust: it handles every transaction of every block; a Python pool admits some thousand transactions per second at most.
 //!
 //! Invariant: what a reader sees is a committed block or nothing of it.
-//! What it does not do: execution (`stf`), state and its roots (`state`), consensus (an [`api::Orderer`]), and persistence:
-//! durability is `memory`.
+//! What it does not do: execution (`stf`), state, its roots and the log's files (`state`), consensus (an [`api::Orderer`]).
 
 #![forbid(unsafe_code)]
 
 pub mod api;
 mod chain;
 pub mod controls;
+mod delta;
 mod dev;
 mod dump;
 mod error;
 mod fork;
 mod fork_cache;
 mod genesis;
+mod journal;
 mod logs;
 mod metrics;
 mod miner;
@@ -35,6 +36,8 @@ pub use error::ChainError;
 pub use fork::{ForkPoint, Forked};
 pub use fork_cache::{MAX_CACHE_FILE_BYTES, MAX_CACHE_FOLDER_BYTES, MAX_UNWRITTEN};
 pub use genesis::{Deployment, DevGenesis, GenesisBlock};
+pub use interlace_state::log::Durability;
+pub use journal::{DataDir, MAX_GENESIS_BYTES};
 pub use logs::{LogPlace, LogQuery, MAX_LOG_BLOCKS, MAX_LOG_BYTES, MAX_LOGS};
 pub use metrics::Metrics;
 pub use miner::Miner;

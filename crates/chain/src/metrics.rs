@@ -2,6 +2,9 @@
 //!
 //! Invariant: the number of series is fixed: no label takes a value from outside.
 
+use std::time::Duration;
+
+use interlace_state::log::LogStats;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -28,6 +31,14 @@ pub struct Metrics {
     pub pool_refused: Counter,
     /// Reverts by the developer.
     pub reverts: Counter,
+    /// Seconds that a record took to be durable.
+    pub log_seconds: Histogram,
+    /// Bytes written to the log.
+    pub log_bytes: Counter,
+    /// Syncs of the log.
+    pub log_syncs: Counter,
+    /// Writes and syncs of the log that failed.
+    pub log_failures: Counter,
     /// Requests answered.
     pub requests: Counter,
     /// Requests answered with an error.
@@ -48,6 +59,10 @@ impl Default for Metrics {
             pool: Gauge::default(),
             pool_refused: Counter::default(),
             reverts: Counter::default(),
+            log_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
+            log_bytes: Counter::default(),
+            log_syncs: Counter::default(),
+            log_failures: Counter::default(),
             requests: Counter::default(),
             request_errors: Counter::default(),
             notifications_dropped: Counter::default(),
@@ -61,6 +76,10 @@ impl Default for Metrics {
         registry.register("pool_transactions", "Transactions that wait", metrics.pool.clone());
         registry.register("pool_refused", "Transactions that the pool refused", metrics.pool_refused.clone());
         registry.register("reverts", "Reverts by the developer", metrics.reverts.clone());
+        registry.register("log_seconds", "Time until a record of the log was durable", metrics.log_seconds.clone());
+        registry.register("log_bytes", "Bytes written to the log", metrics.log_bytes.clone());
+        registry.register("log_syncs", "Syncs of the log", metrics.log_syncs.clone());
+        registry.register("log_failures", "Writes and syncs of the log that failed", metrics.log_failures.clone());
         registry.register("rpc_requests", "JSON-RPC requests answered", metrics.requests.clone());
         registry.register("rpc_errors", "JSON-RPC requests answered with an error", metrics.request_errors.clone());
         registry.register(
@@ -73,6 +92,16 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// A record was written, or was not.
+    pub(crate) fn logged(&self, time: Duration, stats: LogStats) {
+        self.log_seconds.observe(time.as_secs_f64());
+        for (counter, now) in
+            [(&self.log_bytes, stats.bytes), (&self.log_syncs, stats.syncs), (&self.log_failures, stats.failures)]
+        {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+    }
+
     /// The text that a Prometheus server reads.
     #[must_use]
     pub fn text(&self) -> String {

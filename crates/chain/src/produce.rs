@@ -223,6 +223,7 @@ impl Chain {
         block.hash = block.header.hash_slow();
         block.size = block.to_consensus().length();
         self.orderer.certify(&block.header, block.hash)?;
+        self.record_block(&block, &staged, expected.is_some())?;
         let state = versions.commit(number, block.hash, staged)?;
         let block = self.commit(block, state, &nonces);
         if self.orderer.developer().is_none_or(DevOrderer::logs_blocks) {

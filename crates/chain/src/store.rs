@@ -1,7 +1,7 @@
 //! Committed blocks by number and hash, transactions by hash.
 //!
 //! Invariant: one chain: block `n + 1` names block `n` as its parent; the indexes name exactly what `blocks` holds. Finding a
-//! transaction and its receipt costs the same in a block of one and of ten thousand. Durability: `memory`.
+//! transaction and its receipt costs the same in a block of one and of ten thousand. All of it is in memory; `journal` restores it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -136,7 +136,7 @@ impl From<ChainError> for RpcError {
         match error {
             ChainError::Bound(_) => Self::limit(message),
             ChainError::State(StateError::Partial(_)) => Self::refused(message),
-            ChainError::State(_) | ChainError::Interpreter(_) => Self::internal(message),
+            ChainError::State(_) | ChainError::Interpreter(_) | ChainError::Storage(_) => Self::internal(message),
             _ => Self::refused(message),
         }
     }

@@ -36,6 +36,12 @@ impl Staged {
     pub fn root(&self) -> B256 {
         self.update.root()
     }
+
+    /// The changes.
+    #[must_use]
+    pub const fn changes(&self) -> &Changes {
+        &self.changes
+    }
 }
 
 #[derive(Debug)]
@@ -217,6 +223,25 @@ impl MemoryState {
         let inner = self.shared.read();
         let record = inner.record(number).ok_or_else(|| inner.unknown(number))?;
         Ok(self.snapshot(record.version, record.number, record.hash))
+    }
+
+    /// The state after block `number` and the first `amendments` amendments to it, if it has as many.
+    #[must_use]
+    pub fn at_edit(&self, number: u64, amendments: usize) -> Option<Snapshot> {
+        let inner = self.shared.read();
+        let start = inner.records.partition_point(|record| record.number < number);
+        let record = inner.records.get(start.checked_add(amendments)?).filter(|record| record.number == number)?;
+        Some(self.snapshot(record.version, record.number, record.hash))
+    }
+
+    /// Whether a version is still there to be read and to go back to.
+    ///
+    /// # Errors
+    /// [`StateError::Reverted`].
+    pub fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
+        let inner = self.shared.read();
+        let position = inner.records.binary_search_by_key(&snapshot.version, |record| record.version);
+        position.map(|_| ()).map_err(|_| StateError::Reverted { number: snapshot.number })
     }
 
     /// State root after the last block.

@@ -200,7 +200,9 @@ impl Log {
     pub fn wait(&self, sequence: u64) -> Result<(), StorageError> {
         let mut queue = self.shared.lock();
         while queue.done <= sequence {
-            queue.check()?;
+            if let Health::Failed(error) | Health::Broken(error) = &queue.health {
+                return Err(error.clone());
+            }
             queue = self.shared.emptied.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(())

@@ -1,0 +1,399 @@
+//! What a chain writes to its log, and how it comes back from it.
+//!
+//! ```text
+//! 1 block    RLP of the block, senders, receipts, and what it changed of the state
+//! 2 edit     what a developer changed by hand after a block
+//! 3 back     the block that the chain went back to, and how many edits of it still held
+//! 4 load     a dump that took the chain's place
+//! ```
+//! Each record is its kind, one byte, and RLP. The chain is what comes of the records in order, from genesis on.
+//!
+//! Invariant: a record is durable before anything of it can be seen. Restoring executes no block: it takes what blocks changed from the
+//! log, and compares every state root with the block's header.
+//! What it does not do: what waits in the pool, clock, settings and snapshots are not in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use alloy_consensus::{Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType};
+use alloy_primitives::{Address, B256, Bytes, Log as EventLog};
+use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
+use interlace_state::log::{Durability, Log, MAX_FILE_BYTES};
+use interlace_state::vfs::{Disk, Vfs, read_all, replace};
+use interlace_state::{Staged, StorageError};
+use interlace_stf::{Changes, decode_block};
+use serde_json::Value;
+
+use crate::api::Orderer;
+use crate::chain::{Chain, lock};
+use crate::controls::Amendment;
+use crate::delta::{self, AccountDelta};
+use crate::error::ChainError;
+use crate::genesis::GenesisBlock;
+use crate::pool::PoolConfig;
+use crate::store::{Slot, StoredBlock, StoredReceipt};
+
+/// The file with the genesis document.
+const GENESIS: &str = "genesis.json";
+/// Most bytes of a genesis document in a data directory.
+pub const MAX_GENESIS_BYTES: u64 = 1 << 30;
+const BLOCK: u8 = 1;
+const EDIT: u8 = 2;
+const BACK: u8 = 3;
+const LOAD: u8 = 4;
+
+#[derive(RlpEncodable, RlpDecodable)]
+struct BlockEntry {
+    block: Bytes,
+    senders: Vec<Address>,
+    receipts: Vec<ReceiptEntry>,
+    accounts: Vec<AccountDelta>,
+    codes: Vec<Bytes>,
+    /// Whether someone else made it, and it stands for good.
+    settled: bool,
+}
+
+/// A receipt without its bloom, which its logs give.
+#[derive(RlpEncodable, RlpDecodable)]
+struct ReceiptEntry {
+    kind: u8,
+    /// One byte, or the state root that receipts had before Byzantium.
+    outcome: Bytes,
+    cumulative_gas: u64,
+    logs: Vec<EventLog>,
+    gas_used: u64,
+    /// The contract that was created, if one was.
+    created: Vec<Address>,
+    console: bool,
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+struct EditEntry {
+    accounts: Vec<AccountDelta>,
+    codes: Vec<Bytes>,
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+struct BackEntry {
+    number: u64,
+    edits: u64,
+}
+
+fn bad(detail: impl core::fmt::Display) -> ChainError {
+    ChainError::Journal(format!("the data directory's log contradicts itself: {detail}"))
+}
+
+fn encode(kind: u8, entry: &impl Encodable) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(entry.length() + 1);
+    bytes.push(kind);
+    entry.encode(&mut bytes);
+    bytes
+}
+
+fn decode<T: Decodable>(mut rlp: &[u8]) -> Result<T, ChainError> {
+    let entry = T::decode(&mut rlp).map_err(|error| bad(format!("rlp: {error}")))?;
+    if rlp.is_empty() { Ok(entry) } else { Err(bad(format!("{} bytes too many", rlp.len()))) }
+}
+
+impl From<&StoredReceipt> for ReceiptEntry {
+    fn from(receipt: &StoredReceipt) -> Self {
+        let envelope = &receipt.envelope;
+        let outcome = match envelope.as_receipt().map(|receipt| receipt.status) {
+            Some(Eip658Value::PostState(root)) => root.to_vec(),
+            _ => vec![u8::from(envelope.status())],
+        };
+        Self {
+            kind: envelope.tx_type() as u8,
+            outcome: outcome.into(),
+            cumulative_gas: envelope.cumulative_gas_used(),
+            logs: envelope.logs().to_vec(),
+            gas_used: receipt.gas_used,
+            created: receipt.created.into_iter().collect(),
+            console: receipt.console,
+        }
+    }
+}
+
+impl ReceiptEntry {
+    fn restore(self, first_log: u64) -> Result<StoredReceipt, ChainError> {
+        let status = match self.outcome.as_ref() {
+            [flag @ (0 | 1)] => Eip658Value::Eip658(*flag == 1),
+            root => Eip658Value::PostState(B256::try_from(root).map_err(|_| bad("a receipt without an outcome"))?),
+        };
+        let kind = TxType::try_from(self.kind).map_err(|error| bad(format!("a receipt: {error}")))?;
+        let receipt = Receipt { status, cumulative_gas_used: self.cumulative_gas, logs: self.logs };
+        Ok(StoredReceipt {
+            envelope: ReceiptEnvelope::from_typed(kind, ReceiptWithBloom::from(receipt)),
+            gas_used: self.gas_used,
+            created: self.created.first().copied(),
+            first_log,
+            console: self.console,
+        })
+    }
+}
+
+impl BlockEntry {
+    fn restore(self) -> Result<(StoredBlock, Changes, bool), ChainError> {
+        let block = decode_block(&self.block).map_err(|reason| bad(format!("a block: {reason}")))?;
+        let transactions = block.body.transactions;
+        if self.senders.len() != transactions.len() || self.receipts.len() != transactions.len() {
+            return Err(bad(format!("block {} has another number of receipts", block.header.number)));
+        }
+        let mut first_log = 0;
+        let restore = |entry: ReceiptEntry| {
+            let receipt = entry.restore(first_log)?;
+            first_log += receipt.envelope.logs().len() as u64;
+            Ok(receipt)
+        };
+        let receipts = self.receipts.into_iter().map(restore).collect::<Result<_, ChainError>>()?;
+        let stored = StoredBlock {
+            hash: block.header.hash_slow(),
+            header: block.header,
+            transactions,
+            senders: self.senders,
+            receipts,
+            ommers: block.body.ommers,
+            withdrawals: block.body.withdrawals,
+            size: self.block.len(),
+        };
+        Ok((stored, delta::join(self.accounts, self.codes), self.settled))
+    }
+}
+
+/// The folder that a chain lives in, for this process alone.
+#[derive(Debug)]
+pub struct DataDir {
+    vfs: Arc<dyn Vfs>,
+    durability: Durability,
+    file_bytes: u64,
+}
+
+impl DataDir {
+    /// Opens a folder, or makes it.
+    ///
+    /// # Errors
+    /// `Storage` while another process has it, and for what the system refuses.
+    pub fn open(folder: &Path, durability: Durability) -> Result<Self, ChainError> {
+        Ok(Self::on(Arc::new(Disk::open(folder)?), durability, MAX_FILE_BYTES))
+    }
+
+    /// A folder on any disk; the log begins a new file after `file_bytes`.
+    #[must_use]
+    pub fn on(vfs: Arc<dyn Vfs>, durability: Durability, file_bytes: u64) -> Self {
+        Self { vfs, durability, file_bytes }
+    }
+
+    fn stored(&self) -> Result<Option<String>, ChainError> {
+        let failed = |what, reason: String| StorageError::Io { what, file: GENESIS.into(), reason };
+        match read_all(self.vfs.as_ref(), GENESIS, MAX_GENESIS_BYTES) {
+            Ok(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|error| failed("read", error.to_string()))?;
+                Ok(Some(text))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", error.to_string()).into()),
+        }
+    }
+
+    /// The genesis document of the chain in the folder, which must be the one that is `asked` for, but for the code of its
+    /// deployments: that of the chain stays when a newer release brings other code. In an empty folder it is the one asked for.
+    ///
+    /// # Errors
+    /// `OtherGenesis` with the first difference.
+    pub fn document(&self, asked: &str) -> Result<String, ChainError> {
+        let Some(stored) = self.stored()? else { return Ok(asked.to_owned()) };
+        let parse = |text: &str| {
+            let mut document: Value =
+                serde_json::from_str(text).map_err(|error| ChainError::Genesis(format!("no JSON: {error}")))?;
+            let deployments = document.pointer_mut("/interlace/deployments").and_then(Value::as_array_mut);
+            deployments.into_iter().flatten().for_each(|deployment| deployment["initcode"] = Value::Null);
+            Ok::<_, ChainError>(document)
+        };
+        match difference("", &parse(&stored)?, &parse(asked)?) {
+            None => Ok(stored),
+            Some(difference) => Err(ChainError::OtherGenesis(difference)),
+        }
+    }
+}
+
+/// The first place in which two documents differ.
+fn difference(path: &str, stored: &Value, asked: &Value) -> Option<String> {
+    if stored == asked {
+        return None;
+    }
+    if let (Value::Object(stored), Value::Object(asked)) = (stored, asked) {
+        let keys = stored.keys().chain(asked.keys());
+        return keys
+            .filter_map(|key| {
+                let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let null = &Value::Null;
+                difference(&at, stored.get(key).unwrap_or(null), asked.get(key).unwrap_or(null))
+            })
+            .next();
+    }
+    let short = |value: &Value| {
+        let text = value.to_string();
+        if text.len() > 80 { "something else".to_owned() } else { text }
+    };
+    Some(format!("{path} is {}, not {}", short(stored), short(asked)))
+}
+
+impl Chain {
+    /// The chain that lives in `data`: what its log holds on top of `genesis`, or a new one. From now on everything that is acknowledged is
+    /// in the log.
+    ///
+    /// # Errors
+    /// `Storage` for what is damaged or refused by the system, `Journal` for a log that does not fit.
+    pub fn open(
+        data: DataDir,
+        genesis: GenesisBlock,
+        orderer: Box<dyn Orderer>,
+        pool: PoolConfig,
+    ) -> Result<Self, ChainError> {
+        let document = genesis.document.clone();
+        let document = document.ok_or_else(|| ChainError::Developer("a fork cannot live in a data directory".into()))?;
+        if data.stored()?.is_none() {
+            let written = replace(data.vfs.as_ref(), GENESIS, document.as_bytes());
+            written.map_err(|error| StorageError::Io {
+                what: "write",
+                file: GENESIS.into(),
+                reason: error.to_string(),
+            })?;
+        }
+        let mut chain = Self::new(genesis, orderer, pool);
+        let identity = chain.head().hash;
+        let started = Instant::now();
+        let log = Log::open(data.vfs, identity, data.durability, data.file_bytes, |record| chain.restore(record))?;
+        let head = chain.head();
+        if log.cut() > 0 {
+            tracing::warn!(bytes = log.cut(), "the end of the log was torn, and cut off; nothing of it was acknowledged");
+        }
+        chain.log = Some(log);
+        chain.waitroom().renew(&chain, &head.header);
+        chain.metrics().head.set(i64::try_from(head.number()).unwrap_or(i64::MAX));
+        tracing::info!(head = head.number(), seconds = started.elapsed().as_secs_f64(), "chain restored");
+        Ok(chain)
+    }
+
+    /// Whether the chain lives in a data directory.
+    #[must_use]
+    pub const fn is_durable(&self) -> bool {
+        self.log.is_some()
+    }
+
+    // ---- writing
+
+    /// Makes a record durable; it is called before what it tells is done, and `entry` only if there is a log.
+    fn record(&self, entry: impl FnOnce() -> Vec<u8>) -> Result<(), ChainError> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let started = Instant::now();
+        // Whoever gets here holds the production lock, so nobody waits for a record that failed before.
+        log.retry()?;
+        let outcome = log.append(&entry()).and_then(|number| log.wait(number));
+        self.metrics().logged(started.elapsed(), log.stats());
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the log refused a record");
+        }
+        Ok(outcome?)
+    }
+
+    pub(crate) fn record_block(&self, block: &StoredBlock, staged: &Staged, settled: bool) -> Result<(), ChainError> {
+        self.record(|| {
+            let (accounts, codes) = delta::split(staged.changes());
+            let entry = BlockEntry {
+                block: alloy_rlp::encode(block.to_consensus()).into(),
+                senders: block.senders.clone(),
+                receipts: block.receipts.iter().map(ReceiptEntry::from).collect(),
+                accounts,
+                codes,
+                settled,
+            };
+            encode(BLOCK, &entry)
+        })
+    }
+
+    pub(crate) fn record_edit(&self, changes: &Changes) -> Result<(), ChainError> {
+        self.record(|| {
+            let (accounts, codes) = delta::split(changes);
+            encode(EDIT, &EditEntry { accounts, codes })
+        })
+    }
+
+    /// The chain will go back to block `number` with as many of its edits as are among the first `amendments` of all.
+    pub(crate) fn record_back(&self, number: u64, amendments: usize) -> Result<(), ChainError> {
+        self.record(|| {
+            let kept = lock(&self.controls.amendments);
+            let edits = kept.iter().take(amendments).filter(|edit| edit.number == number).count() as u64;
+            encode(BACK, &BackEntry { number, edits })
+        })
+    }
+
+    pub(crate) fn record_load(&self, dump: &[u8]) -> Result<(), ChainError> {
+        self.record(|| encode(LOAD, &dump))
+    }
+
+    // ---- restoring
+
+    fn restore(&self, record: &[u8]) -> Result<(), ChainError> {
+        let alone = self.produce_alone();
+        let Some((kind, rlp)) = record.split_first() else { return Err(bad("an empty record")) };
+        match *kind {
+            BLOCK => self.restore_block(decode(rlp)?),
+            EDIT => self.restore_edit(decode(rlp)?),
+            BACK => self.restore_back(&decode(rlp)?),
+            LOAD => {
+                let dump: Bytes = decode(rlp)?;
+                self.load_in(&alone, &dump)
+            }
+            other => Err(bad(format!("a record of kind {other}"))),
+        }
+    }
+
+    fn restore_block(&self, entry: BlockEntry) -> Result<(), ChainError> {
+        let (block, changes, settled) = entry.restore()?;
+        let (head, number) = (self.head(), block.number());
+        if block.header.parent_hash != head.hash || number != head.number() + 1 {
+            return Err(bad(format!("block {number} does not follow block {}", head.number())));
+        }
+        let staged = self.state().stage(changes);
+        if staged.root() != block.header.state_root {
+            let (root, stated) = (staged.root(), block.header.state_root);
+            return Err(bad(format!("the state root after block {number} is {root}, its header says {stated}")));
+        }
+        let state = self.state().commit(number, block.hash, staged)?;
+        self.store_mut().push(Slot { block: Arc::new(block), state });
+        if let Some(developer) = self.orderer.developer().filter(|_| settled) {
+            developer.settle(number);
+        }
+        Ok(())
+    }
+
+    fn restore_edit(&self, entry: EditEntry) -> Result<(), ChainError> {
+        let changes = delta::join(entry.accounts, entry.codes);
+        let state = self.state().amend(changes.clone())?;
+        let mut store = self.store_mut();
+        let number = store.head().block.number();
+        store.head_mut().state = state;
+        lock(&self.controls.amendments).push(Amendment { number, changes });
+        Ok(())
+    }
+
+    fn restore_back(&self, entry: &BackEntry) -> Result<(), ChainError> {
+        let BackEntry { number, edits } = *entry;
+        let unknown = || bad(format!("the chain went back to block {number} with {edits} edits, which it does not have"));
+        let edits = usize::try_from(edits).map_err(|_| unknown())?;
+        let state = self.state().at_edit(number, edits).ok_or_else(unknown)?;
+        self.state().restore(&state)?;
+        let mut store = self.store_mut();
+        store.truncate(number);
+        store.head_mut().state = state;
+        let mut amendments = lock(&self.controls.amendments);
+        let kept = amendments.partition_point(|edit| edit.number < number) + edits;
+        amendments.truncate(kept);
+        if let Some(developer) = self.orderer.developer() {
+            developer.unsettle(number);
+        }
+        Ok(())
+    }
+}
