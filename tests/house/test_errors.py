@@ -45,7 +45,7 @@ def strings(path: Path) -> Iterator[str]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in prose:
                 yield node.value if isinstance(node.value, str) else node.value.decode("latin-1")
         return
-    if path.suffix == ".rs" and "src" in path.parts and not path.stem.endswith("_tests"):
+    if path.suffix == ".rs" and "src" in path.parts and not path.stem.endswith("tests"):
         text = text.partition(RUST_TESTS)[2]
     for line in text.splitlines():
         if not line.lstrip().startswith("//"):
@@ -70,7 +70,7 @@ def raised() -> dict[str, str]:
     for path in sources:
         text = path.read_text()
         if path.suffix == ".rs":
-            text = "" if path.stem.endswith("_tests") else text.partition(RUST_TESTS)[0]
+            text = "" if path.stem.endswith("tests") else text.partition(RUST_TESTS)[0]
         for code in LITERAL.findall(text):
             if code.rpartition(".")[2] not in FILE_ENDINGS:
                 found.setdefault(code, str(path.relative_to(ROOT)))

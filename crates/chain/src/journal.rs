@@ -252,7 +252,8 @@ impl Chain {
         pool: PoolConfig,
     ) -> Result<Self, ChainError> {
         let document = genesis.document.clone();
-        let document = document.ok_or_else(|| ChainError::Developer("a fork cannot live in a data directory".into()))?;
+        let document =
+            document.ok_or_else(|| ChainError::Developer("a fork cannot live in a data directory".into()))?;
         if data.stored()?.is_none() {
             let written = replace(data.vfs.as_ref(), GENESIS, document.as_bytes());
             written.map_err(|error| StorageError::Io {
@@ -267,7 +268,10 @@ impl Chain {
         let log = Log::open(data.vfs, identity, data.durability, data.file_bytes, |record| chain.restore(record))?;
         let head = chain.head();
         if log.cut() > 0 {
-            tracing::warn!(bytes = log.cut(), "the end of the log was torn, and cut off; nothing of it was acknowledged");
+            tracing::warn!(
+                bytes = log.cut(),
+                "the end of the log was torn, and cut off; nothing of it was acknowledged"
+            );
         }
         chain.log = Some(log);
         chain.waitroom().renew(&chain, &head.header);
@@ -280,6 +284,13 @@ impl Chain {
     #[must_use]
     pub const fn is_durable(&self) -> bool {
         self.log.is_some()
+    }
+
+    /// Lets the data directory go. From then on nothing that changes the chain is taken; without a data directory it does nothing.
+    pub fn close(&self) {
+        if let Some(log) = &self.log {
+            log.close();
+        }
     }
 
     // ---- writing
@@ -381,7 +392,8 @@ impl Chain {
 
     fn restore_back(&self, entry: &BackEntry) -> Result<(), ChainError> {
         let BackEntry { number, edits } = *entry;
-        let unknown = || bad(format!("the chain went back to block {number} with {edits} edits, which it does not have"));
+        let unknown =
+            || bad(format!("the chain went back to block {number} with {edits} edits, which it does not have"));
         let edits = usize::try_from(edits).map_err(|_| unknown())?;
         let state = self.state().at_edit(number, edits).ok_or_else(unknown)?;
         self.state().restore(&state)?;

@@ -1,5 +1,5 @@
 //! A chain in a data directory, on a disk that crashes after every call, fills up and rots.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::sync::Arc;
 
@@ -80,7 +80,11 @@ fn step(chain: &Chain, step: usize, dump: &[u8]) -> Result<(), ChainError> {
         }
         2 => chain.set_balance(POOR, U256::from(5)),
         4 => chain.amend(POOR, |_| {
-            Ok(AccountEdit { code: Some(bytes!("6001")), storage: [(U256::from(1), U256::from(2))].into(), ..AccountEdit::default() })
+            Ok(AccountEdit {
+                code: Some(bytes!("6001")),
+                storage: [(U256::from(1), U256::from(2))].into(),
+                ..AccountEdit::default()
+            })
         }),
         5 => chain.produce().map(|_| ()),
         6 => chain.rollback(1),
@@ -214,7 +218,8 @@ fn a_crash_in_any_call_leaves_a_chain_that_was_and_all_that_was_acknowledged() {
                 let chain = open(&sim.image(*crash), durability).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let found = view(&chain);
                 // Views may be equal, so the newest one counts.
-                let at = views.iter().rposition(|view| *view == found).unwrap_or_else(|| panic!("{what}: no such chain"));
+                let at =
+                    views.iter().rposition(|view| *view == found).unwrap_or_else(|| panic!("{what}: no such chain"));
                 assert!(at >= ends[acknowledged], "{what}: {at} records");
                 chain.produce().unwrap_or_else(|error| panic!("{what}: {error}"));
             }
@@ -301,7 +306,8 @@ fn a_chain_keeps_its_genesis() {
     assert_eq!(data().document("no").unwrap_err().code(), "chain.bad-genesis");
     // Deployments whose code a newer release changed are still those of the chain.
     let deployment = |code: &str| {
-        let text = format!("{{\"deployments\":[{{\"address\":\"{POOR}\",\"initcode\":\"{code}\",\"value\":\"0x0\"}}]}}");
+        let text =
+            format!("{{\"deployments\":[{{\"address\":\"{POOR}\",\"initcode\":\"{code}\",\"value\":\"0x0\"}}]}}");
         document().replace("{\"deployments\":[]}", &text)
     };
     let other = Sim::default();

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, Bytes, U256};
 use interlace_chain::pool::{Order, PoolConfig};
 use interlace_chain::{
-    Chain, ChainError, DevGenesis, DevOrderer, Event, ForkPoint, GenesisBlock, Miner, Mining, genesis_of_dump,
+    Chain, ChainError, DataDir, DevGenesis, DevOrderer, Durability, Event, ForkPoint, GenesisBlock, Miner, Mining,
+    genesis_of_dump,
 };
 use interlace_primitives::Fork;
 use interlace_rpc::{Accounts, ConsoleListener, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
@@ -38,6 +39,10 @@ struct Config {
     /// Genesis document; without it `dev` describes one.
     genesis: Option<String>,
     dev: Dev,
+    /// Folder that the chain lives in; without it, memory.
+    data_dir: Option<PathBuf>,
+    /// `process` or `power`.
+    durability: String,
     /// The chain that this one goes on after, instead of from a genesis.
     remote: Option<Remote>,
     /// `instant`, `manual`, or milliseconds between blocks.
@@ -126,10 +131,27 @@ impl Config {
 }
 
 impl Config {
+    fn data_dir(&self) -> Result<Option<DataDir>, CoreError> {
+        let durability = match self.durability.as_str() {
+            "process" => Durability::Process,
+            "power" => Durability::Power,
+            other => {
+                return Err(CoreError::new(
+                    "chain.bad-config",
+                    format_args!("durability {other:?} is neither process nor power"),
+                ));
+            }
+        };
+        let open = |folder: &PathBuf| DataDir::open(folder, durability).map_err(|error| chain_error(&error));
+        self.data_dir.as_ref().map(open).transpose()
+    }
+
     /// What the chain begins with: a fork at its remote's block, anything else at its genesis.
-    fn first_block(&self, dump: Option<&[u8]>) -> Result<GenesisBlock, CoreError> {
+    fn first_block(&self, dump: Option<&[u8]>, data: Option<&DataDir>) -> Result<GenesisBlock, CoreError> {
         let Some(Remote { url, block, fork, cache }) = &self.remote else {
-            return GenesisBlock::from_json(&self.document(dump)?).map_err(|error| chain_error(&error));
+            let asked = self.document(dump)?;
+            let document = data.map_or_else(|| Ok(asked.clone()), |data| data.document(&asked));
+            return document.and_then(|text| GenesisBlock::from_json(&text)).map_err(|error| chain_error(&error));
         };
         let point = ForkPoint {
             url: url.clone(),
@@ -187,14 +209,24 @@ struct Running {
     server: Option<Server>,
     miner: Arc<Miner>,
     rpc: Arc<Rpc>,
+    chain: Arc<Chain>,
 }
 
 impl Running {
     fn start(config: &Config, keys: &[[u8; 32]], dump: Option<&[u8]>) -> Result<(Self, Arc<Chain>), CoreError> {
         config.limits.check().map_err(|error| CoreError::new("chain.bad-config", error))?;
-        let first = config.first_block(dump)?;
+        let data = config.data_dir()?;
+        let first = config.first_block(dump, data.as_ref())?;
         let orderer = Box::new(config.orderer(&first)?);
-        let chain = Arc::new(Chain::new(first, orderer, config.pool()?));
+        let chain = match data {
+            None => Chain::new(first, orderer, config.pool()?),
+            Some(data) => Chain::open(data, first, orderer, config.pool()?).map_err(|error| chain_error(&error))?,
+        };
+        let chain = Arc::new(chain);
+        if let (Some(_), Ok(developer), head @ 1..) = (config.start, chain.developer(), chain.head().number()) {
+            // A clock that was set for genesis goes on from the newest block.
+            developer.reset_at(chain.block(head).map_or(0, |block| block.header.timestamp));
+        }
         if chain.forked_at().is_some() {
             // The remote's block has transactions that are not held here; the newest block is one of this chain's own.
             chain.produce().map_err(|error| chain_error(&error))?;
@@ -213,7 +245,7 @@ impl Running {
         let miner = Arc::new(Miner::start(Arc::clone(&chain)).map_err(|error| chain_error(&error))?);
         let rpc = Rpc::new(Arc::clone(&chain), Some(Arc::clone(&miner)), accounts).with_limits(config.limits);
         let rpc = Arc::new(rpc);
-        let mut running = Self { runtime, server: None, miner, rpc };
+        let mut running = Self { runtime, server: None, miner, rpc, chain: Arc::clone(&chain) };
         if let Some(listen) = &config.server
             && let Err(error) = running.listen(listen)
         {
@@ -243,6 +275,7 @@ impl Running {
         self.miner.stop();
         self.rpc.clear_namespaces();
         self.runtime.shutdown_timeout(STOP_TIMEOUT);
+        self.chain.close();
     }
 }
 

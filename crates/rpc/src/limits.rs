@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use interlace_chain::pool::{MAX_BLOB_TRANSACTION_BYTES, MAX_TRANSACTION_BYTES, PoolConfig};
 use interlace_chain::{
-    EVENT_CAPACITY, MAX_DUMP_BYTES, MAX_LOG_BLOCKS, MAX_LOG_BYTES, MAX_LOGS, MAX_RECENT, MAX_REMOVED_LOGS, MAX_REORG,
-    MAX_REORG_TRANSACTIONS, MAX_REVERTS, MAX_SNAPSHOTS,
+    EVENT_CAPACITY, MAX_DUMP_BYTES, MAX_GENESIS_BYTES, MAX_LOG_BLOCKS, MAX_LOG_BYTES, MAX_LOGS, MAX_RECENT,
+    MAX_REMOVED_LOGS, MAX_REORG, MAX_REORG_TRANSACTIONS, MAX_REVERTS, MAX_SNAPSHOTS,
 };
+use interlace_state::log::{MAX_FILE_BYTES, MAX_QUEUE_BYTES, MAX_RECORD_BYTES};
 use serde::Deserialize;
 
 use crate::{
@@ -222,6 +223,10 @@ pub fn table(limits: &Limits) -> Vec<(&'static str, u64)> {
         ("MAX_REMOVED_LOGS", size(MAX_REMOVED_LOGS)),
         ("MAX_REVERTS", size(MAX_REVERTS)),
         ("MAX_DUMP_BYTES", MAX_DUMP_BYTES),
+        ("MAX_RECORD_BYTES", size(MAX_RECORD_BYTES)),
+        ("MAX_QUEUE_BYTES", size(MAX_QUEUE_BYTES)),
+        ("MAX_FILE_BYTES", MAX_FILE_BYTES),
+        ("MAX_GENESIS_BYTES", MAX_GENESIS_BYTES),
         ("MAX_TRANSACTION_BYTES", size(MAX_TRANSACTION_BYTES)),
         ("MAX_BLOB_TRANSACTION_BYTES", size(MAX_BLOB_TRANSACTION_BYTES)),
         ("max_transactions", size(pool.max_transactions)),

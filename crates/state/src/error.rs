@@ -115,8 +115,8 @@ pub enum StorageError {
         /// The bound.
         most: usize,
     },
-    /// What was written is in doubt since an earlier failure, so nothing more is.
-    #[error("nothing is written since an earlier failure: {0}")]
+    /// The log takes nothing more, because it is closed or it is in doubt what an earlier failure left of it.
+    #[error("nothing more is written: {0}")]
     Stopped(String),
 }
 

@@ -1,7 +1,8 @@
 """A chain in this process: started, stopped and extended from Python.
 
-Invariant: a chain that is not started answers nothing, one that was stopped holds no thread and no port. State lives in
-memory: what was on a stopped chain is gone unless it was dumped, and starting again begins where the first start began.
+Invariant: a chain that is not started answers nothing, one that was stopped holds no thread, no port and no folder.
+With a data directory, what was acknowledged is there at the next start; without one, what was on a stopped chain is
+gone unless it was dumped, and starting again begins where the first start began.
 What it does not do: it is a developer's chain. Its order may be reverted and its accounts' keys are public.
 """
 
@@ -60,6 +61,13 @@ class Chain(Controls):
         Whether every account can send without a signature.
     state
         A dump, or its file: the chain starts from it, genesis included; what describes another genesis is not used.
+    data_dir
+        Folder that the chain lives in, for one process at a time: started again, it goes on where it was. The
+        parameters that describe a genesis must be those of the first start; contracts in it stay as they were. Without
+        it, the chain is in memory.
+    durability
+        What an answer promises with a `data_dir`: ``process``, that what it tells survives the end of this process,
+        however it ends; ``power``, that it survives a loss of power too, on a disk that flushes when it is told to.
     fork_url, fork_block
         JSON-RPC of another chain: this one goes on after its block `fork_block`, or its newest, and reads what it
         does not hold from there. Chain id, gas limit and clock are the remote's, and so are mainnet's rules; another
@@ -103,6 +111,8 @@ class Chain(Controls):
         order: Literal["fees", "fifo"] = "fees",
         auto_impersonate: bool = False,
         state: str | Path | bytes | None = None,
+        data_dir: str | Path | None = None,
+        durability: Literal["process", "power"] = "process",
         fork_url: str | None = None,
         fork_block: int | None = None,
         fork_cache: str | Path | None = None,
@@ -128,6 +138,8 @@ class Chain(Controls):
                 "timestamp": _u64("timestamp", timestamp or 0),
                 "base_fee_wei": None if base_fee_wei is None else _u64("base_fee_wei", base_fee_wei),
             },
+            "data_dir": _data_dir(data_dir, others=(state, fork_url)),
+            "durability": durability,
             "remote": _remote(
                 fork_url, fork_block, fork, fork_cache, others=(genesis, state, deployments, base_fee_wei)
             ),
@@ -162,7 +174,8 @@ class Chain(Controls):
         ------
         ChainError
             ``chain.running`` when it runs already, ``chain.port-in-use``, ``chain.bad-genesis``, ``chain.bad-config``,
-            ``chain.bad-dump``, ``chain.fork-remote``.
+            ``chain.bad-dump``, ``chain.fork-remote``, ``chain.other-genesis``, and those whose names begin with
+            ``chain.data``.
         """
         if self._node is not None:
             raise ChainError("chain.running", "the chain is running already")
@@ -322,6 +335,18 @@ def _remote(
         "fork": fork,
         "cache": None if cache is None else str(Path(cache).expanduser().absolute()),
     }
+
+
+def _data_dir(folder: str | Path | None, others: Sequence[object]) -> str | None:
+    if folder is None:
+        return None
+    if any(other is not None for other in others):
+        raise ChainError(
+            "chain.bad-config",
+            "a chain in a data directory is no fork and starts from no dump",
+            hint="a dump of a chain with the same genesis can be loaded once it runs",
+        )
+    return str(Path(folder).expanduser().absolute())
 
 
 def _document(genesis: dict[str, Any] | str | Path | None) -> str | None:

@@ -2,7 +2,8 @@
 
 Invariant: everything that was started is stopped, in reverse order, however the command ends; an address that cannot be
 taken stops the command before anything is announced.
-What it does not do: it keeps nothing unless it is told a file; a dump is written at the end, not during the run.
+What it does not do: it keeps nothing unless it is told where. In a data directory all is kept before it is answered;
+a dump is written at the end, not during the run.
 """
 
 from __future__ import annotations
@@ -61,6 +62,13 @@ def up(
     auto_impersonate: Annotated[
         bool, typer.Option("--auto-impersonate", help="Let every account send without a signature.")
     ] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep the chain in this folder, and go on from what it holds.")
+    ] = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(help="What survives in it once it is answered: the end of the process, or a loss of power too."),
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="Go on from this dump if it exists, and write it again at the end.")
     ] = None,
@@ -86,10 +94,11 @@ def up(
 ) -> int:
     """Start a developer chain: funded accounts, the economy's contracts, JSON-RPC over HTTP and WebSocket, an explorer.
 
-    It is for development: the keys are public, and state is in memory; --state keeps it in a file between runs.
+    It is for development: the keys are public. The chain is in memory, unless --data-dir names a folder to keep it in
+    (--durability process, which is the default there, or power), or --state a file to write it to at the end.
     Ctrl-C stops it.
 
-    Example: interlace up --port 8545 --block-time 2
+    Example: interlace up --port 8545 --data-dir my-chain
     """
     from interlace.chain import DEV_MNEMONIC, Chain
 
@@ -103,6 +112,9 @@ def up(
         start, end = (state if state.exists() else None), state
     if start is not None:
         _refuse_genesis_options(context)
+    promise = _durability(durability, data_dir)
+    if data_dir is not None and (start is not None or end is not None or fork_url is not None):
+        raise UsageError("cli.data-dir", "--data-dir excludes --state, --load-state, --dump-state and --fork-url")
     if fork_url is not None and (genesis is not None or start is not None or base_fee is not None):
         raise UsageError("cli.fork", "--fork-url excludes --genesis, --base-fee, --state and --load-state")
     if fork_url is not None and end is not None:
@@ -130,6 +142,8 @@ def up(
         order=_order(order),
         auto_impersonate=auto_impersonate,
         state=start,
+        data_dir=data_dir,
+        durability=promise,
         host=host,
         port=port,
         block_time_ms=0 if no_mining else None if block_time is None else max(1, round(block_time * 1000)),
@@ -139,12 +153,12 @@ def up(
     )
     with contextlib.ExitStack() as running:
         running.callback(chain.stop)
-        with _port_hint("--port 0 takes a free one"):
+        with _hints(data_dir):
             chain.start()
         page = (
             running.enter_context(_explorer(chain, host, explorer_port, port, allow_host or [])) if explorer else None
         )
-        facts = _facts(chain, page, phrase)
+        facts = _facts(chain, page, phrase, data_dir)
         if config_out is not None:
             _write(config_out, facts)
         if json:
@@ -214,7 +228,7 @@ def _explorer(chain: Chain, host: str, wanted: int | None, rpc_port: int, hosts:
         return at(0)
 
 
-def _facts(chain: Chain, page: Explorer | None, phrase: str) -> dict[str, object]:
+def _facts(chain: Chain, page: Explorer | None, phrase: str, data_dir: Path | None) -> dict[str, object]:
     from interlace.contracts import ADDRESSES
 
     contracts = {name: at for name, at in ADDRESSES.items() if chain.client.code(at)}
@@ -224,6 +238,8 @@ def _facts(chain: Chain, page: Explorer | None, phrase: str) -> dict[str, object
         "explorer_url": page.url if page else None,
         "chain_id": chain.chain_id,
         "fork": chain.client.rpc("anvil_nodeInfo")["hardFork"],
+        "block": chain.client.block_number(),
+        "data_dir": None if data_dir is None else str(data_dir),
         "mnemonic": phrase,
         "accounts": [
             {
@@ -254,6 +270,8 @@ def _banner(facts: dict[str, object], host: str) -> None:
         lines.append("")
     lines += [f"Chain id   {facts['chain_id']} ({facts['fork']} rules)", f"JSON-RPC   {facts['rpc_url']}"]
     lines.append(f"WebSocket  {facts['ws_url']}")
+    if facts["data_dir"]:
+        lines.append(f"Data       {facts['data_dir']} (block {facts['block']})")
     if facts["explorer_url"]:
         lines.append(f"Explorer   {facts['explorer_url']}")
     if host not in _LOOPBACK:
@@ -303,12 +321,33 @@ def _log_format(text: str) -> Literal["text", "json"]:
     raise typer.BadParameter(f"{text!r} is neither text nor json")
 
 
+def _durability(text: str | None, data_dir: Path | None) -> Literal["process", "power"]:
+    if data_dir is None:
+        if text not in (None, "memory"):
+            raise UsageError("cli.data-dir", f"--durability {text} needs --data-dir", hint="without it, it is memory")
+        return "process"
+    if text is None or text == "process":
+        return "process"
+    if text == "power":
+        return "power"
+    raise UsageError("cli.data-dir", f"--durability {text} with --data-dir", hint="choose process or power")
+
+
 @contextlib.contextmanager
-def _port_hint(hint: str) -> Iterator[None]:
-    """Say what to do about a port that is taken."""
+def _hints(data_dir: Path | None) -> Iterator[None]:
+    """Say what to do about a port or a folder that cannot be used."""
+    hints = {
+        "chain.port-in-use": "--port 0 takes a free one",
+        "chain.data-locked": "stop the process that uses it, or choose another folder",
+        "chain.data-io": "is there space, and may you write there?",
+        "chain.other-genesis": f"give the options of its first start, or --genesis {data_dir}/genesis.json",
+        "chain.data-damaged": "keep a copy of the folder; a backup of it, or a dump, has what is lost",
+        "chain.data-contradiction": "keep a copy of the folder, and report it",
+        "chain.data-format": "use the release that wrote it",
+    }
     try:
         yield
     except ChainError as error:
-        if error.code != "chain.port-in-use":
+        if error.code not in hints:
             raise
-        raise InterlaceError(error.code, error.message, hint=hint) from None
+        raise InterlaceError(error.code, error.message, hint=hints[error.code]) from None

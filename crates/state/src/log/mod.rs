@@ -101,11 +101,15 @@ impl Shared {
 }
 
 impl Queue {
+    /// Whether a record may be queued.
     fn check(&self) -> Result<(), StorageError> {
+        if self.stop {
+            return Err(StorageError::Stopped("the log is closed".into()));
+        }
         match &self.health {
             Health::Good => Ok(()),
             Health::Failed(error) => Err(error.clone()),
-            Health::Broken(error) => Err(StorageError::Stopped(error.to_string())),
+            Health::Broken(error) => Err(StorageError::Stopped(format!("an earlier failure is in doubt: {error}"))),
         }
     }
 }
@@ -114,7 +118,7 @@ impl Queue {
 #[derive(Debug)]
 pub struct Log {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     cut: u64,
 }
 
@@ -151,7 +155,7 @@ impl Log {
         let writer = write::Writer::new(Arc::clone(&shared), vfs, identity, durability, file_bytes, tail);
         let thread = std::thread::Builder::new().name("interlace-log".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StorageError::io("start", "the log's thread", &error))?;
-        Ok(Self { shared, thread: Some(thread), cut })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), cut })
     }
 
     /// Bytes that a crash had torn and that opening the log cut off; none of them was acknowledged.
@@ -208,6 +212,18 @@ impl Log {
         Ok(())
     }
 
+    /// Writes what waits, seals the log, and lets its folder go; nothing is taken from then on. A second call does nothing.
+    pub fn close(&self) {
+        self.shared.lock().stop = true;
+        self.shared.filled.notify_one();
+        self.shared.emptied.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A writer that panicked has nothing more to say.
+            let _ = thread.join();
+        }
+    }
+
     /// Takes records again after a failed write. For whoever appends, once nobody waits for what failed.
     ///
     /// # Errors
@@ -223,11 +239,6 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.shared.lock().stop = true;
-        self.shared.filled.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A writer that panicked has nothing more to say.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }

@@ -1,0 +1,53 @@
+"""A process that works on a chain in a data directory until it is killed, and tells what it was told.
+
+Usage: ``python victim.py FOLDER process|power SEED``. Each line on stdout is a JSON object: ``will`` says what is tried
+next, ``did`` what the chain acknowledged.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from typing import Any, Literal, cast
+
+from interlace.chain import Chain
+
+RECEIVER = "0x" + "51" * 20
+EDITED = "0x" + "52" * 20
+
+
+def tell(**event: Any) -> None:
+    """Write one event at once."""
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def work(folder: str, durability: Literal["process", "power"], seed: int) -> None:
+    """Change the chain in `folder` for ever."""
+    dice = random.Random(seed)
+    with Chain(port=None, data_dir=folder, durability=durability) as chain:
+        tell(did="start", block=chain.client.block_number())
+        sender = chain.accounts[0]
+        value = chain.client.balance(EDITED)
+        while True:
+            what = dice.random()
+            if what < 0.05:
+                value += 1
+                tell(will="edit", value=value)
+                chain.set_balance(EDITED, value)
+                tell(did="edit", value=value, block=chain.client.block_number())
+            elif what < 0.08 and chain.client.block_number() > 3:
+                depth = dice.randrange(1, 4)
+                to = chain.client.block_number() - depth
+                tell(will="back", block=to)
+                chain.client.rpc("anvil_rollback", hex(depth))
+                value = chain.client.balance(EDITED)
+                tell(did="back", block=to)
+            else:
+                receipt = chain.client.send(sender, RECEIVER, value_wei=1)
+                tell(did="send", hash=receipt.transaction_hash, block=receipt.block_number)
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], cast(Literal["process", "power"], sys.argv[2]), int(sys.argv[3]))
