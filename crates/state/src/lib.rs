@@ -1,4 +1,4 @@
-//! In-memory, versioned flat state, and its tries' roots kept up to date.
+//! Versioned flat state, its tries' roots kept up to date, and the log that makes a chain durable.
 //!
 //! Why Rust: it is read several times per opcode that touches storage, and hashed after every block.
 //!
@@ -7,15 +7,15 @@
 //! not committed leaves no trace.
 //! Source: yellow paper 4.1; docs/decisions, no. 3 and 17.
 //! A state may lie on a [`Base`], another chain's state: what was never written here is read from there.
-//! What it does not do: it writes nothing to disk (durability: `memory`) and forgets nothing but what is reverted; memory
-//! grows by about 100 bytes per value written.
+//! The state is in memory; [`log`] keeps on disk, behind the border [`vfs`], whatever a chain writes there to build it again.
+//! What it does not do: it forgets nothing but what is reverted; memory grows by about 100 bytes per value written.
 
 #![deny(unsafe_code)]
 
 mod base;
 pub mod bench;
 mod error;
-mod history;
+mod flat;
 pub mod keccak;
 mod leaves;
 pub mod log;

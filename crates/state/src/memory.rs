@@ -1,19 +1,22 @@
 //! The state of a chain in memory: commit blocks, read any of them, go back.
 //!
 //! Invariant: versions ascend and are never used twice; each belongs to one block, and a block's newest version is its
-//! state. Hashing happens in [`MemoryState::stage`], under the read lock; only putting values and hashes in place excludes
-//! readers (and going back, which hashes as it goes).
+//! state. Hashing happens in [`MemoryState::stage`], under the read lock, and going back hashes as it goes. Readers of accounts, slots and
+//! code take no part in that lock: the flat state answers by version.
 //! What it does not do: it does not know headers; who commits says what the block's hash is.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256, keccak256};
-use interlace_stf::{Changes, CodeCache};
+use interlace_stf::{AccountChange, Changes, CodeCache};
 use interlace_trie::TrieAccount;
 
 use crate::base::{Base, Below};
 use crate::error::StateError;
-use crate::history::{Histories, Written};
+use crate::flat::{Flat, Written};
 use crate::leaves::{Leaves, Update};
 use crate::proof::AccountProof;
 use crate::snapshot::Snapshot;
@@ -55,12 +58,9 @@ struct Record {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) histories: Histories,
     pub(crate) leaves: Leaves,
     /// Oldest first; at least one.
     records: Vec<Record>,
-    /// The last version that was reverted, and all at or below it that are not in `records`, are gone.
-    newest_reverted: Option<Version>,
     next_version: u64,
     /// What a snapshot of the newest record says; kept apart so that there is always one.
     pub(crate) head: Head,
@@ -77,6 +77,10 @@ pub(crate) struct Head {
 #[derive(Debug)]
 pub(crate) struct Shared {
     inner: RwLock<Inner>,
+    /// Outside the lock: it has its own, and answers by version.
+    pub(crate) flat: Flat,
+    /// One above the newest version that was reverted; raised before anything of it is undone.
+    reverted: AtomicU64,
     /// Outside the lock: it belongs to no version.
     pub(crate) codes: CodeCache,
     /// What answers for keys that were never written; read without the lock, because it may take long.
@@ -95,14 +99,21 @@ impl Shared {
     }
 }
 
-impl Inner {
-    /// Refuses a snapshot whose version was reverted.
+impl Shared {
+    /// Refuses a snapshot whose version was reverted. Asked after a read, it says whether the read counts.
     pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
-        let suspect = self.newest_reverted.is_some_and(|reverted| snapshot.version <= reverted);
-        if suspect && self.records.binary_search_by_key(&snapshot.version, |record| record.version).is_err() {
-            return Err(StateError::Reverted { number: snapshot.number });
+        // Whoever saw anything of a version undone, under a shard's lock, sees this raised as well.
+        if snapshot.version.0 < self.reverted.load(Ordering::Acquire) {
+            return self.read().check(snapshot);
         }
         Ok(())
+    }
+}
+
+impl Inner {
+    fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
+        let position = self.records.binary_search_by_key(&snapshot.version, |record| record.version);
+        position.map(|_| ()).map_err(|_| StateError::Reverted { number: snapshot.number })
     }
 
     /// The newest record of block `number`.
@@ -120,7 +131,7 @@ impl Inner {
         StateError::UnknownBlock { number, first, last: self.head.number }
     }
 
-    fn put(&mut self, number: u64, hash: B256, staged: Staged) -> Result<(), StateError> {
+    fn put(&mut self, flat: &Flat, number: u64, hash: B256, staged: Staged) -> Result<(), StateError> {
         if staged.base != self.head.version {
             return Err(StateError::StaleStage { head: self.head.number });
         }
@@ -128,7 +139,7 @@ impl Inner {
         self.next_version += 1;
         let Staged { changes, update, .. } = staged;
         let root = update.root();
-        let written = self.histories.write(version.0, changes, &update.accounts);
+        let written = flat.write(version.0, changes, &update.accounts);
         self.leaves.apply(update);
         self.records.push(Record { version, number, hash, root, written });
         self.head = Head { version, number, hash, root };
@@ -141,23 +152,31 @@ impl Inner {
     }
 
     /// Drops all records after the one at `keep`.
-    fn revert_to(&mut self, keep: usize) {
+    fn revert_to(&mut self, shared: &Shared, keep: usize) {
         let Some(target) = self.records.get(keep) else { return };
         let head = Head { version: target.version, number: target.number, hash: target.hash, root: target.root };
+        let undone: Vec<Record> = self.records.drain(keep + 1..).rev().collect();
+        let Some(newest) = undone.first() else { return };
+        let (flat, last) = (&shared.flat, newest.version.0);
+        shared.reverted.fetch_max(last + 1, Ordering::AcqRel);
+        // What was written since, and which storage each account has before anything is undone.
+        let mut touched: AddressMap<(Option<u32>, BTreeSet<U256>)> = AddressMap::default();
+        for account in undone.iter().flat_map(|record| &record.written.accounts) {
+            let storage = || (flat.storage_of(account.address, last), BTreeSet::new());
+            touched.entry(account.address).or_insert_with(storage).1.extend(flat.keys(account));
+        }
+        undone.iter().for_each(|record| flat.revert(record.version.0, head.version.0, &record.written));
         let mut back = Changes::default();
-        for record in self.records.drain(keep + 1..).rev() {
-            self.newest_reverted = self.newest_reverted.max(Some(record.version));
-            self.histories.revert(head.version.0, &record.written);
-            for address in record.written.accounts {
-                let info = self.histories.account(address, head.version.0);
-                back.accounts.entry(address).or_default().info = info;
-            }
-            for (address, slot) in record.written.slots {
-                let value = self.histories.slot(address, slot, head.version.0);
-                let change = back.accounts.entry(address).or_default();
-                change.info = self.histories.account(address, head.version.0);
-                change.storage.insert(slot, value);
-            }
+        for (address, (storage, keys)) in touched {
+            let value = |slot| (slot, flat.written_slot(address, slot, head.version.0).unwrap_or_default());
+            let wiped = flat.storage_of(address, head.version.0) != storage;
+            let storage = if wiped {
+                flat.slots(address, head.version.0).into_iter().collect()
+            } else {
+                keys.into_iter().map(value).collect()
+            };
+            let info = flat.account(address, head.version.0);
+            back.accounts.insert(address, AccountChange { info, wiped, storage });
         }
         self.head = head;
         let update = self.leaves.stage(&back);
@@ -194,12 +213,14 @@ impl MemoryState {
         let root = update.root();
         let version = Version(0);
         let head = Head { version, number, hash: hash(root), root };
-        let mut histories = if below.is_some() { Histories::on_base() } else { Histories::default() };
-        let written = histories.write(version.0, changes, &update.accounts);
+        let flat = Flat::new(below.is_some());
+        let written = flat.write(version.0, changes, &update.accounts);
         leaves.apply(update);
         let records = vec![Record { version, number, hash: head.hash, root, written }];
-        let inner = Inner { histories, leaves, records, newest_reverted: None, next_version: 1, head };
-        Self { shared: Arc::new(Shared { inner: RwLock::new(inner), codes: CodeCache::default(), below }) }
+        let inner = Inner { leaves, records, next_version: 1, head };
+        let reverted = AtomicU64::new(0);
+        let shared = Shared { inner: RwLock::new(inner), flat, reverted, codes: CodeCache::default(), below };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Whether another chain's state lies below, so that only what changed since is held here.
@@ -239,9 +260,7 @@ impl MemoryState {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
-        let inner = self.shared.read();
-        let position = inner.records.binary_search_by_key(&snapshot.version, |record| record.version);
-        position.map(|_| ()).map_err(|_| StateError::Reverted { number: snapshot.number })
+        self.shared.read().check(snapshot)
     }
 
     /// State root after the last block.
@@ -282,7 +301,7 @@ impl MemoryState {
         if inner.head.number.checked_add(1) != Some(number) {
             return Err(StateError::NotNext { number, head: inner.head.number });
         }
-        inner.put(number, hash, staged)?;
+        inner.put(&self.shared.flat, number, hash, staged)?;
         let version = inner.head.version;
         Ok(self.snapshot(version, number, hash))
     }
@@ -296,7 +315,7 @@ impl MemoryState {
         let staged = self.stage(changes);
         let mut inner = self.shared.write();
         let Head { number, hash, .. } = inner.head;
-        inner.put(number, hash, staged)?;
+        inner.put(&self.shared.flat, number, hash, staged)?;
         let version = inner.head.version;
         Ok(self.snapshot(version, number, hash))
     }
@@ -308,7 +327,7 @@ impl MemoryState {
     pub fn revert_to(&self, number: u64) -> Result<(), StateError> {
         let mut inner = self.shared.write();
         let version = inner.record(number).map(|record| record.version).ok_or_else(|| inner.unknown(number))?;
-        inner.restore(version, number)
+        inner.restore(&self.shared, version, number)
     }
 
     /// Goes back to a version, amendments after it included.
@@ -316,14 +335,14 @@ impl MemoryState {
     /// # Errors
     /// [`StateError::Reverted`] if the version itself was reverted.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), StateError> {
-        self.shared.write().restore(snapshot.version, snapshot.number)
+        self.shared.write().restore(&self.shared, snapshot.version, snapshot.number)
     }
 
     /// Accounts of the newest state, in ascending order of their hashed addresses.
     #[must_use]
     pub fn accounts(&self) -> Vec<(Address, TrieAccount)> {
         let inner = self.shared.read();
-        let mut accounts: Vec<_> = inner.histories.accounts(inner.head.version.0).collect();
+        let mut accounts = self.shared.flat.accounts(inner.head.version.0);
         drop(inner);
         accounts.sort_by_cached_key(|(address, _)| keccak256(address));
         accounts
@@ -333,7 +352,7 @@ impl MemoryState {
     #[must_use]
     pub fn slots(&self, address: Address) -> Vec<(U256, U256)> {
         let inner = self.shared.read();
-        let mut slots: Vec<_> = inner.histories.slots(address, inner.head.version.0).collect();
+        let mut slots = self.shared.flat.slots(address, inner.head.version.0);
         drop(inner);
         slots.sort_by_cached_key(|(slot, _)| keccak256(B256::from(*slot)));
         slots
@@ -351,10 +370,10 @@ impl MemoryState {
 }
 
 impl Inner {
-    fn restore(&mut self, version: Version, number: u64) -> Result<(), StateError> {
+    fn restore(&mut self, shared: &Shared, version: Version, number: u64) -> Result<(), StateError> {
         let position = self.records.binary_search_by_key(&version, |record| record.version);
         let keep = position.map_err(|_| StateError::Reverted { number })?;
-        self.revert_to(keep);
+        self.revert_to(shared, keep);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, Bytes, U256};
 use interlace_trie::{TrieAccount, account_proof, storage_proofs};
 
-use crate::history::Histories;
+use crate::flat::Flat;
 
 /// An account with the nodes that prove it and some of its slots (EIP-1186).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub(crate) struct Material {
 }
 
 impl Material {
-    pub(crate) fn read(histories: &Histories, address: Address, version: u64) -> Self {
-        let accounts = histories.accounts(version).collect();
-        Self { address, accounts, slots: histories.slots(address, version).collect() }
+    pub(crate) fn read(flat: &Flat, address: Address, version: u64) -> Self {
+        let accounts = flat.accounts(version);
+        Self { address, accounts, slots: flat.slots(address, version).into_iter().collect() }
     }
 
     pub(crate) fn prove(self, targets: &[U256]) -> AccountProof {

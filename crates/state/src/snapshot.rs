@@ -4,20 +4,20 @@
 //! every read fails instead of answering for another one.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLockReadGuard};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use interlace_stf::{Account, Changes, CodeCache, StateReader};
 use interlace_trie::{TrieAccount, state_root, storage_root};
 
 use crate::error::StateError;
-use crate::memory::{Inner, Shared, Version};
+use crate::memory::{Shared, Version};
 use crate::proof::{AccountProof, Material};
 
 /// A fixed version of a [`crate::MemoryState`]; cheap to clone, may outlive it and travel between threads.
 ///
-/// Each read takes the state's read lock for its own length, a few tens of nanoseconds; a commit takes the write lock to
-/// put staged values in place, and computes no hash under it.
+/// A read takes the lock of one shard for its own length, a few tens of nanoseconds; a commit takes one shard's at a time to put values in
+/// place, and computes no hash under it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) shared: Arc<Shared>,
@@ -45,11 +45,9 @@ impl Snapshot {
         self.version
     }
 
-    /// The state, locked for reading, if it still holds this version.
-    fn inner(&self) -> Result<RwLockReadGuard<'_, Inner>, StateError> {
-        let inner = self.shared.read();
-        inner.check(self)?;
-        Ok(inner)
+    /// What was read, if the version was still there afterwards.
+    fn checked<T>(&self, read: T) -> Result<T, StateError> {
+        self.shared.check(self).map(|()| read)
     }
 
     /// The account at `address` with its storage root.
@@ -57,7 +55,7 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn trie_account(&self, address: Address) -> Result<Option<TrieAccount>, StateError> {
-        Ok(self.inner()?.histories.trie_account(address, self.version.0))
+        self.checked(self.shared.flat.trie_account(address, self.version.0))
     }
 
     /// All accounts, in no particular order.
@@ -65,7 +63,7 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn accounts(&self) -> Result<Vec<(Address, TrieAccount)>, StateError> {
-        Ok(self.inner()?.histories.accounts(self.version.0).collect())
+        self.checked(self.shared.flat.accounts(self.version.0))
     }
 
     /// Slots of `address` that are not zero, in no particular order.
@@ -73,7 +71,11 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn slots(&self, address: Address) -> Result<Vec<(U256, U256)>, StateError> {
-        Ok(self.inner()?.histories.slots(address, self.version.0).collect())
+        self.checked(self.shared.flat.slots(address, self.version.0))
+    }
+
+    fn written_slot(&self, address: Address, slot: U256) -> Result<Option<U256>, StateError> {
+        self.checked(self.shared.flat.written_slot(address, slot, self.version.0))
     }
 
     /// Whether another chain's state lies below, so that only what changed since is held here.
@@ -87,7 +89,7 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn is_written(&self, address: Address, slot: U256) -> Result<bool, StateError> {
-        Ok(self.inner()?.histories.written_slot(address, slot, self.version.0).is_some())
+        Ok(self.written_slot(address, slot)?.is_some())
     }
 
     /// The state root that `changes` to this version lead to. For the newest version the hashes that are kept are used; for an older one
@@ -96,11 +98,13 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn root_after(&self, changes: &Changes) -> Result<B256, StateError> {
-        let inner = self.inner()?;
-        if inner.head.version == self.version {
-            return Ok(inner.leaves.stage(changes).root());
+        {
+            let inner = self.shared.read();
+            if inner.head.version == self.version {
+                return Ok(inner.leaves.stage(changes).root());
+            }
         }
-        let mut accounts: BTreeMap<Address, TrieAccount> = inner.histories.accounts(self.version.0).collect();
+        let mut accounts: BTreeMap<Address, TrieAccount> = self.accounts()?.into_iter().collect();
         for (address, change) in &changes.accounts {
             let Some(info) = change.info else {
                 accounts.remove(address);
@@ -108,7 +112,7 @@ impl Snapshot {
             };
             let mut slots: BTreeMap<U256, U256> = BTreeMap::new();
             if !change.wiped {
-                slots.extend(inner.histories.slots(*address, self.version.0));
+                slots.extend(self.slots(*address)?);
             }
             slots.extend(&change.storage);
             slots.retain(|_, value| !value.is_zero());
@@ -120,7 +124,6 @@ impl Snapshot {
             };
             accounts.insert(*address, account);
         }
-        drop(inner);
         Ok(state_root(accounts))
     }
 
@@ -133,12 +136,13 @@ impl Snapshot {
         if self.is_partial() {
             return Err(StateError::Partial(self.number));
         }
-        let inner = self.inner()?;
-        if inner.head.version == self.version {
-            return Ok(inner.leaves.prove(address, slots));
+        {
+            let inner = self.shared.read();
+            if inner.head.version == self.version {
+                return Ok(inner.leaves.prove(address, slots));
+            }
         }
-        let material = Material::read(&inner.histories, address, self.version.0);
-        drop(inner);
+        let material = self.checked(Material::read(&self.shared.flat, address, self.version.0))?;
         Ok(material.prove(slots))
     }
 }
@@ -147,7 +151,7 @@ impl StateReader for Snapshot {
     type Error = StateError;
 
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        let written = self.inner()?.histories.written_account(address, self.version.0);
+        let written = self.checked(self.shared.flat.written_account(address, self.version.0))?;
         match (written, &self.shared.below) {
             (Some(account), _) => Ok(account),
             (None, Some(below)) => below.account(address),
@@ -156,7 +160,7 @@ impl StateReader for Snapshot {
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let written = self.inner()?.histories.written_slot(address, slot, self.version.0);
+        let written = self.written_slot(address, slot)?;
         match (written, &self.shared.below) {
             (Some(value), _) => Ok(value),
             (None, Some(below)) => below.storage(address, slot),
@@ -165,7 +169,7 @@ impl StateReader for Snapshot {
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        let written = self.inner()?.histories.code(code_hash).cloned();
+        let written = self.checked(self.shared.flat.code(code_hash))?;
         if code_hash == KECCAK256_EMPTY {
             return Ok(Bytes::new()); // Nobody stores it, and every account without code names it.
         }
@@ -180,7 +184,7 @@ impl StateReader for Snapshot {
         if number > self.number {
             return Ok(B256::ZERO);
         }
-        let known = self.inner()?.block_hash(number);
+        let known = self.checked(self.shared.read().block_hash(number))?;
         match (known, &self.shared.below) {
             (Some(hash), _) => Ok(hash),
             (None, Some(below)) => below.block_hash(number),

@@ -1,11 +1,10 @@
-//! Every value that a key ever had, by version.
+//! Every value that a key ever had, by version, in plain maps: the oracle of the flat state.
 //!
-//! Invariant: versions in a history ascend; the value at a version is the last one written at or before it. An account is
-//! kept with its storage root, so that every version's trie can be built again. On a base, whether a key was ever written
-//! decides who answers for it: an account that was wiped never reads through to the base again, nor do its slots.
+//! Invariant: versions in a history ascend; the value at a version is the last one written at or before it. On a base, whether a key was
+//! ever written decides who answers for it: an account that was wiped never reads through to the base again, nor do its slots.
 
-use alloy_primitives::map::{AddressMap, B256Map, HashMap};
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::map::{AddressMap, HashMap};
+use alloy_primitives::{Address, U256};
 use interlace_stf::{Account, Changes};
 use interlace_trie::TrieAccount;
 
@@ -61,7 +60,6 @@ pub(crate) struct Written {
 pub(crate) struct Histories {
     accounts: AddressMap<History<Option<TrieAccount>>>,
     slots: AddressMap<HashMap<U256, History<U256>>>,
-    codes: B256Map<Bytes>,
     /// Versions that wiped an account; kept only on a base, where it says what is zero without having been written.
     wipes: Option<AddressMap<History<()>>>,
 }
@@ -70,10 +68,6 @@ impl Histories {
     /// Histories over a base.
     pub(crate) fn on_base() -> Self {
         Self { wipes: Some(AddressMap::default()), ..Self::default() }
-    }
-
-    pub(crate) fn account(&self, address: Address, version: u64) -> Option<Account> {
-        self.written_account(address, version).flatten()
     }
 
     /// The account at `address` as it was written last; `None` if it never was.
@@ -89,10 +83,6 @@ impl Histories {
     /// The accounts that exist at `version`, in no particular order.
     pub(crate) fn accounts(&self, version: u64) -> impl Iterator<Item = (Address, TrieAccount)> {
         self.accounts.iter().filter_map(move |(address, history)| Some((*address, history.at(version)??)))
-    }
-
-    pub(crate) fn slot(&self, address: Address, slot: U256, version: u64) -> U256 {
-        self.written_slot(address, slot, version).unwrap_or_default()
     }
 
     /// The value of a slot as it was written last, by a wipe too; `None` if it never was.
@@ -115,10 +105,6 @@ impl Histories {
         values.filter(|(_, value)| !value.is_zero())
     }
 
-    pub(crate) fn code(&self, hash: B256) -> Option<&Bytes> {
-        self.codes.get(&hash)
-    }
-
     /// Writes `changes` as `version`, the newest; `accounts` are those of them that exist afterwards.
     pub(crate) fn write(&mut self, version: u64, changes: Changes, accounts: &AddressMap<TrieAccount>) -> Written {
         let mut written = Written::default();
@@ -138,8 +124,6 @@ impl Histories {
                 written.slots.push((address, slot));
             }
         }
-        // Code is addressed by its hash: code of a reverted block is not reachable and does no harm.
-        self.codes.extend(changes.codes);
         written
     }
 
