@@ -1,9 +1,11 @@
-//! Python's view of the state's tries: what is measured of them.
+//! Python's view of the state: what is measured of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use interlace_state::bench;
 use interlace_state::keccak::Backend;
+use interlace_state::log::Durability;
 use pyo3::prelude::*;
 
 use crate::border::{CoreError, enter};
@@ -16,13 +18,13 @@ fn error(error: bench::BenchError) -> CoreError {
     CoreError::new(error.code(), error)
 }
 
-/// A trie of accounts whose keys and values follow from their numbers; all times in seconds.
+/// A state of accounts whose addresses and values follow from their numbers; all times in seconds.
 #[pyclass(module = "interlace._core")]
 #[derive(Default)]
-struct BenchTrie(bench::BenchTrie);
+struct BenchState(bench::BenchState);
 
 #[pymethods]
-impl BenchTrie {
+impl BenchState {
     #[new]
     fn new() -> Self {
         Self::default()
@@ -40,8 +42,8 @@ impl BenchTrie {
         rayon::current_num_threads()
     }
 
-    /// Bytes of nodes and leaves.
-    fn bytes(&self) -> usize {
+    /// Bytes of the flat state, and of the tries.
+    fn bytes(&self) -> (usize, usize) {
         self.0.bytes()
     }
 
@@ -50,10 +52,36 @@ impl BenchTrie {
         enter(py, || Ok(seconds(self.0.grow(count))))
     }
 
-    /// Changes `count` accounts drawn at random; `None` where the processor cannot hash this way.
-    fn batch(&mut self, py: Python<'_>, count: u64, backend: &str) -> PyResult<Option<f64>> {
+    /// Changes `count` accounts drawn at random: time until the root, and until all is in place; `None` where the processor cannot hash
+    /// this way.
+    fn batch(&mut self, py: Python<'_>, count: u64, backend: &str) -> PyResult<Option<(f64, f64)>> {
         let backend = Backend::ALL.into_iter().find(|known| known.name() == backend);
-        enter(py, || Ok(backend.and_then(|backend| self.0.batch(count, backend)).map(seconds)))
+        enter(py, || {
+            let Some(backend) = backend else { return Ok(None) };
+            let times = self.0.batch(count, backend).map_err(error)?;
+            Ok(times.map(|(root, all)| (seconds(root), seconds(all))))
+        })
+    }
+
+    /// Reads `count` accounts, one at a time, drawn at random from `set` of them.
+    fn read(&mut self, py: Python<'_>, set: u64, count: u64) -> PyResult<Vec<f64>> {
+        enter(py, || Ok(self.0.read(set, count).map_err(error)?.into_iter().map(seconds).collect()))
+    }
+
+    /// Commits `blocks` blocks of `count` random changes with a log in `folder`: the whole time and, of each, that to work and to be durable.
+    fn sustain(
+        &mut self,
+        py: Python<'_>,
+        folder: PathBuf,
+        power: bool,
+        count: u64,
+        blocks: u64,
+    ) -> PyResult<(f64, Vec<(f64, f64)>)> {
+        let durability = if power { Durability::Power } else { Durability::Process };
+        enter(py, || {
+            let (whole, times) = self.0.sustain(&folder, durability, count, blocks).map_err(error)?;
+            Ok((seconds(whole), times.into_iter().map(|block| (seconds(block.work), seconds(block.durable))).collect()))
+        })
     }
 
     /// Proves `count` accounts drawn at random and verifies the proofs.
@@ -68,5 +96,5 @@ impl BenchTrie {
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<BenchTrie>()
+    m.add_class::<BenchState>()
 }

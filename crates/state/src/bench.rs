@@ -1,142 +1,264 @@
-//! The arena trie at a size of choice, for `interlace bench state`.
+//! A state of accounts at a size of choice, for `interlace bench state`.
 //!
-//! Invariant: what is timed is what a commit does; [`BenchTrie::check`] compares what came of it with what is computed anew.
-//! What it does not do: it reads and writes no flat state, and takes no median; the caller repeats.
+//! Invariant: what is timed is what a chain does, through the same functions; [`BenchState::check`] compares what came of it with what is
+//! computed anew.
+//! What it does not do: it has no contracts and no storage, and takes no median; the caller repeats.
 
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{B256, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
+use interlace_stf::{Account, AccountChange, Changes, StateReader};
 use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount, sorted_root, verify_proof};
 
+use crate::error::{StateError, StorageError};
 use crate::keccak::{Backend, Hasher};
-use crate::trie::{Change, Forest, Trie};
+use crate::log::{Durability, Log, MAX_FILE_BYTES};
+use crate::memory::MemoryState;
+use crate::vfs::Disk;
 
-/// What was timed differs from what is right.
+/// What was timed went wrong, or differs from what is right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what was timed is wrong: {0}")]
-pub struct BenchError(String);
+pub enum BenchError {
+    /// A value, a root or a proof is wrong.
+    #[error("what was timed is wrong: {0}")]
+    Differs(String),
+    /// The log could not be written.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    /// The state refused.
+    #[error("{0}")]
+    State(#[from] StateError),
+}
 
 impl BenchError {
     /// Stable identifier of the cause.
     #[must_use]
     pub const fn code(&self) -> &'static str {
-        "engine.bench-differs"
+        match self {
+            Self::Differs(_) => "engine.bench-differs",
+            Self::Storage(error) => error.code(),
+            Self::State(error) => error.code(),
+        }
     }
 }
 
-/// A trie of accounts whose keys and values follow from their numbers.
-#[derive(Debug, Default)]
-pub struct BenchTrie {
-    forest: Forest<TrieAccount>,
-    trie: Trie,
+/// Times of one block of [`BenchState::sustain`].
+#[derive(Clone, Copy, Debug)]
+pub struct BlockTimes {
+    /// From the changes to the new state, with its root, in place.
+    pub work: Duration,
+    /// From then until the block's record was durable; the next block's work goes on meanwhile.
+    pub durable: Duration,
+}
+
+/// A state of accounts whose addresses and values follow from their numbers.
+#[derive(Debug)]
+pub struct BenchState {
+    state: MemoryState,
     /// Of each account, in the order of their numbers.
     balances: Vec<u64>,
+    block: u64,
     seed: u64,
 }
 
-/// The (hashed) key of account `number`: uniform, and the same on every machine.
-fn key(number: u64) -> B256 {
-    let mut key = B256::ZERO;
-    for (word, bytes) in (0u64..).zip(key.0.as_chunks_mut::<8>().0) {
+/// The address of account `number`: uniform, and the same on every machine.
+fn address(number: u64) -> Address {
+    let mut bytes = B256::ZERO;
+    for (word, part) in (0u64..).zip(bytes.0.as_chunks_mut::<8>().0) {
         // SplitMix64's finaliser.
         let mut mixed = (number * 4 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        *bytes = (mixed ^ mixed >> 31).to_be_bytes();
+        *part = (mixed ^ mixed >> 31).to_be_bytes();
     }
-    key
+    Address::from_word(bytes)
 }
 
-fn account(balance: u64) -> TrieAccount {
-    TrieAccount {
-        nonce: balance % 1_000,
-        balance: U256::from(balance) << 40,
-        storage_root: EMPTY_ROOT_HASH,
-        code_hash: KECCAK256_EMPTY,
+fn account(balance: u64) -> Account {
+    Account { nonce: balance % 1_000, balance: U256::from(balance) << 40, code_hash: KECCAK256_EMPTY }
+}
+
+fn trie_account(balance: u64) -> TrieAccount {
+    let Account { nonce, balance, code_hash } = account(balance);
+    TrieAccount { nonce, balance, storage_root: EMPTY_ROOT_HASH, code_hash }
+}
+
+impl Default for BenchState {
+    fn default() -> Self {
+        let state = MemoryState::new(0, Changes::default(), |_| B256::ZERO);
+        Self { state, balances: Vec::new(), block: 0, seed: 0 }
     }
 }
 
-impl BenchTrie {
-    /// Accounts in the trie.
+impl BenchState {
+    /// Accounts in the state.
     #[must_use]
     pub fn accounts(&self) -> u64 {
         self.balances.len() as u64
     }
 
-    /// Bytes of nodes and leaves.
+    /// Bytes of the flat state and of the tries; older values are not counted.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.forest.bytes()
+    pub fn bytes(&self) -> (usize, usize) {
+        self.state.bytes()
     }
 
-    /// Adds `count` accounts at once and says how long it took.
+    /// Adds `count` accounts to the first block's state and says how long it took.
     pub fn grow(&mut self, count: u64) -> Duration {
         let first = self.accounts();
         self.balances.extend(first..first + count);
-        let changes = (first..first + count).map(|number| Change { key: key(number), value: Some(account(number)) });
-        self.change(changes.collect())
+        let changes = self.changes(first..first + count);
+        let start = Instant::now();
+        self.state.extend_first(changes);
+        start.elapsed()
     }
 
-    /// Gives `count` accounts drawn at random another balance, hashing with `backend`, and says how long it took; `None` if this
-    /// processor lacks what the backend needs.
-    pub fn batch(&mut self, count: u64, backend: Backend) -> Option<Duration> {
-        let hasher = Hasher::new(backend)?;
+    fn changes(&self, numbers: impl Iterator<Item = u64>) -> Changes {
+        let change = |number: u64| {
+            let info = account(self.balances[number as usize]);
+            (address(number), AccountChange { info: Some(info), ..AccountChange::default() })
+        };
+        Changes { accounts: numbers.map(change).collect(), ..Changes::default() }
+    }
+
+    /// Another balance for `count` accounts drawn at random.
+    fn random_changes(&mut self, count: u64) -> Changes {
         let mut numbers: Vec<u64> = (0..count).map(|_| self.draw()).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let changes = numbers.into_iter().filter_map(|number| {
-            let balance = self.balances.get_mut(usize::try_from(number).ok()?)?;
-            *balance += 1;
-            Some(Change { key: key(number), value: Some(account(*balance)) })
-        });
-        let changes = changes.collect();
-        let usual = self.forest.hash_with(hasher);
-        let time = self.change(changes);
-        self.forest.hash_with(usual);
-        Some(time)
+        numbers.iter().for_each(|number| self.balances[*number as usize] += 1);
+        self.changes(numbers.into_iter())
     }
 
-    fn change(&mut self, changes: Vec<Change<TrieAccount>>) -> Duration {
-        let changes = vec![(self.trie, changes)];
+    /// Changes `count` accounts drawn at random in one block, hashing with `backend`, and says how long it took to have the new root, and
+    /// the new state in place; `None` if this processor lacks what the backend needs.
+    ///
+    /// # Errors
+    /// [`BenchError::State`].
+    pub fn batch(&mut self, count: u64, backend: Backend) -> Result<Option<(Duration, Duration)>, BenchError> {
+        let Some(hasher) = Hasher::new(backend) else { return Ok(None) };
+        let changes = self.random_changes(count);
+        self.state.hash_with(hasher);
         let start = Instant::now();
-        let staged = self.forest.stage(changes);
-        let tries = self.forest.apply(staged);
-        let time = start.elapsed();
-        self.trie = tries.first().copied().unwrap_or_default();
-        time
+        let staged = self.state.stage(changes);
+        let root = start.elapsed();
+        self.block += 1;
+        self.state.commit(self.block, B256::ZERO, staged)?;
+        let all = start.elapsed();
+        self.state.hash_with(Hasher::default());
+        Ok(Some((root, all)))
+    }
+
+    /// Reads `count` accounts, one at a time, drawn at random from `set` of them, and says how long each took. What the clock itself
+    /// takes is subtracted.
+    ///
+    /// # Errors
+    /// [`BenchError::Differs`] for a wrong value.
+    pub fn read(&mut self, set: u64, count: u64) -> Result<Vec<Duration>, BenchError> {
+        let of = set.clamp(1, self.accounts().max(1));
+        let numbers: Vec<u64> = (0..count).map(|_| self.draw() % of).collect();
+        let wanted: Vec<(Address, u64)> =
+            numbers.iter().map(|number| (address(*number), self.balances[*number as usize])).collect();
+        let snapshot = self.state.latest();
+        // Once over what is read, so that a set that fits into a cache is in it.
+        for (address, _) in &wanted {
+            black_box(snapshot.account(*address)?);
+        }
+        let mut clock: Vec<Duration> = (0..1_001).map(|_| Instant::now().elapsed()).collect();
+        clock.sort_unstable();
+        let mut times = Vec::with_capacity(wanted.len());
+        for (address, balance) in wanted {
+            let start = Instant::now();
+            let found = black_box(snapshot.account(black_box(address)));
+            times.push(start.elapsed().saturating_sub(clock[500]));
+            if found? != Some(account(balance)) {
+                return Err(BenchError::Differs(format!("account {address} was read wrong")));
+            }
+        }
+        Ok(times)
+    }
+
+    /// Commits `blocks` blocks of `count` random changes, each with a record in a log in `folder`. A block's record is waited for when the
+    /// next one's state is in place, as by a chain that executes while the disk is at work. Gives the whole time, and that of each block.
+    ///
+    /// # Errors
+    /// [`BenchError::Storage`].
+    pub fn sustain(
+        &mut self,
+        folder: &Path,
+        durability: Durability,
+        count: u64,
+        blocks: u64,
+    ) -> Result<(Duration, Vec<BlockTimes>), BenchError> {
+        let disk = Arc::new(Disk::open(folder)?);
+        let log = Log::open(disk, B256::ZERO, durability, MAX_FILE_BYTES, |_| Ok::<_, StorageError>(()))?;
+        let mut times = Vec::new();
+        let mut open: Option<(u64, Duration, Instant)> = None;
+        // Made up before, so that the disk gains no time from it.
+        let all: Vec<Changes> = (0..blocks).map(|_| self.random_changes(count)).collect();
+        let whole = Instant::now();
+        for changes in all {
+            let start = Instant::now();
+            // As long as the chain's own record of such a block: address, nonce, balance, and what is between them.
+            let mut record = Vec::with_capacity(changes.accounts.len() * 96);
+            for (address, change) in &changes.accounts {
+                let info = change.info.unwrap_or_default();
+                record.extend_from_slice(address.as_slice());
+                record.extend_from_slice(&info.nonce.to_be_bytes());
+                record.extend_from_slice(&info.balance.to_be_bytes::<32>());
+                record.extend_from_slice(info.code_hash.as_slice());
+            }
+            let staged = self.state.stage(changes);
+            let number = log.append(&record)?;
+            self.block += 1;
+            self.state.commit(self.block, B256::ZERO, staged)?;
+            let work = start.elapsed();
+            if let Some((number, work, since)) = open.replace((number, work, Instant::now())) {
+                log.wait(number)?;
+                times.push(BlockTimes { work, durable: since.elapsed() });
+            }
+        }
+        if let Some((number, work, since)) = open {
+            log.wait(number)?;
+            times.push(BlockTimes { work, durable: since.elapsed() });
+        }
+        Ok((whole.elapsed(), times))
     }
 
     /// Proves an account drawn at random, says how long it took, and verifies the proof.
     ///
     /// # Errors
-    /// [`BenchError`] if it does not hold.
+    /// [`BenchError::Differs`] if it does not hold.
     pub fn prove(&mut self) -> Result<Duration, BenchError> {
         let number = self.draw();
-        let key = key(number);
+        let address = address(number);
         let start = Instant::now();
-        let proof = self.forest.prove(self.trie, &key);
+        let proof = self.state.proof(address, &[]);
         let time = start.elapsed();
-        let balance = usize::try_from(number).ok().and_then(|number| self.balances.get(number));
-        let value = balance.map(|balance| alloy_rlp::encode(account(*balance)));
-        verify_proof(self.trie.hash(), key.as_slice(), value.as_deref(), &proof)
-            .map_err(|error| BenchError(error.to_string()))?;
+        let value = self.balances.get(number as usize).map(|balance| alloy_rlp::encode(trie_account(*balance)));
+        verify_proof(self.state.root(), keccak256(address).as_slice(), value.as_deref(), &proof.nodes)
+            .map_err(|error| BenchError::Differs(error.to_string()))?;
         Ok(time)
     }
 
     /// Computes the root of all accounts from nothing and compares.
     ///
     /// # Errors
-    /// [`BenchError`] if they differ.
+    /// [`BenchError::Differs`].
     pub fn check(&self) -> Result<(), BenchError> {
         let balances = (0u64..).zip(&self.balances);
-        let mut leaves: Vec<(B256, Vec<u8>)> =
-            balances.map(|(number, balance)| (key(number), alloy_rlp::encode(account(*balance)))).collect();
+        let mut leaves: Vec<(B256, Vec<u8>)> = balances
+            .map(|(number, balance)| (keccak256(address(number)), alloy_rlp::encode(trie_account(*balance))))
+            .collect();
         leaves.sort_unstable();
-        let expected = sorted_root(leaves);
-        if expected == self.trie.hash() {
+        let (expected, found) = (sorted_root(leaves), self.state.root());
+        if expected == found {
             return Ok(());
         }
-        Err(BenchError(format!("the root is {}, computed anew it is {expected}", self.trie.hash())))
+        Err(BenchError::Differs(format!("the root is {found}, computed anew it is {expected}")))
     }
 
     fn draw(&mut self) -> u64 {
@@ -152,13 +274,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
-        let mut bench = BenchTrie::default();
-        bench.grow(500);
-        bench.batch(100, Backend::Scalar).unwrap();
+        let mut bench = BenchState::default();
+        bench.grow(300);
+        bench.grow(200);
+        bench.batch(100, Backend::Scalar).unwrap().unwrap();
         assert_eq!(bench.check(), Ok(()));
+        assert_eq!(bench.read(50, 200).unwrap().len(), 200);
         bench.prove().unwrap();
         bench.balances.iter_mut().for_each(|balance| *balance += 1);
         assert_eq!(bench.check().unwrap_err().code(), "engine.bench-differs");
+        assert_eq!(bench.read(50, 200).unwrap_err().code(), "engine.bench-differs");
         bench.prove().unwrap_err();
     }
 }

@@ -1,7 +1,8 @@
 //! The newest state as tries: that of the accounts, and that of each account's storage.
 //!
 //! Invariant: the tries hold exactly the accounts that exist and, of each, exactly the slots that are not zero. They are
-//! derived from the flat state and never read to answer for a value.
+//! derived from the flat state, whose handles are their leaves, and never read to answer for a value. What is staged is put in place after
+//! the flat state was written.
 //! Source: yellow paper 4.1.
 //! What it does not do: it knows the newest version only.
 
@@ -10,16 +11,17 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 
+use crate::flat::Flat;
 use crate::keccak::{Hasher, Messages};
 use crate::proof::AccountProof;
-use crate::trie::{Change, Forest, Staged, Trie};
+use crate::trie::{Change, Forest, Leaf, Source, Staged, Trie};
 
 /// The newest state's tries.
 #[derive(Debug, Default)]
 pub(crate) struct Leaves {
-    accounts: Forest<TrieAccount>,
+    accounts: Forest,
     account_trie: Trie,
-    slots: Forest<U256>,
+    slots: Forest,
     /// None is empty.
     storage_tries: AddressMap<Trie>,
 }
@@ -35,6 +37,37 @@ pub(crate) struct Update {
     /// Whose storage from before is gone; what is staged of them was staged on empty tries.
     wiped: Vec<Address>,
     storage_tries: Staged<U256>,
+    /// The accounts of the changes, to find the handles of those that had none.
+    addresses: Vec<Address>,
+    /// Slots that had no handle.
+    new_slots: Vec<(Address, U256)>,
+}
+
+/// The version after all others.
+const NOW: u64 = u64::MAX;
+
+/// Accounts as leaves.
+struct AccountLeaves<'a>(&'a Flat);
+
+impl Source for AccountLeaves<'_> {
+    type Value = TrieAccount;
+
+    fn leaf(&self, handle: u32) -> (B256, TrieAccount) {
+        let (address, account) = self.0.account_at(handle);
+        (keccak256(address), account)
+    }
+}
+
+/// Slots as leaves.
+struct SlotLeaves<'a>(&'a Flat);
+
+impl Source for SlotLeaves<'_> {
+    type Value = U256;
+
+    fn leaf(&self, handle: u32) -> (B256, U256) {
+        let (slot, value) = self.0.slot_at(handle);
+        (keccak256(slot.to_be_bytes::<32>()), value)
+    }
 }
 
 impl Update {
@@ -60,77 +93,116 @@ fn hashed_keys(changes: &Changes) -> Vec<B256> {
 }
 
 impl Leaves {
-    /// What `changes` would do.
-    pub(crate) fn stage(&self, changes: &Changes) -> Update {
+    /// What `changes` to the state in `flat` would do.
+    pub(crate) fn stage(&self, flat: &Flat, changes: &Changes) -> Update {
         let keys = hashed_keys(changes);
         let mut rest = keys.as_slice();
         let mut own_keys = Vec::with_capacity(changes.accounts.len());
-        let (mut storage, mut wiped, mut tries) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut storage, mut wiped, mut tries, mut new_slots) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (address, change) in &changes.accounts {
             let (own, slots) = rest.split_at(1);
             let (slots, others) = slots.split_at(change.storage.len());
             rest = others;
             own_keys.extend_from_slice(own);
             if wipes(change) || !slots.is_empty() {
-                let values = change.storage.values().map(|value| (!value.is_zero()).then_some(*value));
-                let leaves = slots.iter().zip(values).map(|(key, value)| Change { key: *key, value }).collect();
-                wiped.extend(wipes(change).then_some(*address));
-                tries.push((if wipes(change) { Trie::default() } else { self.storage_trie(address) }, leaves));
+                let wipes = wipes(change);
+                // After a wipe the account gets another storage, in which no slot has a handle yet.
+                let number = if wipes { None } else { flat.storage_of(*address, NOW) };
+                let leaves = slots.iter().zip(&change.storage).map(|(key, (slot, value))| {
+                    let known = number.and_then(|storage| flat.slot_handle(storage, slot)).map(Leaf::Known);
+                    let leaf = known.unwrap_or_else(|| {
+                        new_slots.push((*address, *slot));
+                        Leaf::New(new_slots.len() as u32 - 1)
+                    });
+                    Change { key: *key, leaf, value: (!value.is_zero()).then_some(*value) }
+                });
+                let leaves = leaves.collect();
+                wiped.extend(wipes.then_some(*address));
+                tries.push((if wipes { Trie::default() } else { self.storage_trie(address) }, leaves));
                 storage.push(*address);
             }
         }
-        let storage_tries = self.slots.stage(tries);
+        let storage_tries = self.slots.stage(&SlotLeaves(flat), tries);
         let mut staged = storage.iter().enumerate().peekable();
         let mut accounts = AddressMap::default();
         let mut leaves = Vec::with_capacity(own_keys.len());
-        for ((address, change), key) in changes.accounts.iter().zip(own_keys) {
+        for ((ordinal, (address, change)), key) in (0u32..).zip(&changes.accounts).zip(own_keys) {
             let root = match staged.next_if(|(_, other)| *other == address) {
                 Some((trie, _)) => storage_tries.hash(trie),
                 None => self.storage_trie(address).hash(),
             };
             let value = change.info.map(|info| trie_account(info, root));
             accounts.extend(value.map(|account| (*address, account)));
-            leaves.push(Change { key, value });
+            let leaf = flat.account_handle(*address).map_or(Leaf::New(ordinal), Leaf::Known);
+            leaves.push(Change { key, leaf, value });
         }
-        let account_trie = self.accounts.stage(vec![(self.account_trie, leaves)]);
-        Update { accounts, account_trie, storage, wiped, storage_tries }
+        let account_trie = self.accounts.stage(&AccountLeaves(flat), vec![(self.account_trie, leaves)]);
+        let addresses = changes.accounts.keys().copied().collect();
+        Update { accounts, account_trie, storage, wiped, storage_tries, addresses, new_slots }
     }
 
     fn storage_trie(&self, address: &Address) -> Trie {
         self.storage_tries.get(address).copied().unwrap_or_default()
     }
 
-    /// Puts `update` in place, which was staged on the state as it is now.
-    pub(crate) fn apply(&mut self, update: Update) {
+    /// Puts `update` in place, which was staged on the state as it was before `flat` was written.
+    pub(crate) fn apply(&mut self, flat: &Flat, update: Update) {
         for address in &update.wiped {
             if let Some(trie) = self.storage_tries.remove(address) {
                 self.slots.clear(trie);
             }
         }
-        for (address, trie) in update.storage.into_iter().zip(self.slots.apply(update.storage_tries)) {
+        let slot_handle = |ordinal: u32| {
+            let (address, slot) = update.new_slots[ordinal as usize];
+            written(flat.storage_of(address, NOW).and_then(|storage| flat.slot_handle(storage, &slot)))
+        };
+        for (address, trie) in update.storage.into_iter().zip(self.slots.apply(update.storage_tries, slot_handle)) {
             if trie.is_empty() {
                 self.storage_tries.remove(&address);
             } else {
                 self.storage_tries.insert(address, trie);
             }
         }
-        self.account_trie = self.accounts.apply(update.account_trie)[0];
+        let account_handle = |ordinal: u32| written(flat.account_handle(update.addresses[ordinal as usize]));
+        self.account_trie = self.accounts.apply(update.account_trie, account_handle)[0];
     }
 
     /// Proves the account at `address` and some of its slots.
-    pub(crate) fn prove(&self, address: Address, slots: &[U256]) -> AccountProof {
+    pub(crate) fn prove(&self, flat: &Flat, address: Address, slots: &[U256]) -> AccountProof {
         let key = keccak256(address);
         let trie = self.storage_trie(&address);
+        let leaves = SlotLeaves(flat);
         let prove_slot = |slot: &U256| {
             let key = keccak256(slot.to_be_bytes::<32>());
-            (*slot, self.slots.get(trie, &key).copied().unwrap_or_default(), self.slots.prove(trie, &key))
+            let value = self.slots.get(&leaves, trie, &key).unwrap_or_default();
+            (*slot, value, self.slots.prove(&leaves, trie, &key))
         };
         AccountProof {
-            account: self.accounts.get(self.account_trie, &key).copied(),
-            nodes: self.accounts.prove(self.account_trie, &key),
+            account: self.accounts.get(&AccountLeaves(flat), self.account_trie, &key),
+            nodes: self.accounts.prove(&AccountLeaves(flat), self.account_trie, &key),
             slots: slots.iter().map(prove_slot).collect(),
         }
     }
+
+    /// Hashes with another backend from now on.
+    pub(crate) fn hash_with(&mut self, hasher: Hasher) {
+        self.accounts.hash_with(hasher);
+        self.slots.hash_with(hasher);
+    }
+
+    /// Bytes of all nodes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.accounts.bytes() + self.slots.bytes()
+    }
+}
+
+/// The handle of a leaf that was just written.
+///
+/// # Panics
+/// If it was not.
+fn written(handle: Option<u32>) -> u32 {
+    assert!(handle.is_some(), "a leaf is put in place before the flat state was written");
+    handle.unwrap_or_default()
 }
 
 fn trie_account(account: Account, storage_root: B256) -> TrieAccount {

@@ -17,6 +17,7 @@ use interlace_trie::TrieAccount;
 use crate::base::{Base, Below};
 use crate::error::StateError;
 use crate::flat::{Flat, Written};
+use crate::keccak::Hasher;
 use crate::leaves::{Leaves, Update};
 use crate::proof::AccountProof;
 use crate::snapshot::Snapshot;
@@ -140,14 +141,14 @@ impl Inner {
         let Staged { changes, update, .. } = staged;
         let root = update.root();
         let written = flat.write(version.0, changes, &update.accounts);
-        self.leaves.apply(update);
+        self.leaves.apply(flat, update);
         self.records.push(Record { version, number, hash, root, written });
         self.head = Head { version, number, hash, root };
         Ok(())
     }
 
-    fn stage(&self, changes: Changes) -> Staged {
-        let update = self.leaves.stage(&changes);
+    fn stage(&self, flat: &Flat, changes: Changes) -> Staged {
+        let update = self.leaves.stage(flat, &changes);
         Staged { base: self.head.version, changes, update }
     }
 
@@ -179,8 +180,8 @@ impl Inner {
             back.accounts.insert(address, AccountChange { info, wiped, storage });
         }
         self.head = head;
-        let update = self.leaves.stage(&back);
-        self.leaves.apply(update);
+        let update = self.leaves.stage(flat, &back);
+        self.leaves.apply(flat, update);
     }
 }
 
@@ -209,13 +210,13 @@ impl MemoryState {
 
     fn build(number: u64, changes: Changes, hash: impl FnOnce(B256) -> B256, below: Option<Below>) -> Self {
         let mut leaves = Leaves::default();
-        let update = leaves.stage(&changes);
+        let flat = Flat::new(below.is_some());
+        let update = leaves.stage(&flat, &changes);
         let root = update.root();
         let version = Version(0);
         let head = Head { version, number, hash: hash(root), root };
-        let flat = Flat::new(below.is_some());
         let written = flat.write(version.0, changes, &update.accounts);
-        leaves.apply(update);
+        leaves.apply(&flat, update);
         let records = vec![Record { version, number, hash: head.hash, root, written }];
         let inner = Inner { leaves, records, next_version: 1, head };
         let reverted = AtomicU64::new(0);
@@ -281,14 +282,14 @@ impl MemoryState {
     /// Computes where `changes` to the newest state lead, without changing it.
     #[must_use]
     pub fn stage(&self, changes: Changes) -> Staged {
-        self.shared.read().stage(changes)
+        self.shared.read().stage(&self.shared.flat, changes)
     }
 
     /// The state root that `changes` to the newest state lead to.
     #[must_use]
     pub fn root_after(&self, changes: &Changes) -> B256 {
         let inner = self.shared.read();
-        inner.leaves.stage(changes).root()
+        inner.leaves.stage(&self.shared.flat, changes).root()
     }
 
     /// Makes staged changes the state after block `number`, whose hash is `hash`.
@@ -361,7 +362,29 @@ impl MemoryState {
     /// Proves an account and some of its slots in the newest state.
     #[must_use]
     pub fn proof(&self, address: Address, slots: &[U256]) -> AccountProof {
-        self.shared.read().leaves.prove(address, slots)
+        self.shared.read().leaves.prove(&self.shared.flat, address, slots)
+    }
+
+    /// Adds to the state after the first block before there is a second: how a large state is built in portions.
+    pub(crate) fn extend_first(&self, changes: Changes) {
+        let mut inner = self.shared.write();
+        let Inner { leaves, records, head, .. } = &mut *inner;
+        let update = leaves.stage(&self.shared.flat, &changes);
+        head.root = update.root();
+        records[0].root = head.root;
+        // Nothing goes back behind the first version, so what it wrote needs no list.
+        self.shared.flat.write(head.version.0, changes, &update.accounts);
+        leaves.apply(&self.shared.flat, update);
+    }
+
+    /// Hashes with another backend from now on.
+    pub(crate) fn hash_with(&self, hasher: Hasher) {
+        self.shared.write().leaves.hash_with(hasher);
+    }
+
+    /// Bytes of the flat state and of the tries; older values are not counted.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        (self.shared.flat.sizes().0, self.shared.read().leaves.bytes())
     }
 
     fn snapshot(&self, version: Version, number: u64, hash: B256) -> Snapshot {

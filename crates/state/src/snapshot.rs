@@ -101,7 +101,7 @@ impl Snapshot {
         {
             let inner = self.shared.read();
             if inner.head.version == self.version {
-                return Ok(inner.leaves.stage(changes).root());
+                return Ok(inner.leaves.stage(&self.shared.flat, changes).root());
             }
         }
         let mut accounts: BTreeMap<Address, TrieAccount> = self.accounts()?.into_iter().collect();
@@ -139,7 +139,7 @@ impl Snapshot {
         {
             let inner = self.shared.read();
             if inner.head.version == self.version {
-                return Ok(inner.leaves.prove(address, slots));
+                return Ok(inner.leaves.prove(&self.shared.flat, address, slots));
             }
         }
         let material = self.checked(Material::read(&self.shared.flat, address, self.version.0))?;

@@ -1,14 +1,16 @@
-"""Measuring the state's trie: what a block's root costs at a size of choice, by each way to hash.
+"""Measuring the state: reads, roots, commits and proofs at a size of choice.
 
-Invariant: a figure is the median of several batches of random accounts; ways to hash take turns on one trie. None is
-returned unless proofs held, and the root equals that of all accounts computed anew (up to `MAX_CHECKED` accounts).
-What it does not do: it measures no reads, no log and no disk.
+Invariant: figures are medians of several batches of random accounts; ways to hash take turns on one state. None is
+returned unless every read and every proof was right, and the root equals that of all accounts computed anew (up to
+`MAX_CHECKED` accounts).
+What it does not do: all accounts are without code and storage; nothing is read from a disk.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from interlace import _core
@@ -16,26 +18,66 @@ from interlace import _core
 SIZES = (200, 2_000, 40_000, 100_000)
 """Accounts changed by a batch."""
 PORTION = 250_000
-"""Accounts added at a time while the trie is built."""
+"""Accounts added at a time while the state is built."""
+READS = 200_000
+HOT = 4_096
+"""Accounts that are read again and again: what they need fits into a second-level cache."""
 PROOFS = 2_000
+BLOCK = 20_000
+"""Accounts changed by a block while commits are sustained."""
+BLOCKS = 40
 MAX_CHECKED = 2_000_000
 """Accounts up to which the root is computed anew; that takes about a microsecond for each."""
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """Single reads through a snapshot, in nanoseconds."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """Blocks of `BLOCK` accounts, one after another, with a log on disk.
+
+    Attributes
+    ----------
+    updates_per_second
+        Accounts changed per second, records durable.
+    work_share
+        Part of the time in which states and roots were computed; in the rest, the disk was waited for.
+    durable_p50_ms, durable_p95_ms
+        From a state in place until its record was durable.
+    """
+
+    updates_per_second: int
+    work_share: float
+    durable_p50_ms: float
+    durable_p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class StateBench:
-    """Figures of a trie of `accounts` accounts.
+    """Figures of a state of `accounts` accounts.
 
     Attributes
     ----------
     build_seconds
         Time to put all accounts in.
-    bytes_per_account
-        Nodes and leaves in memory.
+    flat_bytes_per_account, trie_bytes_per_account
+        In memory.
+    hot_read_ns, uniform_read_ns
+        Reads of `HOT` accounts, and of all.
     updates_per_second
-        Accounts changed per second with the new root in place, by way to hash, then by size of the batch.
+        Accounts changed per second with root and state in place, by way to hash, then by size of the batch.
+    root_share
+        Part of that time until the root is known, the fastest way, by size.
     ratio_to_scalar
         The fastest way to hash over the one that hashes one node at a time, by size of the batch.
+    commits
+        Sustained commits by durability.
     proof_microseconds
         Median time to prove one account.
     """
@@ -43,10 +85,15 @@ class StateBench:
     accounts: int
     threads: int
     build_seconds: float
-    bytes_per_account: float
+    flat_bytes_per_account: float
+    trie_bytes_per_account: float
+    hot_read_ns: Reads
+    uniform_read_ns: Reads
     updates_per_second: dict[str, dict[str, int]]
     fastest: str
+    root_share: dict[str, float]
     ratio_to_scalar: dict[str, float]
+    commits: dict[str, Commits]
     proof_microseconds: float
     root_computed_anew: bool
 
@@ -57,15 +104,24 @@ class StateBench:
     def to_text(self) -> str:
         """Return the figures as lines for people."""
         sizes = list(self.ratio_to_scalar)
+        total = self.flat_bytes_per_account + self.trie_bytes_per_account
+        hot, uniform = self.hot_read_ns, self.uniform_read_ns
         lines = [
-            f"trie of {self.accounts:,} accounts, {self.threads} threads: built in {self.build_seconds:.1f} s,"
-            f" {self.bytes_per_account:.0f} bytes an account, {self.proof_microseconds:.1f} us a proof",
+            f"{self.accounts:,} accounts, {self.threads} threads: built in {self.build_seconds:.1f} s, {total:.0f} bytes"
+            f" an account ({self.flat_bytes_per_account:.0f} flat, {self.trie_bytes_per_account:.0f} trie)",
+            f"  a read of {min(HOT, self.accounts):,} accounts: {hot.p50:.0f} ns (p99 {hot.p99:.0f}), of all"
+            f" {uniform.p50:.0f} ns (p99 {uniform.p99:.0f}); a proof {self.proof_microseconds:.1f} us",
             f"  {'accounts changed per second':<30}" + "".join(f"{int(size):>12,}" for size in sizes) + "  a batch",
         ]
         for name, figures in self.updates_per_second.items():
             lines.append(f"  {name:<30}" + "".join(f"{figures[size]:>12,}" for size in sizes))
         ratios = "".join(f"{self.ratio_to_scalar[size]:>11.2f}x" for size in sizes)
         lines.append(f"  {self.fastest + ' over scalar':<30}{ratios}")
+        for name, commits in self.commits.items():
+            lines.append(
+                f"  sustained, durable for {name:<8} {commits.updates_per_second:>11,} accounts per second,"
+                f" durable {commits.durable_p50_ms:.1f} ms after the state (p95 {commits.durable_p95_ms:.1f})"
+            )
         return "\n".join(lines)
 
 
@@ -73,49 +129,88 @@ def _silent(_: str) -> None:
     """Hear nothing."""
 
 
+def _percentile(values: Sequence[float], part: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def _reads(state: _core.BenchState, of: int) -> Reads:
+    times = [seconds * 1e9 for seconds in state.read(of, READS)]
+    return Reads(round(_percentile(times, 0.5), 1), round(_percentile(times, 0.99), 1))
+
+
+def _commits(state: _core.BenchState, power: bool, size: int) -> Commits:
+    with tempfile.TemporaryDirectory(prefix="interlace-bench-") as folder:
+        whole, blocks = state.sustain(folder, power, size, BLOCKS)
+    waits = [seconds * 1e3 for _, seconds in blocks]
+    return Commits(
+        updates_per_second=round(size * BLOCKS / whole),
+        work_share=round(sum(seconds for seconds, _ in blocks) / whole, 3),
+        durable_p50_ms=round(_percentile(waits, 0.5), 3),
+        durable_p95_ms=round(_percentile(waits, 0.95), 3),
+    )
+
+
 def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str], None] = _silent) -> StateBench:
-    """Measure a trie of `accounts` accounts, `rounds` batches of each size; `tell` hears what is being done.
+    """Measure a state of `accounts` accounts, `rounds` batches of each size; `tell` hears what is being done.
 
     Raises
     ------
     EngineError
-        `engine.bench-differs` if a root or a proof is wrong.
+        `engine.bench-differs` if a read, a root or a proof is wrong.
+    ChainError
+        `chain.data-io` if the log cannot be written to the folder for temporary files.
     """
-    trie = _core.BenchTrie()
+    state = _core.BenchState()
     build, held = 0.0, 0
     while held < accounts:
         count = min(PORTION, accounts - held)
-        build += trie.grow(count)
+        build += state.grow(count)
         held += count
         tell(f"built {held:,} of {accounts:,} accounts")
-    # A batch that is as large as the trie would hardly be one of random accounts.
+    flat, trie = state.bytes()
+    tell("reading accounts")
+    hot, uniform = _reads(state, HOT), _reads(state, accounts)
+    # A batch that is as large as the state would hardly be one of random accounts.
     sizes = [size for size in SIZES if size <= max(accounts // 4, SIZES[0])]
-    times: dict[str, dict[int, list[float]]] = {}
+    times: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for size in sizes:
         tell(f"changing {size:,} accounts at a time")
         for _ in range(rounds):
-            for backend in trie.backends():
-                seconds = trie.batch(size, backend)
-                if seconds is not None:
-                    times.setdefault(backend, {}).setdefault(size, []).append(seconds)
+            for backend in state.backends():
+                taken = state.batch(size, backend)
+                if taken is not None:
+                    times.setdefault(backend, {}).setdefault(size, []).append(taken)
+    commits = {}
+    for durability in ("process", "power"):
+        tell(f"committing blocks, durable for {durability}")
+        commits[durability] = _commits(state, durability == "power", min(BLOCK, max(accounts // 4, 1)))
     tell("proving accounts")
-    proofs = trie.prove(PROOFS)
+    proofs = state.prove(PROOFS)
     if accounts <= MAX_CHECKED:
         tell("computing the root anew")
-        trie.check()
+        state.check()
     figures = {
-        backend: {str(size): round(size / statistics.median(taken)) for size, taken in by_size.items()}
-        for backend, by_size in times.items()
+        backend: {str(size): round(size / statistics.median(all_ for _, all_ in taken)) for size, taken in sized.items()}
+        for backend, sized in times.items()
     }
     fastest = list(figures)[-1]
     return StateBench(
         accounts=accounts,
-        threads=trie.threads(),
+        threads=state.threads(),
         build_seconds=round(build, 3),
-        bytes_per_account=round(trie.bytes() / accounts, 1),
+        flat_bytes_per_account=round(flat / accounts, 1),
+        trie_bytes_per_account=round(trie / accounts, 1),
+        hot_read_ns=hot,
+        uniform_read_ns=uniform,
         updates_per_second=figures,
         fastest=fastest,
+        root_share={
+            str(size): round(statistics.median(root / all_ for root, all_ in taken), 3)
+            for size, taken in times[fastest].items()
+        },
         ratio_to_scalar={size: round(rate / figures["scalar"][size], 2) for size, rate in figures[fastest].items()},
+        commits=commits,
         proof_microseconds=round(statistics.median(proofs) * 1e6, 2),
         root_computed_anew=accounts <= MAX_CHECKED,
     )

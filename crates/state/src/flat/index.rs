@@ -4,8 +4,10 @@
 //! A place holds 32 bits of the hash and 32 of the number. They give the place in a table of any size, so growing reads no entry.
 //! What it does not do: it holds no keys; who looks up compares the entry.
 
-/// No number; also the bound of numbers.
+/// No number.
 const NONE: u64 = u32::MAX as u64;
+/// Numbers are below it, so that one with the number of its part fits into 31 bits.
+pub(super) const MAX_NUMBERS: usize = 1 << 25;
 /// Of eight places, at most six are taken.
 const FULL: usize = 6;
 
@@ -54,9 +56,9 @@ impl Index {
     /// Puts a number in that is not there.
     ///
     /// # Panics
-    /// For a number of 2^32 - 1 or above: so many entries of 64 bytes are 256 GiB.
+    /// For a number of [`MAX_NUMBERS`]: in all parts together, so many entries of 64 bytes are 128 GiB.
     pub(super) fn insert(&mut self, hash: u64, number: usize) {
-        assert!((number as u64) < NONE, "an index holds numbers below 2^32 - 1");
+        assert!(number < MAX_NUMBERS, "a part of the flat state holds at most 2^25 entries");
         if (self.len + 1) * 8 > self.places.len() * FULL {
             let more = vec![NONE; self.places.len() * 2];
             let before = core::mem::replace(&mut self.places, more);

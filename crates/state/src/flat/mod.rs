@@ -3,17 +3,21 @@
 //! Why Rust: it is read several times per opcode that touches storage.
 //!
 //! ```text
-//! address ─hash─► one of 64 shards, each behind a lock of its own ─► entry, as it is now ─► and, for an older version, as it was
+//! address ──────hash─► one of 64 parts, each behind a lock of its own ─► account, as it is now ─► and, for an older version, as it was
+//! storage, slot ─hash─► one of 64 others                               ─► slot, likewise
 //! ```
 //! Invariant: a read at a version answers for that version, whatever is written meanwhile: the newest value and what was there before each
-//! write are changed together, under the shard's lock. No reader waits for hashing, and a writer keeps one shard at a time.
+//! write are changed together, under one lock. No reader waits for hashing. An entry has a handle of 31 bits, which stays its own: the tries'
+//! leaves are such handles.
+//! Lock order: accounts before slots.
 //! What it does not do: it knows no blocks, and does not know which versions were reverted; who reverts says so first (`memory`).
 
+mod accounts;
 mod index;
 #[cfg(test)]
 mod oracle;
 mod past;
-mod shard;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -27,12 +31,21 @@ use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
-use shard::{Key, Shard, WrittenAccount};
+use accounts::{Accounts, Found, Key, Storage};
+use slots::{NONE, Slots};
 
-/// Shards; a power of two. More than threads by far, so that readers and a writer seldom meet.
-const SHARDS: usize = 64;
+/// Parts; a power of two. More than threads by far, so that readers and a writer seldom meet.
+const PARTS: usize = 64;
 /// Accounts of a version from which on it is written by several threads.
 const MIN_PARALLEL: usize = 512;
+
+/// What a version wrote of one account: handles of its entry and of those of its slots.
+#[derive(Clone, Debug)]
+pub(crate) struct WrittenAccount {
+    pub(crate) address: Address,
+    entry: u32,
+    slots: Box<[u32]>,
+}
 
 /// What a version wrote, so that it can be undone.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +55,8 @@ pub(crate) struct Written {
 
 /// Accounts, slots and code, by version.
 pub(crate) struct Flat {
-    shards: Box<[RwLock<Shard>]>,
+    accounts: Box<[RwLock<Accounts>]>,
+    slots: Box<[RwLock<Slots>]>,
     /// Seeded, because whoever chooses addresses could otherwise choose them for one place.
     hasher: DefaultHashBuilder,
     /// Code is addressed by its hash: that of a reverted version is not reachable and does no harm.
@@ -58,10 +72,38 @@ impl Debug for Flat {
     }
 }
 
+/// The part that a hash chooses.
+const fn part(hash: u64) -> usize {
+    hash as usize % PARTS
+}
+
+const fn handle(part: usize, entry: usize) -> u32 {
+    (entry * PARTS + part) as u32
+}
+
+/// Part and entry of a handle; of a storage's number too.
+const fn locate(handle: u32) -> (usize, usize) {
+    (handle as usize % PARTS, handle as usize / PARTS)
+}
+
+// A panic under a lock is a bug that ends the write half way; the state root of the next block would tell. A poisoned lock is taken.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Flat {
     pub(crate) fn new(partial: bool) -> Self {
-        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, hasher: DefaultHashBuilder::default(), codes: RwLock::default(), partial }
+        Self {
+            accounts: (0..PARTS).map(|_| RwLock::default()).collect(),
+            slots: (0..PARTS).map(|_| RwLock::default()).collect(),
+            hasher: DefaultHashBuilder::default(),
+            codes: RwLock::default(),
+            partial,
+        }
     }
 
     fn key(&self, address: Address) -> Key {
@@ -72,17 +114,8 @@ impl Flat {
         self.hasher.hash_one((storage, slot.as_limbs()))
     }
 
-    const fn place(key: Key) -> usize {
-        key.hash as usize % SHARDS
-    }
-
-    // A panic under a lock is a bug that ends the write half way; the state root of the next block would tell. A poisoned lock is taken.
-    fn read(&self, key: Key) -> RwLockReadGuard<'_, Shard> {
-        self.shards[Self::place(key)].read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn shard_mut(&self, place: usize) -> RwLockWriteGuard<'_, Shard> {
-        self.shards[place].write().unwrap_or_else(PoisonError::into_inner)
+    fn accounts_of(&self, key: Key) -> RwLockReadGuard<'_, Accounts> {
+        read(&self.accounts[part(key.hash)])
     }
 
     // ---- reading
@@ -90,7 +123,7 @@ impl Flat {
     /// The account at `address` as it was written last; `None` if it never was.
     pub(crate) fn written_account(&self, address: Address, version: u64) -> Option<Option<Account>> {
         let key = self.key(address);
-        self.read(key).account(key, version).written()
+        self.accounts_of(key).account(key, version).written()
     }
 
     pub(crate) fn account(&self, address: Address, version: u64) -> Option<Account> {
@@ -99,46 +132,103 @@ impl Flat {
 
     pub(crate) fn trie_account(&self, address: Address, version: u64) -> Option<TrieAccount> {
         let key = self.key(address);
-        self.read(key).trie_account(key, version)
+        self.accounts_of(key).trie_account(key, version)
     }
 
     /// The value of a slot as it was written last, by a wipe too; `None` if it never was.
     pub(crate) fn written_slot(&self, address: Address, slot: U256, version: u64) -> Option<U256> {
         let key = self.key(address);
-        self.read(key).slot(key, &slot, version, |storage| self.slot_hash(storage, &slot))
+        let storage = self.accounts_of(key).storage(key, version);
+        match storage {
+            Found::Unwritten => None,
+            Found::Absent => Some(U256::ZERO),
+            Found::Present(Storage { number, cut_off }) => {
+                let written = if number == NONE { None } else { self.slot_of(number, &slot, version) };
+                written.or_else(|| cut_off.then_some(U256::ZERO))
+            }
+        }
+    }
+
+    fn slot_of(&self, storage: u32, slot: &U256, version: u64) -> Option<U256> {
+        let hash = self.slot_hash(storage, slot);
+        let slots = read(&self.slots[part(hash)]);
+        slots.at(slots.find(hash, storage, slot)?, version)
     }
 
     /// The accounts that exist at `version`, in no particular order.
     pub(crate) fn accounts(&self, version: u64) -> Vec<(Address, TrieAccount)> {
-        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        shards.flat_map(|shard| shard.accounts(version).collect::<Vec<_>>()).collect()
+        self.accounts.iter().flat_map(|part| read(part).all(version).collect::<Vec<_>>()).collect()
     }
 
     /// The slots of `address` that are not zero at `version`, in no particular order.
     pub(crate) fn slots(&self, address: Address, version: u64) -> Vec<(U256, U256)> {
         let key = self.key(address);
-        self.read(key).slots(key, version)
+        let mut next = {
+            let accounts = self.accounts_of(key);
+            match accounts.storage(key, version).present() {
+                Some(Storage { number, .. }) if number != NONE => accounts.first_slot(locate(number).1),
+                _ => return Vec::new(),
+            }
+        };
+        let mut found = Vec::new();
+        while next != NONE {
+            let (part, entry) = locate(next);
+            let (slot, value, after) = read(&self.slots[part]).link(entry, version);
+            found.extend(value.filter(|value| !value.is_zero()).map(|value| (slot, value)));
+            next = after;
+        }
+        found
     }
 
     /// Which storage an account has; another one after each wipe.
     pub(crate) fn storage_of(&self, address: Address, version: u64) -> Option<u32> {
         let key = self.key(address);
-        self.read(key).storage_of(key, version)
+        let storage = self.accounts_of(key).storage(key, version).present()?;
+        Some(storage.number).filter(|number| *number != NONE)
     }
 
     /// Keys of the slots that were written.
     pub(crate) fn keys(&self, written: &WrittenAccount) -> Vec<U256> {
-        self.read(self.key(written.address)).keys(written).collect()
+        written.slots.iter().map(|slot| self.slot_at(*slot).0).collect()
+    }
+
+    // ---- handles
+
+    /// Handle of an account that was ever written, whether it is there or not.
+    pub(crate) fn account_handle(&self, address: Address) -> Option<u32> {
+        let key = self.key(address);
+        let entry = self.accounts_of(key).entry_of(key)?;
+        Some(handle(part(key.hash), entry))
+    }
+
+    /// Handle of a slot that was ever written in the storage that the account has at `version`, zero or not.
+    pub(crate) fn slot_handle(&self, storage: u32, slot: &U256) -> Option<u32> {
+        let hash = self.slot_hash(storage, slot);
+        let entry = read(&self.slots[part(hash)]).find(hash, storage, slot)?;
+        Some(handle(part(hash), entry))
+    }
+
+    /// The account of a handle, as it is now.
+    pub(crate) fn account_at(&self, handle: u32) -> (Address, TrieAccount) {
+        let (part, entry) = locate(handle);
+        read(&self.accounts[part]).of_entry(entry)
+    }
+
+    /// Key and value of a slot's handle, as it is now.
+    pub(crate) fn slot_at(&self, handle: u32) -> (U256, U256) {
+        let (part, entry) = locate(handle);
+        read(&self.slots[part]).key_and_value(entry)
     }
 
     pub(crate) fn code(&self, hash: B256) -> Option<Bytes> {
-        self.codes.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
+        read(&self.codes).get(&hash).cloned()
     }
 
     /// Bytes of entries and indexes, and how many values of older versions there are.
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        shards.fold((0, 0), |(bytes, past), shard| (bytes + shard.bytes(), past + shard.past()))
+        let accounts = self.accounts.iter().map(|part| read(part).sizes());
+        let slots = self.slots.iter().map(|part| read(part).sizes());
+        accounts.chain(slots).fold((0, 0), |(bytes, past), (more, older)| (bytes + more, past + older))
     }
 
     // ---- writing
@@ -146,35 +236,88 @@ impl Flat {
     /// Writes `changes` as `version`, the newest; `accounts` are those of them that exist afterwards.
     pub(crate) fn write(&self, version: u64, changes: Changes, accounts: &AddressMap<TrieAccount>) -> Written {
         let Changes { accounts: changed, codes } = changes;
-        self.codes.write().unwrap_or_else(PoisonError::into_inner).extend(codes);
-        let put = |shard: &mut Shard, key: Key, change: &AccountChange| {
-            let slot_hash = |storage: u32, slot: &U256| self.slot_hash(storage, slot);
-            shard.write(key, version, change, accounts.get(&key.address), self.partial, slot_hash)
+        write(&self.codes).extend(codes);
+        let put = |part: &mut Accounts, key: Key, change: &AccountChange| {
+            self.write_account(part, key, version, change, accounts.get(&key.address))
         };
         if changed.len() < MIN_PARALLEL {
             let written = changed.iter().map(|(address, change)| {
                 let key = self.key(*address);
-                put(&mut self.shard_mut(Self::place(key)), key, change)
+                put(&mut write(&self.accounts[part(key.hash)]), key, change)
             });
             return Written { accounts: written.collect() };
         }
-        let mut parts: Vec<Vec<(Key, &AccountChange)>> = vec![Vec::new(); SHARDS];
+        let mut parts: Vec<Vec<(Key, &AccountChange)>> = vec![Vec::new(); PARTS];
         for (address, change) in &changed {
             let key = self.key(*address);
-            parts[Self::place(key)].push((key, change));
+            parts[part(key.hash)].push((key, change));
         }
-        let written = parts.into_par_iter().enumerate().map(|(place, part)| {
-            let mut shard = self.shard_mut(place);
-            part.into_iter().map(|(key, change)| put(&mut shard, key, change)).collect::<Vec<_>>()
+        let written = parts.into_par_iter().zip(&self.accounts).map(|(changes, accounts)| {
+            let mut accounts = write(accounts);
+            changes.into_iter().map(|(key, change)| put(&mut accounts, key, change)).collect::<Vec<_>>()
         });
         Written { accounts: written.collect::<Vec<_>>().into_iter().flatten().collect() }
     }
 
+    fn write_account(
+        &self,
+        accounts: &mut Accounts,
+        key: Key,
+        version: u64,
+        change: &AccountChange,
+        after: Option<&TrieAccount>,
+    ) -> WrittenAccount {
+        let mut storage = accounts.storage_to_write(key, change.wiped, self.partial);
+        let slots = if after.is_some() {
+            self.write_slots(accounts, part(key.hash), &mut storage.number, version, change)
+        } else {
+            Box::default()
+        };
+        let entry = handle(part(key.hash), accounts.write(key, version, after, storage));
+        WrittenAccount { address: key.address, entry, slots }
+    }
+
+    fn write_slots(
+        &self,
+        accounts: &mut Accounts,
+        part_of_account: usize,
+        storage: &mut u32,
+        version: u64,
+        change: &AccountChange,
+    ) -> Box<[u32]> {
+        let mut written = Vec::with_capacity(change.storage.len());
+        for (slot, value) in &change.storage {
+            if *storage == NONE {
+                // Zero in a storage that holds nothing needs no entry, unless another chain's state says otherwise.
+                if value.is_zero() && !self.partial {
+                    continue;
+                }
+                *storage = handle(part_of_account, accounts.begin_storage());
+            }
+            let hash = self.slot_hash(*storage, slot);
+            let mut slots = write(&self.slots[part(hash)]);
+            let known = slots.find(hash, *storage, slot);
+            let entry = known.unwrap_or_else(|| {
+                let (_, number) = locate(*storage);
+                let entry = slots.begin(hash, *storage, *slot, accounts.first_slot(number));
+                accounts.set_first_slot(number, handle(part(hash), entry));
+                entry
+            });
+            slots.write(entry, version, *value, known.is_none());
+            written.push(handle(part(hash), entry));
+        }
+        written.into()
+    }
+
     /// Undoes `version`, the newest; `target` is the version that will be the newest.
     pub(crate) fn revert(&self, version: u64, target: u64, written: &Written) {
-        for account in &written.accounts {
-            let key = self.key(account.address);
-            self.shard_mut(Self::place(key)).revert(version, target, account);
+        for WrittenAccount { entry, slots, .. } in &written.accounts {
+            let (part, entry) = locate(*entry);
+            write(&self.accounts[part]).revert(entry, version, target);
+            for slot in slots {
+                let (part, entry) = locate(*slot);
+                write(&self.slots[part]).revert(entry, version, target);
+            }
         }
     }
 }

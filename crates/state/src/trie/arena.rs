@@ -1,4 +1,4 @@
-//! Branches and leaves of any number of tries, in a few large arrays.
+//! Branches of any number of tries, in a few large arrays. A leaf is a handle, of which a [`super::Source`] tells key and value.
 //!
 //! A branch's children lie side by side in a block of exactly as many places; a block or number that is given up is used
 //! again by the next one that needs its size. Extensions are not stored: a child that branches deeper than its parent's next
@@ -214,55 +214,5 @@ impl Arena {
     pub(super) fn bytes(&self) -> usize {
         let free: usize = self.free_blocks.iter().map(Vec::len).sum::<usize>() + self.free_branches.len();
         self.branches.len() * size_of::<Branch>() + self.refs.len() * (4 + 32) + free * 4
-    }
-}
-
-/// Keys and values of leaves.
-#[derive(Debug)]
-pub(super) struct Leaves<V> {
-    entries: Segments<(B256, V)>,
-    free: Vec<u32>,
-}
-
-impl<V> Default for Leaves<V> {
-    fn default() -> Self {
-        Self { entries: Segments::default(), free: Vec::new() }
-    }
-}
-
-impl<V> Leaves<V> {
-    pub(super) fn key(&self, leaf: u32) -> &B256 {
-        &self.entries[leaf as usize].0
-    }
-
-    pub(super) fn value(&self, leaf: u32) -> &V {
-        &self.entries[leaf as usize].1
-    }
-
-    pub(super) fn set(&mut self, leaf: u32, value: V) {
-        self.entries[leaf as usize].1 = value;
-    }
-
-    pub(super) fn add(&mut self, key: B256, value: V) -> u32 {
-        if let Some(leaf) = self.free.pop() {
-            self.entries[leaf as usize] = (key, value);
-            return leaf;
-        }
-        self.entries.push((key, value));
-        narrow(self.entries.len() - 1)
-    }
-
-    pub(super) fn free(&mut self, leaf: u32) {
-        self.free.push(leaf);
-    }
-
-    /// Leaves that are not free.
-    #[cfg(test)]
-    pub(super) fn live(&self) -> usize {
-        self.entries.len() - self.free.len()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.entries.len() * size_of::<(B256, V)>() + self.free.len() * 4
     }
 }

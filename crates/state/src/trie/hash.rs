@@ -4,9 +4,9 @@
 //! Bounds: [`AT_ONCE`] nodes are encoded before they are hashed, so that they are still in the cache then.
 
 use alloy_primitives::B256;
-use alloy_rlp::Encodable;
 
-use super::arena::{Arena, Leaves, Shape, bits};
+use super::Source;
+use super::arena::{Arena, Shape, bits};
 use super::node::{Cell, NIBBLES, Node, Ref, SHORTEST, put_branch, put_extension, put_leaf};
 use super::stage::{Change, Drafts, Kind, Target, Walk, any_key};
 use crate::keccak::{Hasher, Messages};
@@ -15,17 +15,17 @@ use crate::keccak::{Hasher, Messages};
 const AT_ONCE: usize = 256;
 
 /// What has to be known to encode nodes.
-struct Nodes<'a, V> {
+struct Nodes<'a, S: Source> {
     arena: &'a Arena,
-    leaves: &'a Leaves<V>,
-    changes: &'a [Change<V>],
+    source: &'a S,
+    changes: &'a [Change<S::Value>],
     hasher: Hasher,
 }
 
-impl<V: Encodable> Walk<'_, V> {
+impl<S: Source> Walk<'_, S> {
     /// Computes every hash that is noted for nodes that begin at `depth` or deeper.
     pub(super) fn settle(&mut self, depth: usize) {
-        let nodes = Nodes { arena: self.arena, leaves: self.leaves, changes: self.changes, hasher: self.hasher };
+        let nodes = Nodes { arena: self.arena, source: self.source, changes: self.changes, hasher: self.hasher };
         for depth in (depth..=NIBBLES).rev() {
             let mut jobs = std::mem::take(&mut self.drafts.jobs[depth]);
             for jobs in jobs.chunks(AT_ONCE) {
@@ -80,7 +80,7 @@ impl Drafts {
     }
 }
 
-impl<V: Encodable> Nodes<'_, V> {
+impl<S: Source> Nodes<'_, S> {
     /// Computes what `jobs` wait for, whose nodes begin at depth `from`.
     fn settle(&self, drafts: &mut Drafts, batch: &mut Batch, from: usize, jobs: &[Target]) {
         batch.messages.clear();
@@ -97,7 +97,7 @@ impl<V: Encodable> Nodes<'_, V> {
                 (Some(to), Some(kind)) => {
                     let key = self.any_key(drafts, kind);
                     // With a hash in it, an extension is never short.
-                    let _ = batch.extensions.push(0, |out| put_extension(out, key, from, *to, &Cell::hash(hash)));
+                    let _ = batch.extensions.push(0, |out| put_extension(out, &key, from, *to, &Cell::hash(hash)));
                     batch.extended.push(*target);
                 }
                 _ => drafts.set(*target, Cell::hash(hash)),
@@ -115,7 +115,7 @@ impl<V: Encodable> Nodes<'_, V> {
     fn encode(&self, drafts: &mut Drafts, batch: &mut Batch, from: usize, target: Target, kind: Kind) {
         let (depth, pushed) = match kind {
             Kind::Changed(index) => match &self.changes[index as usize] {
-                Change { key, value: Some(value) } => {
+                Change { key, value: Some(value), .. } => {
                     (from, batch.messages.push(SHORTEST, |out| put_leaf(out, key, from, value)))
                 }
                 Change { value: None, .. } => return, // No walk leaves one in a draft.
@@ -152,7 +152,7 @@ impl<V: Encodable> Nodes<'_, V> {
         };
         // The branch stands in its extension, which may be short itself.
         let key = self.any_key(drafts, kind);
-        match batch.messages.push(SHORTEST, |out| put_extension(out, key, from, to, &short)) {
+        match batch.messages.push(SHORTEST, |out| put_extension(out, &key, from, to, &short)) {
             Ok(_) => batch.waiting.push(Waiting { target, extended_to: None }),
             Err(short) => {
                 let cell = Cell::inline(short);
@@ -164,8 +164,8 @@ impl<V: Encodable> Nodes<'_, V> {
     fn encode_kept<'b>(&self, batch: &'b mut Batch, from: usize, node: Ref) -> (usize, Result<usize, &'b [u8]>) {
         match node.node() {
             Node::Leaf(leaf) => {
-                let (key, value) = (self.leaves.key(leaf), self.leaves.value(leaf));
-                (from, batch.messages.push(SHORTEST, |out| put_leaf(out, key, from, value)))
+                let (key, value) = self.source.leaf(leaf);
+                (from, batch.messages.push(SHORTEST, |out| put_leaf(out, &key, from, &value)))
             }
             Node::Branch(number) => {
                 let branch = self.arena.branch(number);
@@ -176,7 +176,7 @@ impl<V: Encodable> Nodes<'_, V> {
         }
     }
 
-    fn any_key<'b>(&'b self, drafts: &Drafts, kind: Kind) -> &'b B256 {
-        any_key(self.arena, self.leaves, self.changes, drafts, kind)
+    fn any_key(&self, drafts: &Drafts, kind: Kind) -> B256 {
+        any_key(self.arena, self.source, self.changes, drafts, kind)
     }
 }

@@ -9,7 +9,9 @@
 //!
 //! Invariant: a trie's hash equals `interlace_trie::sorted_root` of its leaves. What is staged and dropped leaves no trace.
 //! Source: yellow paper, appendix D.
-//! What it does not do: it keeps nothing of the past, and forgets a leaf's unhashed key.
+//! A leaf is a handle of 31 bits; its key and value are asked of whoever has them, when a leaf moves or is proved. Handles and keys
+//! are one to one, so a change that knows its handle needs no key to find its leaf.
+//! What it does not do: it keeps nothing of the past, no key and no value.
 
 mod arena;
 mod hash;
@@ -26,10 +28,10 @@ use alloy_rlp::Encodable;
 use interlace_trie::EMPTY_ROOT_HASH;
 use rayon::prelude::*;
 
-use self::arena::{Arena, Branch, Leaves};
+use self::arena::{Arena, Branch};
 pub(crate) use self::node::Ref;
 use self::node::{Cell, Node, WIDTH};
-pub(crate) use self::stage::Change;
+pub(crate) use self::stage::{Change, Leaf};
 use self::stage::{Drafts, Kind, Top, Walk, groups};
 use crate::keccak::Hasher;
 
@@ -63,11 +65,19 @@ impl Trie {
     }
 }
 
+/// Who has the leaves.
+pub(crate) trait Source: Sync {
+    /// What a leaf holds.
+    type Value: Encodable + Copy + Send + Sync;
+
+    /// Hashed key and value of a leaf, as the tries have it now.
+    fn leaf(&self, handle: u32) -> (B256, Self::Value);
+}
+
 /// Tries of one kind of value, in one arena.
-#[derive(Debug)]
-pub(crate) struct Forest<V> {
+#[derive(Debug, Default)]
+pub(crate) struct Forest {
     arena: Arena,
-    leaves: Leaves<V>,
     hasher: Hasher,
 }
 
@@ -105,15 +115,10 @@ impl<V> Staged<V> {
     }
 }
 
-impl<V> Default for Forest<V> {
-    fn default() -> Self {
-        Self::new(Hasher::default())
-    }
-}
-
-impl<V> Forest<V> {
+impl Forest {
+    #[cfg(test)]
     pub(crate) fn new(hasher: Hasher) -> Self {
-        Self { arena: Arena::default(), leaves: Leaves::default(), hasher }
+        Self { arena: Arena::default(), hasher }
     }
 
     /// Hashes with another backend from now on; gives the one before.
@@ -123,30 +128,25 @@ impl<V> Forest<V> {
 
     /// Bytes in use.
     pub(crate) fn bytes(&self) -> usize {
-        self.arena.bytes() + self.leaves.bytes()
+        self.arena.bytes()
     }
 
     /// Forgets a trie.
     pub(crate) fn clear(&mut self, trie: Trie) {
         let mut rest: Vec<Ref> = trie.root.into_iter().collect();
         while let Some(node) = rest.pop() {
-            match node.node() {
-                Node::Leaf(leaf) => self.leaves.free(leaf),
-                Node::Branch(number) => {
-                    rest.extend(self.arena.children(self.arena.branch(number)));
-                    self.arena.free(number);
-                }
+            if let Node::Branch(number) = node.node() {
+                rest.extend(self.arena.children(self.arena.branch(number)));
+                self.arena.free(number);
             }
         }
     }
-}
 
-impl<V: Encodable + Copy + Send + Sync> Forest<V> {
     /// What `changes` would make of each trie.
     ///
     /// Of several changes to one key of a trie one holds; which is not said. Other threads only walk: a caller outside of rayon's
     /// pool may hold locks.
-    pub(crate) fn stage(&self, tries: Vec<(Trie, Vec<Change<V>>)>) -> Staged<V> {
+    pub(crate) fn stage<S: Source>(&self, source: &S, tries: Vec<(Trie, Vec<Change<S::Value>>)>) -> Staged<S::Value> {
         let total = tries.iter().map(|(_, changes)| changes.len()).sum();
         let mut flat = Vec::with_capacity(total);
         let mut ranges = Vec::with_capacity(tries.len());
@@ -157,7 +157,7 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
             flat.append(&mut changes);
         }
         let (shares, split) = self.share(&ranges, &flat);
-        let walk = |share: &Share| self.walk(share, &ranges, &flat);
+        let walk = |share: &Share| self.walk(source, share, &ranges, &flat);
         let mut parts: Vec<Drafts> =
             if shares.len() == 1 { shares.iter().map(walk).collect() } else { shares.par_iter().map(walk).collect() };
         let mut places = vec![(0, 0); ranges.len()];
@@ -167,7 +167,7 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
             }
         }
         for (trie, sixteenths) in split {
-            let joined = self.join(trie, &ranges, &flat, sixteenths, &mut parts);
+            let joined = self.join(source, trie, &ranges, &flat, sixteenths, &mut parts);
             places[trie] = (parts.len(), 0);
             parts.push(joined);
         }
@@ -176,7 +176,11 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
 
     /// Divides the work: small tries together, large ones by the first nibble. Also says which tries are divided, and what
     /// their sixteenths are: shares by nibble.
-    fn share(&self, ranges: &[(Trie, Range<usize>)], changes: &[Change<V>]) -> (Vec<Share>, Vec<(usize, Sixteenths)>) {
+    fn share<V>(
+        &self,
+        ranges: &[(Trie, Range<usize>)],
+        changes: &[Change<V>],
+    ) -> (Vec<Share>, Vec<(usize, Sixteenths)>) {
         let threads = rayon::current_num_threads();
         let least = if threads == 1 { usize::MAX } else { (changes.len() / (threads * SHARES)).max(SHARE) };
         let (mut shares, mut split) = (Vec::new(), Vec::new());
@@ -221,8 +225,14 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
         Some((self.arena.child(branch, place), self.arena.cell(branch, nibble)?))
     }
 
-    fn walk(&self, share: &Share, ranges: &[(Trie, Range<usize>)], changes: &[Change<V>]) -> Drafts {
-        let mut walk = Walk::new(&self.arena, &self.leaves, changes, self.hasher);
+    fn walk<S: Source>(
+        &self,
+        source: &S,
+        share: &Share,
+        ranges: &[(Trie, Range<usize>)],
+        changes: &[Change<S::Value>],
+    ) -> Drafts {
+        let mut walk = Walk::new(&self.arena, source, changes, self.hasher);
         match share {
             Share::Tries(tries) => {
                 for (trie, range) in &ranges[tries.clone()] {
@@ -237,11 +247,12 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
     }
 
     /// The draft of a divided trie over those of its sixteenths.
-    fn join(
+    fn join<S: Source>(
         &self,
+        source: &S,
         trie: usize,
         ranges: &[(Trie, Range<usize>)],
-        changes: &[Change<V>],
+        changes: &[Change<S::Value>],
         sixteenths: Sixteenths,
         parts: &mut [Drafts],
     ) -> Drafts {
@@ -257,7 +268,7 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
                 };
             }
             if children.iter().flatten().count() > 1 {
-                let mut walk = Walk::new(&self.arena, &self.leaves, changes, self.hasher);
+                let mut walk = Walk::new(&self.arena, source, changes, self.hasher);
                 walk.join(number, &children);
                 walk.settle(0);
                 return walk.drafts;
@@ -265,47 +276,35 @@ impl<V: Encodable + Copy + Send + Sync> Forest<V> {
         }
         // The root is no branch any more: what is left of it is drafted in one piece.
         sixteenths.into_iter().flatten().for_each(|part| parts[part] = Drafts::default());
-        self.walk(&Share::Tries(trie..trie + 1), ranges, changes)
+        self.walk(source, &Share::Tries(trie..trie + 1), ranges, changes)
     }
 
-    /// Puts in place what was staged on the tries as they are now, and gives them in the order of [`Self::stage`].
-    pub(crate) fn apply(&mut self, staged: Staged<V>) -> Vec<Trie> {
+    /// Puts in place what was staged on the tries as they are now, and gives them in the order of [`Self::stage`]. `handle` gives the handles
+    /// of leaves that had none, by their ordinals.
+    pub(crate) fn apply<V>(&mut self, staged: Staged<V>, handle: impl Fn(u32) -> u32) -> Vec<Trie> {
         let hashes: Vec<B256> = (0..staged.places.len()).map(|trie| staged.hash(trie)).collect();
         let Staged { changes, parts, places } = staged;
-        let mut leaf_of: Vec<Option<u32>> = vec![None; changes.len()];
         let mut tops: Vec<Vec<Option<Ref>>> = Vec::with_capacity(parts.len());
         for part in parts {
-            for (change, leaf) in part.found {
-                if let Some(value) = changes[change as usize].value {
-                    self.leaves.set(leaf, value);
-                    leaf_of[change as usize] = Some(leaf);
-                }
-            }
-            part.freed_leaves.into_iter().for_each(|leaf| self.leaves.free(leaf));
-            part.freed_branches.into_iter().for_each(|branch| self.arena.free(branch));
             let mut numbers: Vec<u32> = Vec::with_capacity(part.branches.len());
-            let (leaves, arena) = (&mut self.leaves, &mut self.arena);
-            let mut resolve = |kind: Kind, numbers: &[u32]| match kind {
+            part.freed_branches.into_iter().for_each(|branch| self.arena.free(branch));
+            let resolve = |kind: Kind, numbers: &[u32], tops: &[Vec<Option<Ref>>]| match kind {
                 Kind::Kept(node) => Some(node),
                 Kind::Branch(number) => Some(Ref::branch(numbers[number as usize])),
                 Kind::Part(part) => tops[part as usize][0],
-                Kind::Changed(index) => {
-                    let Change { key, value } = changes[index as usize];
-                    let leaf = &mut leaf_of[index as usize];
-                    if leaf.is_none() {
-                        *leaf = value.map(|value| leaves.add(key, value));
-                    }
-                    leaf.map(Ref::leaf)
-                }
+                Kind::Changed(index) => Some(Ref::leaf(match changes[index as usize].leaf {
+                    Leaf::Known(handle) => handle,
+                    Leaf::New(ordinal) => handle(ordinal),
+                })),
             };
             for draft in &part.branches {
                 let children = part.children[draft.range()].iter();
                 // Every kind names a node: changes without a value are not drafted, parts are drafted before.
-                let children = children.filter_map(|(kind, bytes)| Some((resolve(*kind, &numbers)?, *bytes)));
-                let number = arena.put(draft.replaces, draft.shape, children);
+                let children = children.filter_map(|(kind, bytes)| Some((resolve(*kind, &numbers, &tops)?, *bytes)));
+                let number = self.arena.put(draft.replaces, draft.shape, children);
                 numbers.push(number);
             }
-            let roots = part.tops.iter().map(|top| top.kind.and_then(|kind| resolve(kind, &numbers))).collect();
+            let roots = part.tops.iter().map(|top| top.kind.and_then(|kind| resolve(kind, &numbers, &tops))).collect();
             tops.push(roots);
         }
         let roots = places.into_iter().map(|(part, top)| tops[part][top]);

@@ -4,15 +4,14 @@
 //! Source: EIP-1186; a node shorter than 32 bytes stands in its parent and is not listed; a root is never shorter.
 
 use alloy_primitives::{B256, Bytes, keccak256};
-use alloy_rlp::Encodable;
 
 use super::arena::Branch;
 use super::node::{Cell, Node, SHORTEST, fork, nibble, put_branch, put_extension, put_leaf};
-use super::{Forest, Trie};
+use super::{Forest, Source, Trie};
 
-impl<V: Encodable> Forest<V> {
+impl Forest {
     /// Nodes on the way to `key`, root first; none for an empty trie.
-    pub(crate) fn prove(&self, trie: Trie, key: &B256) -> Vec<Bytes> {
+    pub(crate) fn prove<S: Source>(&self, source: &S, trie: Trie, key: &B256) -> Vec<Bytes> {
         let mut nodes: Vec<Bytes> = Vec::new();
         let mut list = |node: Vec<u8>| {
             if node.len() >= SHORTEST {
@@ -24,7 +23,8 @@ impl<V: Encodable> Forest<V> {
             let mut bytes = Vec::with_capacity(532);
             match node.node() {
                 Node::Leaf(leaf) => {
-                    put_leaf(&mut bytes, self.leaves.key(leaf), from, self.leaves.value(leaf));
+                    let (own, value) = source.leaf(leaf);
+                    put_leaf(&mut bytes, &own, from, &value);
                     list(bytes);
                     break;
                 }
@@ -35,11 +35,11 @@ impl<V: Encodable> Forest<V> {
                     if depth > from {
                         let cell =
                             if bytes.len() < SHORTEST { Cell::inline(&bytes) } else { Cell::hash(keccak256(&bytes)) };
-                        let own = self.leaves.key(self.arena.any_leaf(node));
+                        let (own, _) = source.leaf(self.arena.any_leaf(node));
                         let mut extension = Vec::with_capacity(70);
-                        put_extension(&mut extension, own, from, depth, &cell);
+                        put_extension(&mut extension, &own, from, depth, &cell);
                         list(extension);
-                        if fork(own, key, from) < depth {
+                        if fork(&own, key, from) < depth {
                             break;
                         }
                     }
@@ -54,11 +54,14 @@ impl<V: Encodable> Forest<V> {
     }
 
     /// The value of `key`, if it has one.
-    pub(crate) fn get(&self, trie: Trie, key: &B256) -> Option<&V> {
+    pub(crate) fn get<S: Source>(&self, source: &S, trie: Trie, key: &B256) -> Option<S::Value> {
         let mut node = trie.root?;
         loop {
             match node.node() {
-                Node::Leaf(leaf) => return (self.leaves.key(leaf) == key).then(|| self.leaves.value(leaf)),
+                Node::Leaf(leaf) => {
+                    let (own, value) = source.leaf(leaf);
+                    return (own == *key).then_some(value);
+                }
                 Node::Branch(number) => {
                     let branch = self.arena.branch(number);
                     let place = Branch::place(branch.mask, nibble(key, usize::from(branch.depth)))?;

@@ -12,18 +12,28 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use alloy_primitives::B256;
-use alloy_rlp::Encodable;
 
-use super::arena::{Arena, Branch, Leaves, Shape, bits, narrow};
+use super::Source;
+use super::arena::{Arena, Branch, Shape, bits, narrow};
 use super::hash::Batch;
 use super::node::{Cell, NIBBLES, Node, Ref, WIDTH, fork, nibble};
 use crate::keccak::Hasher;
+
+/// Which leaf a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    /// The one with this handle, whether the trie has it or not.
+    Known(u32),
+    /// One without a handle, so no trie has it; the number says which when it is asked for.
+    New(u32),
+}
 
 /// A leaf's new value; `None` removes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change<V> {
     /// Hashed key.
     pub(crate) key: B256,
+    pub(crate) leaf: Leaf,
     /// What the leaf holds afterwards.
     pub(crate) value: Option<V>,
 }
@@ -86,9 +96,6 @@ pub(super) struct Drafts {
     /// Hashes to compute, by the depth at which their node begins.
     pub(super) jobs: Vec<Vec<Target>>,
     pub(super) freed_branches: Vec<u32>,
-    pub(super) freed_leaves: Vec<u32>,
-    /// Changes to leaves that are there, and those leaves.
-    pub(super) found: Vec<(u32, u32)>,
 }
 
 /// Changes below one branch for which it is worth to look ahead; as many as the second-level cache has room for.
@@ -111,22 +118,24 @@ enum Slot {
 }
 
 /// A walk over tries of one forest.
-pub(super) struct Walk<'a, V> {
+pub(super) struct Walk<'a, S: Source> {
     pub(super) arena: &'a Arena,
-    pub(super) leaves: &'a Leaves<V>,
+    pub(super) source: &'a S,
     /// Those of each trie in the order of their keys, without duplicates.
-    pub(super) changes: &'a [Change<V>],
+    pub(super) changes: &'a [Change<S::Value>],
     pub(super) drafts: Drafts,
     pub(super) hasher: Hasher,
     pub(super) batch: Batch,
     /// Changes before this one have been looked ahead for.
     warm: usize,
+    /// The leaf that is being moved, with its key.
+    moved: Option<(u32, B256)>,
 }
 
-impl<'a, V: Encodable> Walk<'a, V> {
-    pub(super) fn new(arena: &'a Arena, leaves: &'a Leaves<V>, changes: &'a [Change<V>], hasher: Hasher) -> Self {
+impl<'a, S: Source> Walk<'a, S> {
+    pub(super) fn new(arena: &'a Arena, source: &'a S, changes: &'a [Change<S::Value>], hasher: Hasher) -> Self {
         let drafts = Drafts { jobs: vec![Vec::new(); NIBBLES + 1], ..Drafts::default() };
-        Self { arena, leaves, changes, drafts, hasher, batch: Batch::default(), warm: 0 }
+        Self { arena, source, changes, drafts, hasher, batch: Batch::default(), warm: 0, moved: None }
     }
 
     /// Drafts what the changes of `range` make of the subtree of `root`, whose nodes' paths begin at depth `from`. A root
@@ -168,8 +177,12 @@ impl<'a, V: Encodable> Walk<'a, V> {
     }
 
     /// A key below `kind`.
-    fn any_key(&self, kind: Kind) -> &B256 {
-        any_key(self.arena, self.leaves, self.changes, &self.drafts, kind)
+    fn any_key(&self, kind: Kind) -> B256 {
+        match (kind, self.moved) {
+            // Asked for several times while its neighbours are sorted, and costly.
+            (Kind::Kept(node), Some((leaf, key))) if node == Ref::leaf(leaf) => key,
+            _ => any_key(self.arena, self.source, self.changes, &self.drafts, kind),
+        }
     }
 
     fn update(&mut self, node: Ref, from: usize, range: Range<usize>) -> Outcome {
@@ -183,28 +196,21 @@ impl<'a, V: Encodable> Walk<'a, V> {
     }
 
     fn update_leaf(&mut self, leaf: u32, from: usize, range: Range<usize>) -> Outcome {
-        let key = *self.leaves.key(leaf);
-        if let [Change { key: only, value: Some(_) }] = &self.changes[range.clone()]
-            && *only == key
+        let is_own = |change: &Change<S::Value>| change.leaf == Leaf::Known(leaf);
+        if let [change @ Change { value: Some(_), .. }] = &self.changes[range.clone()]
+            && is_own(change)
         {
-            self.drafts.found.push((narrow(range.start), leaf));
             return Outcome::New(Kind::Changed(narrow(range.start)));
         }
         let mut left = self.inserted(range.clone());
-        match self.changes[range.clone()].binary_search_by(|change| change.key.cmp(&key)) {
-            Ok(at) => {
-                let at = range.start + at;
-                if self.changes[at].value.is_some() {
-                    self.drafts.found.push((narrow(at), leaf));
-                } else {
-                    self.drafts.freed_leaves.push(leaf);
-                }
+        if !self.changes[range].iter().any(is_own) {
+            if left.is_empty() {
+                return Outcome::Same;
             }
-            Err(_) if left.is_empty() => return Outcome::Same,
-            Err(_) => {
-                let at = left.partition_point(|kind| *self.any_key(*kind) < key);
-                left.insert(at, Kind::Kept(Ref::leaf(leaf)));
-            }
+            let (key, _) = self.source.leaf(leaf);
+            self.moved = Some((leaf, key));
+            let at = left.partition_point(|kind| self.any_key(*kind) < key);
+            left.insert(at, Kind::Kept(Ref::leaf(leaf)));
         }
         self.build(&left, from)
     }
@@ -216,7 +222,7 @@ impl<'a, V: Encodable> Walk<'a, V> {
             return self.update_children(number, branch, range);
         }
         // An extension stands above the branch: some changes may leave the trie's keys along it.
-        let key = *self.leaves.key(self.arena.any_leaf(Ref::branch(number)));
+        let (key, _) = self.source.leaf(self.arena.any_leaf(Ref::branch(number)));
         let mut inserted = range.clone().filter(|index| self.changes[*index].value.is_some());
         let first = inserted.next();
         // Of sorted keys, the first and the last leave another key first.
@@ -303,11 +309,7 @@ impl<'a, V: Encodable> Walk<'a, V> {
             for (node, branch) in nodes.iter_mut().zip(&mut branches) {
                 *branch = match node.take().map(Ref::node) {
                     Some(Node::Branch(number)) => Some(*self.arena.branch(number)),
-                    Some(Node::Leaf(leaf)) => {
-                        touched ^= self.leaves.key(leaf)[31];
-                        None
-                    }
-                    None => None,
+                    Some(Node::Leaf(_)) | None => None,
                 };
             }
             for ((node, branch), change) in nodes.iter_mut().zip(&branches).zip(changes) {
@@ -326,12 +328,13 @@ impl<'a, V: Encodable> Walk<'a, V> {
         if leaves.len() == 1 {
             return Outcome::New(*first);
         }
-        let depth = fork(self.any_key(*first), self.any_key(*last), from);
+        let depth = fork(&self.any_key(*first), &self.any_key(*last), from);
         let mut slots = [Slot::None; WIDTH];
         let mut rest = leaves;
         while let Some(first) = rest.first() {
-            let own = nibble(self.any_key(*first), depth);
-            let (group, others) = rest.split_at(rest.partition_point(|kind| nibble(self.any_key(*kind), depth) <= own));
+            let own = nibble(&self.any_key(*first), depth);
+            let (group, others) =
+                rest.split_at(rest.partition_point(|kind| nibble(&self.any_key(*kind), depth) <= own));
             rest = others;
             if let Outcome::New(kind) = self.build(group, depth + 1) {
                 slots[own] = Slot::New(kind);
@@ -374,7 +377,7 @@ impl<'a, V: Encodable> Walk<'a, V> {
     /// The changes of `range` whose keys have the nibbles `part` of `key`.
     fn within(&self, key: &B256, part: Range<usize>, range: Range<usize>) -> Range<usize> {
         let changes = &self.changes[range.clone()];
-        let side = |change: &Change<V>| {
+        let side = |change: &Change<S::Value>| {
             let at = fork(&change.key, key, part.start);
             if at >= part.end { Ordering::Equal } else { nibble(&change.key, at).cmp(&nibble(key, at)) }
         };
@@ -403,28 +406,28 @@ pub(super) fn groups<V>(
 }
 
 /// A key below `kind`.
-pub(super) fn any_key<'a, V>(
+pub(super) fn any_key<S: Source>(
     arena: &Arena,
-    leaves: &'a Leaves<V>,
-    changes: &'a [Change<V>],
+    source: &S,
+    changes: &[Change<S::Value>],
     drafts: &Drafts,
     mut kind: Kind,
-) -> &'a B256 {
+) -> B256 {
     loop {
         match kind {
-            Kind::Kept(node) => return leaves.key(arena.any_leaf(node)),
-            Kind::Changed(index) => return &changes[index as usize].key,
+            Kind::Kept(node) => return source.leaf(arena.any_leaf(node)).0,
+            Kind::Changed(index) => return changes[index as usize].key,
             Kind::Branch(number) => {
                 let draft = &drafts.branches[number as usize];
                 kind = match (drafts.children[draft.range()].first(), draft.replaces) {
                     (Some((child, _)), _) => *child,
                     // It only lost children. What it was begins as it does.
                     (None, Some(replaced)) => Kind::Kept(Ref::branch(replaced)),
-                    (None, None) => return &B256::ZERO, // No draft is both new and without new children.
+                    (None, None) => return B256::ZERO, // No draft is both new and without new children.
                 };
             }
             // Stands only below a branch of depth 0, above which there is no path to tell.
-            Kind::Part(_) => return &B256::ZERO,
+            Kind::Part(_) => return B256::ZERO,
         }
     }
 }

@@ -14,6 +14,39 @@ use crate::keccak::Backend;
 
 type Model = BTreeMap<B256, U256>;
 
+/// Leaves of any tries: a handle for each key, and the value that it has now.
+#[derive(Default)]
+struct Shelf {
+    handles: BTreeMap<(usize, B256), u32>,
+    leaves: Vec<(B256, U256)>,
+}
+
+impl Source for Shelf {
+    type Value = U256;
+
+    fn leaf(&self, handle: u32) -> (B256, U256) {
+        self.leaves[handle as usize]
+    }
+}
+
+impl Shelf {
+    /// A change of a leaf of trie `trie`; `ordinal` is its number if the leaf has no handle.
+    fn change(&self, trie: usize, key: B256, value: U256, ordinal: usize) -> Change<U256> {
+        let known = self.handles.get(&(trie, key)).map(|handle| Leaf::Known(*handle));
+        let leaf = known.unwrap_or(Leaf::New(ordinal as u32));
+        Change { key, leaf, value: (!value.is_zero()).then_some(value) }
+    }
+
+    fn write(&mut self, trie: usize, key: B256, value: U256) -> u32 {
+        let handle = *self.handles.entry((trie, key)).or_insert(self.leaves.len() as u32);
+        if handle as usize == self.leaves.len() {
+            self.leaves.push((key, value));
+        }
+        self.leaves[handle as usize].1 = value;
+        handle
+    }
+}
+
 fn expected(model: &Model) -> B256 {
     sorted_root(model.iter().map(|(key, value)| (*key, alloy_rlp::encode(value))))
 }
@@ -32,27 +65,28 @@ fn expected_proof(model: &Model, key: &B256) -> Vec<Bytes> {
     listed.map(|(_, node)| node).collect()
 }
 
-fn step(forest: &mut Forest<U256>, trie: &mut Trie, model: &mut Model, changes: Vec<(B256, u64)>) {
+fn step(forest: &mut Forest, shelf: &mut Shelf, trie: &mut Trie, model: &mut Model, changes: Vec<(B256, u64)>) {
     let mut last: BTreeMap<B256, U256> = BTreeMap::new();
     last.extend(changes.into_iter().map(|(key, value)| (key, U256::from(value))));
-    let changes = last.iter().map(|(key, value)| Change { key: *key, value: (!value.is_zero()).then_some(*value) });
-    let staged = forest.stage(vec![(*trie, changes.collect())]);
+    let changes = last.iter().enumerate().map(|(ordinal, (key, value))| shelf.change(0, *key, *value, ordinal));
+    let staged = forest.stage(shelf, vec![(*trie, changes.collect())]);
+    let handles: Vec<u32> = last.iter().map(|(key, value)| shelf.write(0, *key, *value)).collect();
     model.extend(last);
     model.retain(|_, value| !value.is_zero());
     assert_eq!(staged.hash(0), expected(model));
-    *trie = forest.apply(staged)[0];
+    *trie = forest.apply(staged, |ordinal| handles[ordinal as usize])[0];
     assert_eq!(trie.hash(), expected(model));
     assert_eq!(trie.is_empty(), model.is_empty());
 }
 
-fn assert_proves(forest: &Forest<U256>, trie: Trie, model: &Model, key: &B256) {
-    let nodes = forest.prove(trie, key);
+fn assert_proves(forest: &Forest, shelf: &Shelf, trie: Trie, model: &Model, key: &B256) {
+    let nodes = forest.prove(shelf, trie, key);
     assert_eq!(nodes, expected_proof(model, key), "{key}");
     let value = model.get(key).map(alloy_rlp::encode);
     if !model.is_empty() {
         verify_proof(trie.hash(), Nibbles::unpack(key), value, &nodes).unwrap();
     }
-    assert_eq!(forest.get(trie, key), model.get(key));
+    assert_eq!(forest.get(shelf, trie, key), model.get(key).copied());
 }
 
 /// Keys that share long prefixes, in few groups, so that branches fork and collapse at every depth.
@@ -79,26 +113,19 @@ proptest! {
 
     #[test]
     fn it_equals_the_trie_of_all_leaves_after_every_step(steps in steps(), probes in prop::collection::vec(key(), 4)) {
-        let (mut forest, mut trie, mut model) = (Forest::default(), Trie::default(), Model::new());
+        let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+        let (mut trie, mut model) = (Trie::default(), Model::new());
         let mut seen: Vec<B256> = probes;
         for changes in steps {
             seen.extend(changes.iter().map(|(key, _)| *key));
-            step(&mut forest, &mut trie, &mut model, changes);
+            step(&mut forest, &mut shelf, &mut trie, &mut model, changes);
         }
         for key in &seen {
-            assert_proves(&forest, trie, &model, key);
+            assert_proves(&forest, &shelf, trie, &model, key);
         }
         let all = model.keys().map(|key| (*key, 0)).collect();
-        step(&mut forest, &mut trie, &mut model, all);
-        assert_eq!(forest.live(), (0, 0, 0));
-    }
-}
-
-impl Forest<U256> {
-    /// Leaves, branches and places of children that are not free.
-    fn live(&self) -> (usize, usize, usize) {
-        let (branches, places) = self.arena.live();
-        (self.leaves.live(), branches, places)
+        step(&mut forest, &mut shelf, &mut trie, &mut model, all);
+        assert_eq!(forest.arena.live(), (0, 0));
     }
 }
 
@@ -114,10 +141,11 @@ fn random(seed: u64) -> impl FnMut(u64) -> u64 {
 fn one_thread_divides_nothing() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
-        let (mut forest, mut trie, mut model) = (Forest::default(), Trie::default(), Model::new());
+        let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+        let (mut trie, mut model) = (Trie::default(), Model::new());
         for round in 1..3 {
             let changes = (0..3_000u64).map(|number| (keccak256(number.to_be_bytes()), number * round)).collect();
-            step(&mut forest, &mut trie, &mut model, changes);
+            step(&mut forest, &mut shelf, &mut trie, &mut model, changes);
         }
     });
 }
@@ -127,48 +155,52 @@ fn one_thread_divides_nothing() {
 fn divided_tries_equal_whole_ones() {
     for backend in Backend::ALL {
         let Some(hasher) = Hasher::new(backend) else { continue };
-        let (mut forest, mut trie, mut model) = (Forest::new(hasher), Trie::default(), Model::new());
+        let (mut forest, mut shelf) = (Forest::new(hasher), Shelf::default());
+        let (mut trie, mut model) = (Trie::default(), Model::new());
         let mut next = random(5);
         for round in 0..6 {
             let changes = (0..5_000).map(|_| (keccak256(next(20_000).to_be_bytes()), next(3) * (1 + next(1 << 30))));
             let changes = changes.collect();
-            step(&mut forest, &mut trie, &mut model, changes);
+            step(&mut forest, &mut shelf, &mut trie, &mut model, changes);
             if round == 3 {
                 // All but one sixteenth go: the root is no branch afterwards, or a deeper one.
                 let gone = model.keys().filter(|key| key[0] >> 4 != 7).map(|key| (*key, 0)).collect();
-                step(&mut forest, &mut trie, &mut model, gone);
+                step(&mut forest, &mut shelf, &mut trie, &mut model, gone);
             }
         }
         let all = model.keys().map(|key| (*key, 0)).collect();
-        step(&mut forest, &mut trie, &mut model, all);
-        assert_eq!(forest.live(), (0, 0, 0));
+        step(&mut forest, &mut shelf, &mut trie, &mut model, all);
+        assert_eq!(forest.arena.live(), (0, 0));
     }
 }
 
 /// Tries of one forest do not touch each other; one that is cleared leaves room.
 #[test]
 fn many_tries_share_a_forest() {
-    let mut forest = Forest::default();
+    let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
     let mut next = random(9);
     let mut tries: Vec<(Trie, Model)> = vec![(Trie::default(), Model::new()); 200];
     for round in 0..8 {
-        let mut staged = Vec::new();
-        for (trie, model) in &mut tries {
+        let (mut staged, mut new) = (Vec::new(), Vec::new());
+        for (number, (trie, model)) in tries.iter_mut().enumerate() {
             let count = if next(40) == 0 { 1_500 } else { next(6) };
             let changes: BTreeMap<B256, U256> =
                 (0..count).map(|_| (keccak256(next(60).to_be_bytes()), U256::from(next(3)))).collect();
-            let listed =
-                changes.iter().map(|(key, value)| Change { key: *key, value: (!value.is_zero()).then_some(*value) });
+            let listed = changes.iter().map(|(key, value)| {
+                new.push((number, *key, *value));
+                shelf.change(number, *key, *value, new.len() - 1)
+            });
             staged.push((*trie, listed.collect()));
             model.extend(changes);
             model.retain(|_, value| !value.is_zero());
         }
-        let staged = forest.stage(staged);
+        let staged = forest.stage(&shelf, staged);
+        let handles: Vec<u32> = new.into_iter().map(|(number, key, value)| shelf.write(number, key, value)).collect();
         for (number, (trie, model)) in tries.iter_mut().enumerate() {
             assert_eq!(staged.hash(number), expected(model), "round {round}, trie {number}");
             *trie = Trie::default();
         }
-        for ((trie, _), new) in tries.iter_mut().zip(forest.apply(staged)) {
+        for ((trie, _), new) in tries.iter_mut().zip(forest.apply(staged, |ordinal| handles[ordinal as usize])) {
             *trie = new;
         }
         let (trie, model) = &mut tries[round * 11];
@@ -176,16 +208,17 @@ fn many_tries_share_a_forest() {
         (*trie, *model) = (Trie::default(), Model::new());
     }
     for (trie, model) in &tries {
-        model.keys().for_each(|key| assert_proves(&forest, *trie, model, key));
+        model.keys().for_each(|key| assert_proves(&forest, &shelf, *trie, model, key));
     }
     tries.iter().for_each(|(trie, _)| forest.clear(*trie));
-    assert_eq!(forest.live(), (0, 0, 0));
+    assert_eq!(forest.arena.live(), (0, 0));
 }
 
 /// Leaves of a byte or two under long shared prefixes: nodes stand inside nodes, at several depths, under extensions.
 #[test]
 fn short_nodes_stand_in_their_parents() {
-    let (mut forest, mut trie, mut model) = (Forest::default(), Trie::default(), Model::new());
+    let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+    let (mut trie, mut model) = (Trie::default(), Model::new());
     let key = |tail: [u8; 2]| {
         let mut key = B256::repeat_byte(0xaa);
         key[30..].copy_from_slice(&tail);
@@ -193,30 +226,31 @@ fn short_nodes_stand_in_their_parents() {
     };
     let tails = [[0, 0], [0, 1], [0, 0x10], [1, 0], [0x11, 0], [0x11, 0x11], [0xff, 0xff]];
     for tail in tails {
-        step(&mut forest, &mut trie, &mut model, vec![(key(tail), 1 + u64::from(tail[0]))]);
-        tails.iter().for_each(|tail| assert_proves(&forest, trie, &model, &key(*tail)));
+        step(&mut forest, &mut shelf, &mut trie, &mut model, vec![(key(tail), 1 + u64::from(tail[0]))]);
+        tails.iter().for_each(|tail| assert_proves(&forest, &shelf, trie, &model, &key(*tail)));
     }
     for tail in tails {
-        step(&mut forest, &mut trie, &mut model, vec![(key(tail), 0)]);
-        tails.iter().for_each(|tail| assert_proves(&forest, trie, &model, &key(*tail)));
+        step(&mut forest, &mut shelf, &mut trie, &mut model, vec![(key(tail), 0)]);
+        tails.iter().for_each(|tail| assert_proves(&forest, &shelf, trie, &model, &key(*tail)));
     }
 }
 
 #[test]
 fn what_is_staged_and_dropped_leaves_no_trace() {
-    let (mut forest, mut trie, mut model) = (Forest::default(), Trie::default(), Model::new());
+    let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+    let (mut trie, mut model) = (Trie::default(), Model::new());
     let numbered = |number: u64, value: u64| (keccak256(number.to_be_bytes()), value);
-    step(&mut forest, &mut trie, &mut model, (0..600).map(|number| numbered(number, number + 1)).collect());
+    step(&mut forest, &mut shelf, &mut trie, &mut model, (0..600).map(|number| numbered(number, number + 1)).collect());
     let change = |number, value| {
         let (key, value) = numbered(number, value);
-        Change { key, value: (value != 0).then(|| U256::from(value)) }
+        shelf.change(0, key, U256::from(value), number as usize)
     };
-    let first = forest.stage(vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0);
-    drop(forest.stage(vec![(trie, (0..600).map(|number| change(number, 9)).collect())]));
-    assert_eq!(forest.stage(vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0), first);
-    assert_eq!(forest.stage(vec![(trie, Vec::new())]).hash(0), trie.hash());
-    assert_eq!(forest.stage(vec![(trie, vec![change(900, 0)])]).hash(0), trie.hash());
-    let twice = forest.stage(vec![(trie, vec![change(3, 5), change(3, 5)])]).hash(0);
-    assert_eq!(twice, forest.stage(vec![(trie, vec![change(3, 5)])]).hash(0));
-    assert_eq!(forest.stage(Vec::new()).places.len(), 0);
+    let first = forest.stage(&shelf, vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0);
+    drop(forest.stage(&shelf, vec![(trie, (0..600).map(|number| change(number, 9)).collect())]));
+    assert_eq!(forest.stage(&shelf, vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0), first);
+    assert_eq!(forest.stage(&shelf, vec![(trie, Vec::new())]).hash(0), trie.hash());
+    assert_eq!(forest.stage(&shelf, vec![(trie, vec![change(900, 0)])]).hash(0), trie.hash());
+    let twice = forest.stage(&shelf, vec![(trie, vec![change(3, 5), change(3, 5)])]).hash(0);
+    assert_eq!(twice, forest.stage(&shelf, vec![(trie, vec![change(3, 5)])]).hash(0));
+    assert_eq!(forest.stage(&shelf, Vec::new()).places.len(), 0);
 }
