@@ -10,6 +10,7 @@ use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
+use rayon::prelude::*;
 
 use crate::flat::Flat;
 use crate::keccak::{Hasher, Messages};
@@ -29,8 +30,8 @@ pub(crate) struct Leaves {
 /// New leaves and hashes that follow from changes, not yet in place.
 #[derive(Debug)]
 pub(crate) struct Update {
-    /// The accounts changed that exist afterwards.
-    pub(crate) accounts: AddressMap<TrieAccount>,
+    /// The changed accounts as they are afterwards, in the order of the changes.
+    pub(crate) after: Vec<Option<TrieAccount>>,
     account_trie: Staged<TrieAccount>,
     /// Whose storage tries change, in the order in which they were staged.
     storage: Vec<Address>,
@@ -43,6 +44,8 @@ pub(crate) struct Update {
     new_slots: Vec<(Address, U256)>,
 }
 
+/// Accounts from which on several threads look for their handles.
+const MIN_PARALLEL: usize = 1_024;
 /// The version after all others.
 const NOW: u64 = u64::MAX;
 
@@ -124,21 +127,22 @@ impl Leaves {
         }
         let storage_tries = self.slots.stage(&SlotLeaves(flat), tries);
         let mut staged = storage.iter().enumerate().peekable();
-        let mut accounts = AddressMap::default();
+        let addresses: Vec<Address> = changes.accounts.keys().copied().collect();
+        let handles = handles(flat, &addresses);
+        let mut after = Vec::with_capacity(own_keys.len());
         let mut leaves = Vec::with_capacity(own_keys.len());
-        for ((ordinal, (address, change)), key) in (0u32..).zip(&changes.accounts).zip(own_keys) {
+        let each = (0u32..).zip(&changes.accounts).zip(own_keys).zip(handles);
+        for (((ordinal, (address, change)), key), handle) in each {
             let root = match staged.next_if(|(_, other)| *other == address) {
                 Some((trie, _)) => storage_tries.hash(trie),
                 None => self.storage_trie(address).hash(),
             };
             let value = change.info.map(|info| trie_account(info, root));
-            accounts.extend(value.map(|account| (*address, account)));
-            let leaf = flat.account_handle(*address).map_or(Leaf::New(ordinal), Leaf::Known);
-            leaves.push(Change { key, leaf, value });
+            after.push(value);
+            leaves.push(Change { key, leaf: handle.map_or(Leaf::New(ordinal), Leaf::Known), value });
         }
         let account_trie = self.accounts.stage(&AccountLeaves(flat), vec![(self.account_trie, leaves)]);
-        let addresses = changes.accounts.keys().copied().collect();
-        Update { accounts, account_trie, storage, wiped, storage_tries, addresses, new_slots }
+        Update { after, account_trie, storage, wiped, storage_tries, addresses, new_slots }
     }
 
     fn storage_trie(&self, address: &Address) -> Trie {
@@ -194,6 +198,15 @@ impl Leaves {
     pub(crate) fn bytes(&self) -> usize {
         self.accounts.bytes() + self.slots.bytes()
     }
+}
+
+/// The handles of accounts; of many, by several threads, because each waits for memory.
+fn handles(flat: &Flat, addresses: &[Address]) -> Vec<Option<u32>> {
+    let handle = |address: &Address| flat.account_handle(*address);
+    if addresses.len() < MIN_PARALLEL {
+        return addresses.iter().map(handle).collect();
+    }
+    addresses.par_iter().with_min_len(MIN_PARALLEL / 4).map(handle).collect()
 }
 
 /// The handle of a leaf that was just written.

@@ -140,7 +140,7 @@ impl Inner {
         self.next_version += 1;
         let Staged { changes, update, .. } = staged;
         let root = update.root();
-        let written = flat.write(version.0, changes, &update.accounts);
+        let written = flat.write(version.0, changes, &update.after);
         self.leaves.apply(flat, update);
         self.records.push(Record { version, number, hash, root, written });
         self.head = Head { version, number, hash, root };
@@ -215,7 +215,7 @@ impl MemoryState {
         let root = update.root();
         let version = Version(0);
         let head = Head { version, number, hash: hash(root), root };
-        let written = flat.write(version.0, changes, &update.accounts);
+        let written = flat.write(version.0, changes, &update.after);
         leaves.apply(&flat, update);
         let records = vec![Record { version, number, hash: head.hash, root, written }];
         let inner = Inner { leaves, records, next_version: 1, head };
@@ -373,7 +373,7 @@ impl MemoryState {
         head.root = update.root();
         records[0].root = head.root;
         // Nothing goes back behind the first version, so what it wrote needs no list.
-        self.shared.flat.write(head.version.0, changes, &update.accounts);
+        self.shared.flat.write(head.version.0, changes, &update.after);
         leaves.apply(&self.shared.flat, update);
     }
 

@@ -25,7 +25,7 @@ use core::fmt::{Debug, Formatter};
 use core::hash::BuildHasher;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use alloy_primitives::map::{AddressMap, B256Map, DefaultHashBuilder};
+use alloy_primitives::map::{B256Map, DefaultHashBuilder};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
@@ -233,28 +233,30 @@ impl Flat {
 
     // ---- writing
 
-    /// Writes `changes` as `version`, the newest; `accounts` are those of them that exist afterwards.
-    pub(crate) fn write(&self, version: u64, changes: Changes, accounts: &AddressMap<TrieAccount>) -> Written {
+    /// Writes `changes` as `version`, the newest; `after` are the accounts as the trie holds them then, in the order of the changes.
+    pub(crate) fn write(&self, version: u64, changes: Changes, after: &[Option<TrieAccount>]) -> Written {
         let Changes { accounts: changed, codes } = changes;
         write(&self.codes).extend(codes);
-        let put = |part: &mut Accounts, key: Key, change: &AccountChange| {
-            self.write_account(part, key, version, change, accounts.get(&key.address))
+        let put = |part: &mut Accounts, key: Key, change: &AccountChange, after: &Option<TrieAccount>| {
+            self.write_account(part, key, version, change, after.as_ref())
         };
-        if changed.len() < MIN_PARALLEL {
-            let written = changed.iter().map(|(address, change)| {
+        let changed = changed.iter().zip(after);
+        if after.len() < MIN_PARALLEL {
+            let written = changed.map(|((address, change), after)| {
                 let key = self.key(*address);
-                put(&mut write(&self.accounts[part(key.hash)]), key, change)
+                put(&mut write(&self.accounts[part(key.hash)]), key, change, after)
             });
             return Written { accounts: written.collect() };
         }
-        let mut parts: Vec<Vec<(Key, &AccountChange)>> = vec![Vec::new(); PARTS];
-        for (address, change) in &changed {
+        let mut parts: Vec<Vec<(Key, &AccountChange, &Option<TrieAccount>)>> = vec![Vec::new(); PARTS];
+        for ((address, change), after) in changed {
             let key = self.key(*address);
-            parts[part(key.hash)].push((key, change));
+            parts[part(key.hash)].push((key, change, after));
         }
         let written = parts.into_par_iter().zip(&self.accounts).map(|(changes, accounts)| {
             let mut accounts = write(accounts);
-            changes.into_iter().map(|(key, change)| put(&mut accounts, key, change)).collect::<Vec<_>>()
+            let put = |(key, change, after)| put(&mut accounts, key, change, after);
+            changes.into_iter().map(put).collect::<Vec<_>>()
         });
         Written { accounts: written.collect::<Vec<_>>().into_iter().flatten().collect() }
     }

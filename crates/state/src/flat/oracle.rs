@@ -105,11 +105,11 @@ impl Histories {
         values.filter(|(_, value)| !value.is_zero())
     }
 
-    /// Writes `changes` as `version`, the newest; `accounts` are those of them that exist afterwards.
-    pub(crate) fn write(&mut self, version: u64, changes: Changes, accounts: &AddressMap<TrieAccount>) -> Written {
+    /// Writes `changes` as `version`, the newest; `after` are the accounts as they are then, in the order of the changes.
+    pub(crate) fn write(&mut self, version: u64, changes: Changes, after: &[Option<TrieAccount>]) -> Written {
         let mut written = Written::default();
-        for (address, change) in changes.accounts {
-            self.accounts.entry(address).or_default().write(version, accounts.get(&address).copied());
+        for ((address, change), after) in changes.accounts.into_iter().zip(after) {
+            self.accounts.entry(address).or_default().write(version, *after);
             written.accounts.push(address);
             if wipes(&change) {
                 self.wipe(version, address, &mut written);

@@ -1,7 +1,6 @@
 //! The flat state against plain maps, version by version, with writes undone in between.
 #![allow(clippy::unwrap_used)]
 
-use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256};
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
@@ -43,15 +42,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(prop_oneof![5 => write, 1 => (1..4_usize).prop_map(Step::Undo)], 1..25)
 }
 
-/// The accounts that exist after `changes`. The root is not computed here; it only has to come back.
-fn after(changes: &Changes, version: u64) -> AddressMap<TrieAccount> {
-    let account = |(address, change): (&Address, &AccountChange)| {
+/// The accounts after `changes`. The root is not computed here; it only has to come back.
+fn after(changes: &Changes, version: u64) -> Vec<Option<TrieAccount>> {
+    let account = |change: &AccountChange| {
         let Account { nonce, balance, code_hash } = change.info?;
         let storage_root =
             if version % 3 == 0 { interlace_trie::EMPTY_ROOT_HASH } else { B256::with_last_byte(version as u8) };
-        Some((*address, TrieAccount { nonce, balance, storage_root, code_hash }))
+        Some(TrieAccount { nonce, balance, storage_root, code_hash })
     };
-    changes.accounts.iter().filter_map(account).collect()
+    changes.accounts.values().map(account).collect()
 }
 
 fn compare(flat: &Flat, oracle: &Histories, version: u64, partial: bool) {

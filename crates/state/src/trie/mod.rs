@@ -102,6 +102,23 @@ enum Share {
     Sixteenth { child: Option<(Ref, Cell)>, changes: Range<usize> },
 }
 
+/// Appends changes in the order of their keys; of several to one key, one.
+fn put_sorted<V: Copy>(flat: &mut Vec<Change<V>>, mut changes: Vec<Change<V>>) {
+    // A change is large: many of them are sorted by the beginnings of their keys, and then moved once.
+    if changes.len() < 64 {
+        changes.sort_unstable_by_key(|change| change.key);
+        changes.dedup_by_key(|change| change.key);
+        flat.append(&mut changes);
+        return;
+    }
+    let beginning = |change: &Change<V>| u64::from_be_bytes(*change.key.first_chunk::<8>().unwrap_or(&[0; 8]));
+    let mut order: Vec<(u64, u32)> = changes.iter().map(beginning).zip(0..).collect();
+    let key = |index: u32| &changes[index as usize].key;
+    order.sort_unstable_by(|(one, at), (other, to)| one.cmp(other).then_with(|| key(*at).cmp(key(*to))));
+    order.dedup_by(|(one, at), (other, to)| one == other && key(*at) == key(*to));
+    flat.extend(order.into_iter().map(|(_, index)| changes[index as usize]));
+}
+
 impl<V> Staged<V> {
     fn top(&self, trie: usize) -> &Top {
         let (part, top) = self.places[trie];
@@ -150,11 +167,10 @@ impl Forest {
         let total = tries.iter().map(|(_, changes)| changes.len()).sum();
         let mut flat = Vec::with_capacity(total);
         let mut ranges = Vec::with_capacity(tries.len());
-        for (trie, mut changes) in tries {
-            changes.sort_unstable_by_key(|change| change.key);
-            changes.dedup_by_key(|change| change.key);
-            ranges.push((trie, flat.len()..flat.len() + changes.len()));
-            flat.append(&mut changes);
+        for (trie, changes) in tries {
+            let start = flat.len();
+            put_sorted(&mut flat, changes);
+            ranges.push((trie, start..flat.len()));
         }
         let (shares, split) = self.share(&ranges, &flat);
         let walk = |share: &Share| self.walk(source, share, &ranges, &flat);
