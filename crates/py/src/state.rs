@@ -63,9 +63,10 @@ impl BenchState {
         })
     }
 
-    /// Reads `groups` times 16 accounts drawn at random from `set` of them: time of a read in each group.
-    fn read(&mut self, py: Python<'_>, set: u64, groups: u64) -> PyResult<Vec<f64>> {
-        enter(py, || Ok(self.0.read(set, groups).map_err(error)?.into_iter().map(seconds).collect()))
+    /// Reads `groups` times 16 accounts drawn at random from `set` of them: time of a read in each group. In a `chain`, each read waits for
+    /// the one before.
+    fn read(&mut self, py: Python<'_>, set: u64, groups: u64, chain: bool) -> PyResult<Vec<f64>> {
+        enter(py, || Ok(self.0.read(set, groups, chain).map_err(error)?.into_iter().map(seconds).collect()))
     }
 
     /// Commits `blocks` blocks of `count` random changes with a log in `folder`: the whole time and, of each, that to work and to be durable.

@@ -102,6 +102,7 @@ impl Shared {
 
 impl Shared {
     /// Refuses a snapshot whose version was reverted. Asked after a read, it says whether the read counts.
+    #[inline]
     pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
         // Whoever saw anything of a version undone, under a shard's lock, sees this raised as well.
         if snapshot.version.0 < self.reverted.load(Ordering::Acquire) {

@@ -46,6 +46,7 @@ impl Snapshot {
     }
 
     /// What was read, if the version was still there afterwards.
+    #[inline]
     fn checked<T>(&self, read: T) -> Result<T, StateError> {
         self.shared.check(self).map(|()| read)
     }

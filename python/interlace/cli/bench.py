@@ -70,18 +70,18 @@ def tensor(
 @bench.command()
 def state(
     accounts: Annotated[
-        int, typer.Option(min=1_000, max=50_000_000, help="Accounts in the trie; a million take 200 MB.")
+        int, typer.Option(min=1_000, max=50_000_000, help="Accounts in the state; a million take 200 MB.")
     ] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Batches of each size; the median counts.")] = 7,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure what a state root costs, by each way to hash that this machine has, and what a proof costs.
+    """Measure the state: reads, roots by each way to hash that this machine has, commits with a log, proofs, memory.
 
     Example: interlace bench state --accounts 22000000 --json
     """
     from interlace.chain.bench_state import PORTION, SIZES, bench_state
 
-    with _steps(-(-accounts // PORTION) + len(SIZES) + 1) as step:
+    with _steps(-(-accounts // PORTION) + len(SIZES) + 5) as step:
         result = bench_state(accounts, rounds, step)
     if json:
         output.emit_json(result.to_json())

@@ -4,18 +4,24 @@
 //! index ─► account, 64 bytes: address, form, nonce, balance       form: never written, absent, plain, or number of a contract
 //!                                            └─► contract: code hash, storage root, number of its storage
 //! ```
+//! Readers of the newest version take no lock (`words`); what changes an entry holds the part's, and so does who reads an older one.
 //! Invariant: an entry stays where it is, and a contract's record is never changed: a change of code or storage root makes
 //! another, so that every version of an account names its own. A wiped account gets another storage, so nothing is erased one by one
 //! and older versions still read the old one.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use interlace_stf::Account;
 use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
+use super::TRIES;
 use super::index::Index;
 use super::past::Past;
 use super::slots::NONE;
-use crate::segments::Segments;
+use super::words::{Records, Sequence};
 
 /// Forms of an account; higher ones number contracts from [`CONTRACT`] on.
 const UNWRITTEN: u32 = 0;
@@ -31,14 +37,8 @@ pub(super) struct AccountValue {
     balance: U256,
 }
 
-#[derive(Debug)]
-#[repr(C, align(64))]
-struct AccountEntry {
-    address: Address,
-    form: u32,
-    nonce: u64,
-    balance: U256,
-}
+/// Of an account that was never written.
+const NEVER: AccountValue = AccountValue { form: UNWRITTEN, nonce: 0, balance: U256::ZERO };
 
 /// What an account has beyond nonce and balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,7 @@ pub(super) enum Found<T> {
 }
 
 impl<T> Found<T> {
+    #[inline]
     pub(super) fn written(self) -> Option<Option<T>> {
         match self {
             Self::Unwritten => None,
@@ -73,14 +74,6 @@ impl<T> Found<T> {
     pub(super) fn present(self) -> Option<T> {
         self.written().flatten()
     }
-
-    fn map<U>(self, with: impl FnOnce(T) -> U) -> Found<U> {
-        match self {
-            Self::Unwritten => Found::Unwritten,
-            Self::Absent => Found::Absent,
-            Self::Present(value) => Found::Present(with(value)),
-        }
-    }
 }
 
 /// A key, with the hashes that place it.
@@ -88,19 +81,6 @@ impl<T> Found<T> {
 pub(super) struct Key {
     pub(super) address: Address,
     pub(super) hash: u64,
-}
-
-/// Accounts.
-#[derive(Debug, Default)]
-pub(super) struct Accounts {
-    /// The newest version that wrote here.
-    version: u64,
-    entries: Segments<AccountEntry>,
-    index: Index,
-    past: Past<AccountValue>,
-    contracts: Segments<Contract>,
-    /// First slot of each storage, a handle.
-    storages: Segments<u32>,
 }
 
 /// Where an account's slots are.
@@ -112,153 +92,310 @@ pub(super) struct Storage {
     pub(super) cut_off: bool,
 }
 
-impl AccountEntry {
-    const fn value(&self) -> AccountValue {
-        AccountValue { form: self.form, nonce: self.nonce, balance: self.balance }
+/// Words of an account: 20 bytes of address and form, nonce, balance.
+type AccountWords = [u64; 8];
+/// Words of a contract: code hash, storage root, storage.
+type ContractWords = [u64; 9];
+
+impl AccountValue {
+    #[inline]
+    fn load(words: &[AtomicU64; 8]) -> Self {
+        let word = |word: usize| words[word].load(Ordering::Relaxed);
+        let balance = U256::from_limbs([word(4), word(5), word(6), word(7)]);
+        Self { form: (word(2) >> 32) as u32, nonce: word(3), balance }
     }
 
-    const fn set(&mut self, AccountValue { form, nonce, balance }: AccountValue) {
-        (self.form, self.nonce, self.balance) = (form, nonce, balance);
-    }
-}
-
-impl Accounts {
-    pub(super) fn entry_of(&self, key: Key) -> Option<usize> {
-        self.index.find(key.hash, |number| self.entries[number].address == key.address)
-    }
-
-    fn at(&self, entry: usize, version: u64) -> AccountValue {
-        // The newest version is wanted far more often than any other.
-        let before = if self.version > version { self.past.at(entry, version) } else { None };
-        before.unwrap_or_else(|| self.entries[entry].value())
-    }
-
-    fn find(&self, key: Key, version: u64) -> Found<AccountValue> {
-        let value = self.entry_of(key).map(|entry| self.at(entry, version));
-        match value {
-            None | Some(AccountValue { form: UNWRITTEN, .. }) => Found::Unwritten,
-            Some(AccountValue { form: ABSENT, .. }) => Found::Absent,
-            Some(value) => Found::Present(value),
+    #[inline]
+    fn found<T>(self, with: impl FnOnce(Self) -> T) -> Found<T> {
+        match self.form {
+            UNWRITTEN => Found::Unwritten,
+            ABSENT => Found::Absent,
+            _ => Found::Present(with(self)),
         }
     }
 
-    fn contract(&self, value: &AccountValue) -> &Contract {
-        value.form.checked_sub(CONTRACT).map_or(&BARE, |number| &self.contracts[number as usize])
+    fn words(&self, address: Address) -> AccountWords {
+        let [one, two, rest] = address_words(address);
+        let [a, b, c, d] = self.balance.into_limbs();
+        [one, two, rest | u64::from(self.form) << 32, self.nonce, a, b, c, d]
+    }
+}
+
+/// An address as the first words of an account, without its form.
+#[inline]
+pub(super) fn address_words(address: Address) -> [u64; 3] {
+    let (halves, rest) = address.0.as_chunks::<8>();
+    let rest = u32::from_le_bytes(*rest.first_chunk().unwrap_or(&[0; 4]));
+    [u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1]), u64::from(rest)]
+}
+
+fn hash_of(words: &[u64]) -> B256 {
+    let mut hash = B256::ZERO;
+    hash.0.as_chunks_mut::<8>().0.iter_mut().zip(words).for_each(|(part, word)| *part = word.to_le_bytes());
+    hash
+}
+
+fn words_of(hash: B256) -> [u64; 4] {
+    let words = hash.0.as_chunks::<8>().0;
+    core::array::from_fn(|word| u64::from_le_bytes(words[word]))
+}
+
+impl Storage {
+    const fn of(word: u64) -> Self {
+        Self { number: word as u32, cut_off: word >> 32 == 1 }
+    }
+}
+
+impl Contract {
+    fn of(words: &ContractWords) -> Self {
+        let storage = Storage::of(words[8]);
+        Self { code_hash: hash_of(&words[..4]), storage_root: hash_of(&words[4..8]), storage }
     }
 
-    fn trie_account_of(&self, value: &AccountValue) -> TrieAccount {
-        let Contract { code_hash, storage_root, .. } = *self.contract(value);
-        TrieAccount { nonce: value.nonce, balance: value.balance, storage_root, code_hash }
+    fn words(&self) -> ContractWords {
+        let storage = u64::from(self.storage.number) | u64::from(self.storage.cut_off) << 32;
+        let ([a, b, c, d], [e, f, g, h]) = (words_of(self.code_hash), words_of(self.storage_root));
+        [a, b, c, d, e, f, g, h, storage]
+    }
+}
+
+/// Accounts, their newest values readable without a lock.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    sequence: Sequence,
+    /// The newest version that wrote here.
+    version: AtomicU64,
+    entries: Records<8>,
+    contracts: Records<9>,
+    index: Index,
+    held: RwLock<Held>,
+}
+
+/// What readers of older versions, and writers, lock.
+#[derive(Debug, Default)]
+struct Held {
+    len: usize,
+    contracts: usize,
+    past: Past<AccountValue>,
+    /// First slot of each storage, a handle.
+    storages: Vec<u32>,
+}
+
+/// The right to write.
+pub(super) struct Writer<'a> {
+    part: &'a Accounts,
+    held: RwLockWriteGuard<'a, Held>,
+}
+
+impl Accounts {
+    /// The entry of an account, and what `take` has of its words.
+    #[inline]
+    fn with_entry<T>(&self, key: Key, take: impl Fn(usize, &[AtomicU64; 8]) -> T) -> Option<T> {
+        let address = address_words(key.address);
+        self.index.find(key.hash, |entry| {
+            let words = self.entries.get(entry)?;
+            let [one, two, rest] = [0, 1, 2].map(|word: usize| words[word].load(Ordering::Relaxed));
+            ([one, two, rest & u64::from(u32::MAX)] == address).then(|| take(entry, words))
+        })
     }
 
+    pub(super) fn entry_of(&self, key: Key) -> Option<usize> {
+        self.with_entry(key, |entry, _| entry)
+    }
+
+    fn value(&self, entry: usize) -> AccountValue {
+        self.entries.get(entry).map_or(NEVER, AccountValue::load)
+    }
+
+    /// The record of a contract. It is there before any account names it, and never changes.
+    fn contract(&self, value: &AccountValue) -> Contract {
+        let number = value.form.checked_sub(CONTRACT);
+        number.and_then(|number| self.contracts.load(number as usize)).map_or(BARE, |words| Contract::of(&words))
+    }
+
+    /// The value of an account at a version; its form may be that of one that is not there.
+    #[inline]
+    fn find(&self, key: Key, version: u64) -> AccountValue {
+        for _ in 0..TRIES {
+            let Some(begin) = self.sequence.begin() else {
+                spin_loop();
+                continue;
+            };
+            let is_newest = self.version.load(Ordering::Relaxed) <= version;
+            let found = self.with_entry(key, |_, words| AccountValue::load(words));
+            if self.sequence.held(begin) {
+                if is_newest {
+                    return found.unwrap_or(NEVER);
+                }
+                break;
+            }
+        }
+        self.find_older(key, version)
+    }
+
+    #[cold]
+    fn find_older(&self, key: Key, version: u64) -> AccountValue {
+        let held = self.read();
+        self.entry_of(key).map_or(NEVER, |entry| self.at(&held, entry, version))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at(&self, held: &Held, entry: usize, version: u64) -> AccountValue {
+        let is_newest = self.version.load(Ordering::Relaxed) <= version;
+        let before = if is_newest { None } else { held.past.at(entry, version) };
+        before.unwrap_or_else(|| self.value(entry))
+    }
+
+    #[inline]
     pub(super) fn account(&self, key: Key, version: u64) -> Found<Account> {
-        self.find(key, version).map(|value| Account {
-            nonce: value.nonce,
-            balance: value.balance,
-            code_hash: self.contract(&value).code_hash,
+        self.find(key, version).found(|AccountValue { form, nonce, balance }| {
+            let words = form.checked_sub(CONTRACT).and_then(|number| self.contracts.get(number as usize));
+            let code_hash = words.map_or(KECCAK256_EMPTY, |words| {
+                hash_of(&[0, 1, 2, 3].map(|word: usize| words[word].load(Ordering::Relaxed)))
+            });
+            Account { nonce, balance, code_hash }
         })
     }
 
     pub(super) fn trie_account(&self, key: Key, version: u64) -> Option<TrieAccount> {
-        self.find(key, version).map(|value| self.trie_account_of(&value)).present()
+        self.find(key, version).found(|value| trie_account(value, self.contract(&value))).present()
+    }
+
+    /// Where an account's slots are at `version`.
+    #[inline]
+    pub(super) fn storage(&self, key: Key, version: u64) -> Found<Storage> {
+        self.find(key, version).found(|value| {
+            let words = value.form.checked_sub(CONTRACT).and_then(|number| self.contracts.get(number as usize));
+            words.map_or(NO_STORAGE, |words| Storage::of(words[8].load(Ordering::Relaxed)))
+        })
     }
 
     /// The account of an entry, as it is now.
     pub(super) fn of_entry(&self, entry: usize) -> (Address, TrieAccount) {
-        let entry = &self.entries[entry];
-        (entry.address, self.trie_account_of(&entry.value()))
+        let _held = self.read();
+        let value = self.value(entry);
+        (self.address(entry), trie_account(value, self.contract(&value)))
+    }
+
+    fn address(&self, entry: usize) -> Address {
+        let [one, two, rest, ..] = self.entries.load(entry).unwrap_or_default();
+        let mut address = Address::ZERO;
+        let (halves, last) = address.0.as_chunks_mut::<8>();
+        halves.iter_mut().zip([one, two]).for_each(|(half, word)| *half = word.to_le_bytes());
+        last.copy_from_slice(&rest.to_le_bytes()[..4]);
+        address
     }
 
     /// The accounts that exist at `version`.
-    pub(super) fn all(&self, version: u64) -> impl Iterator<Item = (Address, TrieAccount)> {
-        let values = (0..self.entries.len()).map(move |entry| (entry, self.at(entry, version)));
-        let present = values.filter(|(_, value)| value.form > ABSENT);
-        present.map(|(entry, value)| (self.entries[entry].address, self.trie_account_of(&value)))
-    }
-
-    /// Where an account's slots are at `version`.
-    pub(super) fn storage(&self, key: Key, version: u64) -> Found<Storage> {
-        self.find(key, version).map(|value| self.contract(&value).storage)
+    pub(super) fn all(&self, version: u64) -> Vec<(Address, TrieAccount)> {
+        let held = self.read();
+        let accounts = (0..held.len).filter_map(|entry| {
+            let value = self.at(&held, entry, version);
+            let account = value.found(|value| trie_account(value, self.contract(&value))).present()?;
+            Some((self.address(entry), account))
+        });
+        accounts.collect()
     }
 
     /// The first slot of a storage.
     pub(super) fn first_slot(&self, storage: usize) -> u32 {
-        self.storages[storage]
+        self.read().storages[storage]
     }
 
-    /// Sets the first slot of a storage, and gives the one before.
-    pub(super) fn set_first_slot(&mut self, storage: usize, slot: u32) -> u32 {
-        core::mem::replace(&mut self.storages[storage], slot)
-    }
-
-    /// Another storage, without slots.
-    pub(super) fn begin_storage(&mut self) -> usize {
-        self.storages.push(NONE);
-        self.storages.len() - 1
-    }
-
-    /// Where an account's slots go that are written now: none before the first one after it is made, or wiped.
-    pub(super) fn storage_to_write(&self, key: Key, wiped: bool, partial: bool) -> Storage {
-        let now = self.entry_of(key).map(|entry| self.entries[entry].value());
-        let before = now.map_or(NO_STORAGE, |value| self.contract(&value).storage);
-        if wiped || now.is_some_and(|value| value.form == ABSENT) {
-            return Storage { number: NONE, cut_off: partial };
-        }
-        before
-    }
-
-    /// Writes an account as `version`, the newest, and gives its entry.
-    pub(super) fn write(&mut self, key: Key, version: u64, after: Option<&TrieAccount>, storage: Storage) -> usize {
-        let entry = self.entry_of(key).unwrap_or_else(|| self.begin(key));
-        let before = self.entries[entry].value();
-        let value = match after {
-            None => AccountValue { form: ABSENT, nonce: 0, balance: U256::ZERO },
-            Some(TrieAccount { nonce, balance, storage_root, code_hash }) => {
-                let contract = Contract { code_hash: *code_hash, storage_root: *storage_root, storage };
-                AccountValue { form: self.form(&before, contract), nonce: *nonce, balance: *balance }
-            }
-        };
-        if version > 0 {
-            self.past.push(entry, version, before);
-        }
-        self.version = version;
-        self.entries[entry].set(value);
-        entry
-    }
-
-    fn begin(&mut self, key: Key) -> usize {
-        let entry = self.entries.len();
-        self.index.insert(key.hash, entry);
-        let Key { address, .. } = key;
-        self.entries.push(AccountEntry { address, form: UNWRITTEN, nonce: 0, balance: U256::ZERO });
-        entry
-    }
-
-    /// The form of an account with this contract, which it had `before` or gets now.
-    fn form(&mut self, before: &AccountValue, contract: Contract) -> u32 {
-        if contract == BARE {
-            return PLAIN;
-        }
-        if before.form >= CONTRACT && *self.contract(before) == contract {
-            return before.form;
-        }
-        self.contracts.push(contract);
-        CONTRACT + (self.contracts.len() - 1) as u32
-    }
-
-    /// Undoes what `version`, the newest, wrote to an entry; `target` is the version that will be the newest.
-    pub(super) fn revert(&mut self, entry: usize, version: u64, target: u64) {
-        if let Some(before) = self.past.pop(entry, version) {
-            self.entries[entry].set(before);
-        }
-        self.version = self.version.min(target);
+    pub(super) fn write(&self) -> Writer<'_> {
+        Writer { part: self, held: self.held.write().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Bytes of entries and index, and values of older versions.
     pub(super) fn sizes(&self) -> (usize, usize) {
-        let entries = self.entries.len() * size_of::<AccountEntry>() + self.index.bytes();
-        (entries + self.contracts.len() * size_of::<Contract>() + self.storages.len() * 4, self.past.len())
+        let held = self.read();
+        let entries = held.len * size_of::<AccountWords>() + held.contracts * size_of::<ContractWords>();
+        (entries + held.storages.len() * 4 + self.index.bytes(), held.past.len())
     }
 }
 
-const _: () = assert!(size_of::<AccountEntry>() == 64);
+const fn trie_account(value: AccountValue, contract: Contract) -> TrieAccount {
+    let Contract { code_hash, storage_root, .. } = contract;
+    TrieAccount { nonce: value.nonce, balance: value.balance, storage_root, code_hash }
+}
+
+impl Writer<'_> {
+    /// The first slot of a storage.
+    pub(super) fn first_slot(&self, storage: usize) -> u32 {
+        self.held.storages[storage]
+    }
+
+    /// Sets the first slot of a storage.
+    pub(super) fn set_first_slot(&mut self, storage: usize, slot: u32) {
+        self.held.storages[storage] = slot;
+    }
+
+    /// Another storage, without slots.
+    pub(super) fn begin_storage(&mut self) -> usize {
+        self.held.storages.push(NONE);
+        self.held.storages.len() - 1
+    }
+
+    /// Where an account's slots go that are written now: none before the first one after it is made, or wiped.
+    pub(super) fn storage_to_write(&self, key: Key, wiped: bool, partial: bool) -> Storage {
+        let now = self.part.entry_of(key).map(|entry| self.part.value(entry));
+        if wiped || now.is_some_and(|value| value.form == ABSENT) {
+            return Storage { number: NONE, cut_off: partial };
+        }
+        now.map_or(NO_STORAGE, |value| self.part.contract(&value).storage)
+    }
+
+    /// Writes an account as `version`, the newest, and gives its entry.
+    pub(super) fn write(&mut self, key: Key, version: u64, after: Option<&TrieAccount>, storage: Storage) -> usize {
+        let part = self.part;
+        let _change = part.sequence.change();
+        let known = part.entry_of(key);
+        let entry = known.unwrap_or(self.held.len);
+        let before = known.map_or(NEVER, |entry| part.value(entry));
+        let value = match after {
+            None => AccountValue { form: ABSENT, ..NEVER },
+            Some(TrieAccount { nonce, balance, storage_root, code_hash }) => {
+                let contract = Contract { code_hash: *code_hash, storage_root: *storage_root, storage };
+                AccountValue { form: self.form(&before, &contract), nonce: *nonce, balance: *balance }
+            }
+        };
+        part.entries.store(entry, value.words(key.address));
+        if known.is_none() {
+            part.index.insert(key.hash, entry);
+            self.held.len += 1;
+        }
+        if version > 0 {
+            self.held.past.push(entry, version, before);
+        }
+        part.version.store(version, Ordering::Relaxed);
+        entry
+    }
+
+    /// The form of an account with this contract, which it had `before` or gets now.
+    fn form(&mut self, before: &AccountValue, contract: &Contract) -> u32 {
+        if *contract == BARE {
+            return PLAIN;
+        }
+        if before.form >= CONTRACT && self.part.contract(before) == *contract {
+            return before.form;
+        }
+        let number = self.held.contracts;
+        self.part.contracts.store(number, contract.words());
+        self.held.contracts += 1;
+        CONTRACT + number as u32
+    }
+
+    /// Undoes what `version`, the newest, wrote to an entry; `target` is the version that will be the newest.
+    pub(super) fn revert(&mut self, entry: usize, version: u64, target: u64) {
+        let part = self.part;
+        let _change = part.sequence.change();
+        if let Some(before) = self.held.past.pop(entry, version) {
+            part.entries.store(entry, before.words(part.address(entry)));
+        }
+        let newest = part.version.load(Ordering::Relaxed);
+        part.version.store(newest.min(target), Ordering::Relaxed);
+    }
+}

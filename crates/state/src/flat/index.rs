@@ -1,80 +1,101 @@
-//! Where a key's entry is: a hash table of numbers beside the entries themselves.
+//! Where a key's record is: a hash table of numbers beside the records themselves.
 //!
-//! Invariant: a number that was put in is found under its hash for ever; entries are never removed, so neither are numbers.
-//! A place holds 32 bits of the hash and 32 of the number. They give the place in a table of any size, so growing reads no entry.
-//! What it does not do: it holds no keys; who looks up compares the entry.
+//! Invariant: a number that was put in is found under its hash for ever; records are never removed, so neither are numbers.
+//! A place holds 32 bits of the hash and 32 of the number. They give the place in a table of any size, so growing reads no record; the
+//! table grows by as much as it has, and its first half stays where it is.
+//! What it does not do: it holds no keys; who looks up compares the record. Readers do not lock; whoever writes excludes other
+//! writers and tells readers by a [`super::words::Sequence`].
 
-/// No number.
-const NONE: u64 = u32::MAX as u64;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::words::Records;
+
 /// Numbers are below it, so that one with the number of its part fits into 31 bits.
 pub(super) const MAX_NUMBERS: usize = 1 << 25;
+/// Places of a table that holds nothing; a power of two.
+const FIRST: usize = 64;
 /// Of eight places, at most six are taken.
 const FULL: usize = 6;
 
 /// Numbers by hash.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// A power of two of them.
-    places: Vec<u64>,
-    len: usize,
+    /// A number and one, with the upper half of its hash above; zero is none.
+    places: Records<1>,
+    /// A power of two.
+    size: AtomicUsize,
+    len: AtomicUsize,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { places: vec![NONE; 8], len: 0 }
+        Self { places: Records::default(), size: AtomicUsize::new(FIRST), len: AtomicUsize::new(0) }
     }
+}
+
+/// The place where the search begins for what has this upper half of a hash.
+const fn home(content: u64, size: usize) -> usize {
+    (content >> 32) as usize & (size - 1)
 }
 
 impl Index {
     /// Bytes of the table.
-    pub(super) const fn bytes(&self) -> usize {
-        self.places.len() * 8
+    pub(super) fn bytes(&self) -> usize {
+        self.size.load(Ordering::Relaxed) * 8
     }
 
-    /// The place where the search for a hash begins: its upper bits, which are the upper bits of a place's content too.
-    const fn home(&self, hash: u64) -> usize {
-        // There are at least eight places, so the shift is below 64.
-        (hash >> (64 - self.places.len().trailing_zeros())) as usize
+    fn content(&self, place: usize) -> u64 {
+        self.places.get(place).map_or(0, |[content]| content.load(Ordering::Relaxed))
     }
 
-    /// The number with this hash for which `is_it` holds.
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        let mask = self.places.len() - 1;
-        let mut place = self.home(hash);
-        loop {
-            let content = self.places[place];
-            if content as u32 == u32::MAX {
+    /// What `take` has of the number with this hash of which it has something. In a torn read, any answer.
+    #[inline]
+    pub(super) fn find<T>(&self, hash: u64, take: impl Fn(usize) -> Option<T>) -> Option<T> {
+        let size = self.size.load(Ordering::Relaxed);
+        let first = home(hash, size);
+        // It ends at an empty place; the bound is for readers beside a writer.
+        for step in 0..size {
+            let content = self.content((first + step) & (size - 1));
+            if content == 0 {
                 return None;
             }
-            if (content ^ hash) >> 32 == 0 && is_it(content as u32 as usize) {
-                return Some(content as u32 as usize);
+            if (content ^ hash) >> 32 == 0
+                && let Some(found) = take((content as u32).wrapping_sub(1) as usize)
+            {
+                return Some(found);
             }
-            place = (place + 1) & mask;
         }
+        None
     }
 
     /// Puts a number in that is not there.
     ///
     /// # Panics
-    /// For a number of [`MAX_NUMBERS`]: in all parts together, so many entries of 64 bytes are 128 GiB.
-    pub(super) fn insert(&mut self, hash: u64, number: usize) {
-        assert!(number < MAX_NUMBERS, "a part of the flat state holds at most 2^25 entries");
-        if (self.len + 1) * 8 > self.places.len() * FULL {
-            let more = vec![NONE; self.places.len() * 2];
-            let before = core::mem::replace(&mut self.places, more);
-            before.into_iter().filter(|content| *content as u32 != u32::MAX).for_each(|content| self.place(content));
+    /// For a number of [`MAX_NUMBERS`]: in all parts together, so many records of 64 bytes are 128 GiB.
+    pub(super) fn insert(&self, hash: u64, number: usize) {
+        assert!(number < MAX_NUMBERS, "a part of the flat state holds at most 2^25 records");
+        let (size, len) = (self.size.load(Ordering::Relaxed), self.len.load(Ordering::Relaxed));
+        if (len + 1) * 8 > size * FULL {
+            self.grow(size);
         }
-        self.place(hash >> 32 << 32 | number as u64);
-        self.len += 1;
+        self.place(hash >> 32 << 32 | (number as u64 + 1));
+        self.len.store(len + 1, Ordering::Relaxed);
     }
 
-    fn place(&mut self, content: u64) {
-        let mask = self.places.len() - 1;
-        let mut place = self.home(content);
-        while self.places[place] as u32 != u32::MAX {
-            place = (place + 1) & mask;
+    fn grow(&self, size: usize) {
+        let contents: Vec<u64> = (0..size).map(|place| self.content(place)).filter(|content| *content != 0).collect();
+        (0..size).for_each(|place| self.places.store(place, [0]));
+        self.size.store(2 * size, Ordering::Relaxed);
+        contents.into_iter().for_each(|content| self.place(content));
+    }
+
+    fn place(&self, content: u64) {
+        let size = self.size.load(Ordering::Relaxed);
+        let mut place = home(content, size);
+        while self.content(place) != 0 {
+            place = (place + 1) & (size - 1);
         }
-        self.places[place] = content;
+        self.places.store(place, [content]);
     }
 }
 
@@ -86,14 +107,14 @@ mod tests {
     fn numbers_are_found_under_their_hashes_however_the_table_grew() {
         // Few hashes, so that many numbers share one, at the table's end too.
         let hash = |number: usize| (number as u64 % 97).wrapping_mul(0xffff_ffff_0000_0001).wrapping_sub(1);
-        let mut index = Index::default();
+        let index = Index::default();
         for number in 0..5_000 {
-            assert_eq!(index.find(hash(number), |other| other == number), None);
+            assert_eq!(index.find(hash(number), |other| (other == number).then_some(other)), None);
             index.insert(hash(number), number);
         }
         for number in 0..5_000 {
-            assert_eq!(index.find(hash(number), |other| other == number), Some(number));
-            assert_eq!(index.find(hash(number) ^ 1 << 32, |other| other == number), None);
+            assert_eq!(index.find(hash(number), |other| (other == number).then_some(other)), Some(number));
+            assert_eq!(index.find(hash(number) ^ 1 << 40, |other| (other == number).then_some(other)), None);
         }
         assert_eq!(index.bytes(), 8 * 8_192);
     }

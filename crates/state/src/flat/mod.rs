@@ -3,12 +3,12 @@
 //! Why Rust: it is read several times per opcode that touches storage.
 //!
 //! ```text
-//! address ──────hash─► one of 64 parts, each behind a lock of its own ─► account, as it is now ─► and, for an older version, as it was
-//! storage, slot ─hash─► one of 64 others                               ─► slot, likewise
+//! address ──────hash─► one of 64 parts ─► account, as it is now: no lock        ─► for an older version, under the part's lock: as it was
+//! storage, slot ─hash─► one of 64 others ─► slot, likewise
 //! ```
 //! Invariant: a read at a version answers for that version, whatever is written meanwhile: the newest value and what was there before each
-//! write are changed together, under one lock. No reader waits for hashing. An entry has a handle of 31 bits, which stays its own: the tries'
-//! leaves are such handles.
+//! write are changed together, under one lock and within one change of the part's sequence. No reader waits for hashing. An entry has a
+//! handle of 31 bits, which stays its own: the tries' leaves are such handles.
 //! Lock order: accounts before slots.
 //! What it does not do: it knows no blocks, and does not know which versions were reverted; who reverts says so first (`memory`).
 
@@ -20,22 +20,26 @@ mod past;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use core::fmt::{Debug, Formatter};
 use core::hash::BuildHasher;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock};
 
-use alloy_primitives::map::{B256Map, DefaultHashBuilder};
+use alloy_primitives::map::B256Map;
 use alloy_primitives::{Address, B256, Bytes, U256};
+use foldhash::fast::RandomState;
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
-use accounts::{Accounts, Found, Key, Storage};
+use accounts::{Accounts, Found, Key, Storage, address_words};
 use slots::{NONE, Slots};
 
 /// Parts; a power of two. More than threads by far, so that readers and a writer seldom meet.
 const PARTS: usize = 64;
+/// Reads beside a writer before the reader waits for it.
+const TRIES: usize = 32;
 /// Accounts of a version from which on it is written by several threads.
 const MIN_PARALLEL: usize = 512;
 
@@ -55,10 +59,10 @@ pub(crate) struct Written {
 
 /// Accounts, slots and code, by version.
 pub(crate) struct Flat {
-    accounts: Box<[RwLock<Accounts>]>,
-    slots: Box<[RwLock<Slots>]>,
+    accounts: Box<[Accounts]>,
+    slots: Box<[Slots]>,
     /// Seeded, because whoever chooses addresses could otherwise choose them for one place.
-    hasher: DefaultHashBuilder,
+    hasher: RandomState,
     /// Code is addressed by its hash: that of a reverted version is not reachable and does no harm.
     codes: RwLock<B256Map<Bytes>>,
     /// Whether another chain's state lies below.
@@ -86,41 +90,37 @@ const fn locate(handle: u32) -> (usize, usize) {
     (handle as usize % PARTS, handle as usize / PARTS)
 }
 
-// A panic under a lock is a bug that ends the write half way; the state root of the next block would tell. A poisoned lock is taken.
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Flat {
     pub(crate) fn new(partial: bool) -> Self {
         Self {
-            accounts: (0..PARTS).map(|_| RwLock::default()).collect(),
-            slots: (0..PARTS).map(|_| RwLock::default()).collect(),
-            hasher: DefaultHashBuilder::default(),
+            accounts: (0..PARTS).map(|_| Accounts::default()).collect(),
+            slots: (0..PARTS).map(|_| Slots::default()).collect(),
+            hasher: RandomState::default(),
             codes: RwLock::default(),
             partial,
         }
     }
 
+    #[inline]
     fn key(&self, address: Address) -> Key {
-        Key { address, hash: self.hasher.hash_one(address) }
+        let [one, two, rest] = address_words(address);
+        Key { address, hash: self.hasher.hash_one((one, two, rest)) }
     }
 
+    #[inline]
     fn slot_hash(&self, storage: u32, slot: &U256) -> u64 {
         self.hasher.hash_one((storage, slot.as_limbs()))
     }
 
-    fn accounts_of(&self, key: Key) -> RwLockReadGuard<'_, Accounts> {
-        read(&self.accounts[part(key.hash)])
+    #[inline]
+    const fn accounts_of(&self, key: Key) -> &Accounts {
+        &self.accounts[part(key.hash)]
     }
 
     // ---- reading
 
     /// The account at `address` as it was written last; `None` if it never was.
+    #[inline]
     pub(crate) fn written_account(&self, address: Address, version: u64) -> Option<Option<Account>> {
         let key = self.key(address);
         self.accounts_of(key).account(key, version).written()
@@ -136,6 +136,7 @@ impl Flat {
     }
 
     /// The value of a slot as it was written last, by a wipe too; `None` if it never was.
+    #[inline]
     pub(crate) fn written_slot(&self, address: Address, slot: U256, version: u64) -> Option<U256> {
         let key = self.key(address);
         let storage = self.accounts_of(key).storage(key, version);
@@ -149,15 +150,15 @@ impl Flat {
         }
     }
 
+    #[inline]
     fn slot_of(&self, storage: u32, slot: &U256, version: u64) -> Option<U256> {
         let hash = self.slot_hash(storage, slot);
-        let slots = read(&self.slots[part(hash)]);
-        slots.at(slots.find(hash, storage, slot)?, version)
+        self.slots[part(hash)].value(hash, storage, slot, version)
     }
 
     /// The accounts that exist at `version`, in no particular order.
     pub(crate) fn accounts(&self, version: u64) -> Vec<(Address, TrieAccount)> {
-        self.accounts.iter().flat_map(|part| read(part).all(version).collect::<Vec<_>>()).collect()
+        self.accounts.iter().flat_map(|part| part.all(version)).collect()
     }
 
     /// The slots of `address` that are not zero at `version`, in no particular order.
@@ -173,7 +174,7 @@ impl Flat {
         let mut found = Vec::new();
         while next != NONE {
             let (part, entry) = locate(next);
-            let (slot, value, after) = read(&self.slots[part]).link(entry, version);
+            let (slot, value, after) = self.slots[part].link(entry, version);
             found.extend(value.filter(|value| !value.is_zero()).map(|value| (slot, value)));
             next = after;
         }
@@ -204,30 +205,30 @@ impl Flat {
     /// Handle of a slot that was ever written in the storage that the account has at `version`, zero or not.
     pub(crate) fn slot_handle(&self, storage: u32, slot: &U256) -> Option<u32> {
         let hash = self.slot_hash(storage, slot);
-        let entry = read(&self.slots[part(hash)]).find(hash, storage, slot)?;
+        let entry = self.slots[part(hash)].entry_of(hash, storage, slot)?;
         Some(handle(part(hash), entry))
     }
 
     /// The account of a handle, as it is now.
     pub(crate) fn account_at(&self, handle: u32) -> (Address, TrieAccount) {
         let (part, entry) = locate(handle);
-        read(&self.accounts[part]).of_entry(entry)
+        self.accounts[part].of_entry(entry)
     }
 
     /// Key and value of a slot's handle, as it is now.
     pub(crate) fn slot_at(&self, handle: u32) -> (U256, U256) {
         let (part, entry) = locate(handle);
-        read(&self.slots[part]).key_and_value(entry)
+        self.slots[part].key_and_value(entry)
     }
 
     pub(crate) fn code(&self, hash: B256) -> Option<Bytes> {
-        read(&self.codes).get(&hash).cloned()
+        self.codes.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
     }
 
     /// Bytes of entries and indexes, and how many values of older versions there are.
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        let accounts = self.accounts.iter().map(|part| read(part).sizes());
-        let slots = self.slots.iter().map(|part| read(part).sizes());
+        let accounts = self.accounts.iter().map(Accounts::sizes);
+        let slots = self.slots.iter().map(Slots::sizes);
         accounts.chain(slots).fold((0, 0), |(bytes, past), (more, older)| (bytes + more, past + older))
     }
 
@@ -236,15 +237,15 @@ impl Flat {
     /// Writes `changes` as `version`, the newest; `after` are the accounts as the trie holds them then, in the order of the changes.
     pub(crate) fn write(&self, version: u64, changes: Changes, after: &[Option<TrieAccount>]) -> Written {
         let Changes { accounts: changed, codes } = changes;
-        write(&self.codes).extend(codes);
-        let put = |part: &mut Accounts, key: Key, change: &AccountChange, after: &Option<TrieAccount>| {
+        self.codes.write().unwrap_or_else(PoisonError::into_inner).extend(codes);
+        let put = |part: &mut accounts::Writer<'_>, key: Key, change: &AccountChange, after: &Option<TrieAccount>| {
             self.write_account(part, key, version, change, after.as_ref())
         };
         let changed = changed.iter().zip(after);
         if after.len() < MIN_PARALLEL {
             let written = changed.map(|((address, change), after)| {
                 let key = self.key(*address);
-                put(&mut write(&self.accounts[part(key.hash)]), key, change, after)
+                put(&mut self.accounts[part(key.hash)].write(), key, change, after)
             });
             return Written { accounts: written.collect() };
         }
@@ -254,7 +255,7 @@ impl Flat {
             parts[part(key.hash)].push((key, change, after));
         }
         let written = parts.into_par_iter().zip(&self.accounts).map(|(changes, accounts)| {
-            let mut accounts = write(accounts);
+            let mut accounts = accounts.write();
             let put = |(key, change, after)| put(&mut accounts, key, change, after);
             changes.into_iter().map(put).collect::<Vec<_>>()
         });
@@ -263,7 +264,7 @@ impl Flat {
 
     fn write_account(
         &self,
-        accounts: &mut Accounts,
+        accounts: &mut accounts::Writer<'_>,
         key: Key,
         version: u64,
         change: &AccountChange,
@@ -281,7 +282,7 @@ impl Flat {
 
     fn write_slots(
         &self,
-        accounts: &mut Accounts,
+        accounts: &mut accounts::Writer<'_>,
         part_of_account: usize,
         storage: &mut u32,
         version: u64,
@@ -297,15 +298,12 @@ impl Flat {
                 *storage = handle(part_of_account, accounts.begin_storage());
             }
             let hash = self.slot_hash(*storage, slot);
-            let mut slots = write(&self.slots[part(hash)]);
-            let known = slots.find(hash, *storage, slot);
-            let entry = known.unwrap_or_else(|| {
-                let (_, number) = locate(*storage);
-                let entry = slots.begin(hash, *storage, *slot, accounts.first_slot(number));
+            let (_, number) = locate(*storage);
+            let next = accounts.first_slot(number);
+            let (entry, is_new) = self.slots[part(hash)].write().write(hash, *storage, slot, value, version, next);
+            if is_new {
                 accounts.set_first_slot(number, handle(part(hash), entry));
-                entry
-            });
-            slots.write(entry, version, *value, known.is_none());
+            }
             written.push(handle(part(hash), entry));
         }
         written.into()
@@ -315,10 +313,10 @@ impl Flat {
     pub(crate) fn revert(&self, version: u64, target: u64, written: &Written) {
         for WrittenAccount { entry, slots, .. } in &written.accounts {
             let (part, entry) = locate(*entry);
-            write(&self.accounts[part]).revert(entry, version, target);
+            self.accounts[part].write().revert(entry, version, target);
             for slot in slots {
                 let (part, entry) = locate(*slot);
-                write(&self.slots[part]).revert(entry, version, target);
+                self.slots[part].write().revert(entry, version, target);
             }
         }
     }

@@ -3,7 +3,9 @@
 //! Invariant: of an entry, versions ascend; each is that of a write, and stands with the value before that write. What an entry was at a
 //! version is what it was before the first write after it, or what it is.
 
-use alloy_primitives::map::{Entry, HashMap};
+use std::collections::hash_map::{Entry, HashMap};
+
+use foldhash::fast::RandomState;
 
 /// The writes of one entry, oldest first. Most entries are written once, and then need no memory of their own.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ impl<V: Copy> Writes<V> {
 /// Values before writes, by the number of their entry.
 #[derive(Debug)]
 pub(super) struct Past<V> {
-    writes: HashMap<u32, Writes<V>>,
+    writes: HashMap<u32, Writes<V>, RandomState>,
     len: usize,
 }
 

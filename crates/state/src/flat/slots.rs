@@ -1,110 +1,203 @@
 //! A part of the slots of all storages, by storage and key.
 //!
+//! A slot is 72 bytes: storage, next slot of the same storage, key, value. Readers of the newest version take no lock (`words`).
+//!
 //! Invariant: an entry stays where it is, zero or not. The slots of a storage are a chain of entries, in whichever parts they lie, that
 //! begins at the newest.
 
-use std::collections::HashSet;
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::U256;
 
+use super::TRIES;
 use super::index::Index;
 use super::past::Past;
-use crate::segments::Segments;
+use super::words::{Records, Sequence};
 
-/// No entry.
+/// No entry, and no storage.
 pub(super) const NONE: u32 = u32::MAX;
+/// In the word of storage and next slot: all writes were undone.
+const UNWRITTEN: u64 = 1 << 31;
 
-#[derive(Debug)]
-struct SlotEntry {
-    storage: u32,
-    /// Handle of the next slot of the storage.
-    next: u32,
-    key: U256,
-    value: U256,
-}
+/// Words of a slot: storage below next slot, key, value.
+type SlotWords = [u64; 9];
 
-/// Slots of any storages.
+/// Slots of any storages, their newest values readable without a lock.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
+    sequence: Sequence,
     /// The newest version that wrote here.
-    version: u64,
-    entries: Segments<SlotEntry>,
+    version: AtomicU64,
+    entries: Records<9>,
     index: Index,
+    held: RwLock<Held>,
+}
+
+/// What readers of older versions, and writers, lock.
+#[derive(Debug, Default)]
+struct Held {
+    len: usize,
     /// None before the first write.
     past: Past<Option<U256>>,
-    /// Entries whose writes were all undone.
-    unwritten: HashSet<u32>,
+}
+
+/// The right to write.
+pub(super) struct Writer<'a> {
+    part: &'a Slots,
+    held: RwLockWriteGuard<'a, Held>,
+}
+
+const fn words(links: u64, key: &U256, value: &U256) -> SlotWords {
+    let ([a, b, c, d], [e, f, g, h]) = (*key.as_limbs(), *value.as_limbs());
+    [links, a, b, c, d, e, f, g, h]
+}
+
+const fn value_of([links, _, _, _, _, e, f, g, h]: &SlotWords) -> Option<U256> {
+    if *links & UNWRITTEN == 0 { Some(U256::from_limbs([*e, *f, *g, *h])) } else { None }
+}
+
+const fn key_of([_, a, b, c, d, ..]: &SlotWords) -> U256 {
+    U256::from_limbs([*a, *b, *c, *d])
 }
 
 impl Slots {
-    pub(super) fn find(&self, hash: u64, storage: u32, key: &U256) -> Option<usize> {
-        self.index.find(hash, |number| {
-            let entry = &self.entries[number];
-            entry.storage == storage && entry.key == *key
+    /// What `take` has of the words of a slot that was ever written.
+    #[inline]
+    fn with_entry<T>(
+        &self,
+        hash: u64,
+        storage: u32,
+        key: &U256,
+        take: impl Fn(usize, &[AtomicU64; 9]) -> T,
+    ) -> Option<T> {
+        self.index.find(hash, |entry| {
+            let words = self.entries.get(entry)?;
+            let load = |word: usize| words[word].load(Ordering::Relaxed);
+            let is_storage = (load(0) & (UNWRITTEN - 1)) as u32 == storage;
+            (is_storage && [load(1), load(2), load(3), load(4)] == *key.as_limbs()).then(|| take(entry, words))
         })
     }
 
-    /// The value of an entry at `version`; none if it was not written yet.
-    pub(super) fn at(&self, entry: usize, version: u64) -> Option<U256> {
-        // The newest version is wanted far more often than any other.
-        let before = if self.version > version { self.past.at(entry, version) } else { None };
-        before.unwrap_or_else(|| self.now(entry))
+    /// The entry of a slot that was ever written.
+    pub(super) fn entry_of(&self, hash: u64, storage: u32, key: &U256) -> Option<usize> {
+        self.with_entry(hash, storage, key, |entry, _| entry)
     }
 
     fn now(&self, entry: usize) -> Option<U256> {
-        let undone = !self.unwritten.is_empty() && self.unwritten.contains(&(entry as u32));
-        (!undone).then(|| self.entries[entry].value)
+        // A torn read may ask for an entry that is not there.
+        value_of(&self.entries.load(entry).unwrap_or_default())
+    }
+
+    /// The value of a slot at `version`; none if it was not written yet.
+    #[inline]
+    pub(super) fn value(&self, hash: u64, storage: u32, key: &U256, version: u64) -> Option<U256> {
+        for _ in 0..TRIES {
+            let Some(begin) = self.sequence.begin() else {
+                spin_loop();
+                continue;
+            };
+            let is_newest = self.version.load(Ordering::Relaxed) <= version;
+            let found = self.with_entry(hash, storage, key, |_, words| {
+                let load = |word: usize| words[word].load(Ordering::Relaxed);
+                let value = U256::from_limbs([load(5), load(6), load(7), load(8)]);
+                (load(0) & UNWRITTEN == 0).then_some(value)
+            });
+            if self.sequence.held(begin) {
+                if is_newest {
+                    return found.flatten();
+                }
+                break;
+            }
+        }
+        self.older_value(hash, storage, key, version)
+    }
+
+    #[cold]
+    fn older_value(&self, hash: u64, storage: u32, key: &U256, version: u64) -> Option<U256> {
+        let held = self.read();
+        self.entry_of(hash, storage, key).and_then(|entry| self.at(&held, entry, version))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at(&self, held: &Held, entry: usize, version: u64) -> Option<U256> {
+        let is_newest = self.version.load(Ordering::Relaxed) <= version;
+        let before = if is_newest { None } else { held.past.at(entry, version) };
+        before.unwrap_or_else(|| self.now(entry))
     }
 
     /// Key, and the newest value.
     pub(super) fn key_and_value(&self, entry: usize) -> (U256, U256) {
-        let SlotEntry { key, value, .. } = self.entries[entry];
-        (key, value)
+        let _held = self.read();
+        let words = self.entries.load(entry).unwrap_or_default();
+        (key_of(&words), value_of(&words).unwrap_or_default())
     }
 
     /// Key, value at `version`, and the next slot of the same storage.
     pub(super) fn link(&self, entry: usize, version: u64) -> (U256, Option<U256>, u32) {
-        (self.entries[entry].key, self.at(entry, version), self.entries[entry].next)
+        let held = self.read();
+        let words = self.entries.load(entry).unwrap_or_default();
+        (key_of(&words), self.at(&held, entry, version), (words[0] >> 32) as u32)
     }
 
-    /// An entry for a slot that has none, before the others of its storage; it is to be written before anyone reads.
-    pub(super) fn begin(&mut self, hash: u64, storage: u32, key: U256, next: u32) -> usize {
-        let entry = self.entries.len();
-        self.index.insert(hash, entry);
-        self.entries.push(SlotEntry { storage, next, key, value: U256::ZERO });
-        entry
-    }
-
-    /// Writes an entry as `version`, the newest; `is_new` says that it was just begun.
-    pub(super) fn write(&mut self, entry: usize, version: u64, value: U256, is_new: bool) {
-        if version > 0 {
-            let before = if is_new { None } else { self.now(entry) };
-            self.past.push(entry, version, before);
-        }
-        self.version = version;
-        if !self.unwritten.is_empty() {
-            self.unwritten.remove(&(entry as u32));
-        }
-        self.entries[entry].value = value;
-    }
-
-    /// Undoes what `version`, the newest, wrote to an entry; `target` is the version that will be the newest.
-    pub(super) fn revert(&mut self, entry: usize, version: u64, target: u64) {
-        match self.past.pop(entry, version) {
-            Some(Some(value)) => self.entries[entry].value = value,
-            Some(None) => {
-                self.entries[entry].value = U256::ZERO;
-                self.unwritten.insert(entry as u32);
-            }
-            None => {}
-        }
-        self.version = self.version.min(target);
+    pub(super) fn write(&self) -> Writer<'_> {
+        Writer { part: self, held: self.held.write().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Bytes of entries and index, and values of older versions.
     pub(super) fn sizes(&self) -> (usize, usize) {
-        (self.entries.len() * size_of::<SlotEntry>() + self.index.bytes(), self.past.len())
+        let held = self.read();
+        (held.len * size_of::<SlotWords>() + self.index.bytes(), held.past.len())
     }
 }
 
-const _: () = assert!(size_of::<SlotEntry>() == 72);
+impl Writer<'_> {
+    /// Writes a slot as `version`, the newest; one that has no entry gets it, before `next`, which was the first of its storage. Gives the
+    /// entry, and whether it is new.
+    pub(super) fn write(
+        &mut self,
+        hash: u64,
+        storage: u32,
+        key: &U256,
+        value: &U256,
+        version: u64,
+        next: u32,
+    ) -> (usize, bool) {
+        let part = self.part;
+        let _change = part.sequence.change();
+        let known = part.entry_of(hash, storage, key);
+        let entry = known.unwrap_or(self.held.len);
+        let before = known.and_then(|entry| part.now(entry));
+        let links = match known {
+            Some(entry) => part.entries.load(entry).unwrap_or_default()[0] & !UNWRITTEN,
+            None => u64::from(storage) | u64::from(next) << 32,
+        };
+        part.entries.store(entry, words(links, key, value));
+        if known.is_none() {
+            part.index.insert(hash, entry);
+            self.held.len += 1;
+        }
+        if version > 0 {
+            self.held.past.push(entry, version, before);
+        }
+        part.version.store(version, Ordering::Relaxed);
+        (entry, known.is_none())
+    }
+
+    /// Undoes what `version`, the newest, wrote to an entry; `target` is the version that will be the newest.
+    pub(super) fn revert(&mut self, entry: usize, version: u64, target: u64) {
+        let part = self.part;
+        let _change = part.sequence.change();
+        if let Some(before) = self.held.past.pop(entry, version) {
+            let now = part.entries.load(entry).unwrap_or_default();
+            let unwritten = if before.is_none() { UNWRITTEN } else { 0 };
+            part.entries.store(entry, words(now[0] | unwritten, &key_of(&now), &before.unwrap_or_default()));
+        }
+        let newest = part.version.load(Ordering::Relaxed);
+        part.version.store(newest.min(target), Ordering::Relaxed);
+    }
+}

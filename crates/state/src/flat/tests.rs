@@ -46,8 +46,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn after(changes: &Changes, version: u64) -> Vec<Option<TrieAccount>> {
     let account = |change: &AccountChange| {
         let Account { nonce, balance, code_hash } = change.info?;
-        let storage_root =
-            if version % 3 == 0 { interlace_trie::EMPTY_ROOT_HASH } else { B256::with_last_byte(version as u8) };
+        let storage_root = if version.is_multiple_of(3) {
+            interlace_trie::EMPTY_ROOT_HASH
+        } else {
+            B256::with_last_byte(version as u8)
+        };
         Some(TrieAccount { nonce, balance, storage_root, code_hash })
     };
     changes.accounts.values().map(account).collect()
