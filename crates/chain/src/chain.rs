@@ -119,6 +119,7 @@ impl Chain {
     }
 
     pub(crate) fn replace_state(&self, state: MemoryState) {
+        state.keep(self.state().kept());
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
@@ -140,6 +141,13 @@ impl Chain {
     #[must_use]
     pub const fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// All counters and sizes as text for a Prometheus server.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        self.metrics.sized(self.state().sizes());
+        self.metrics.text()
     }
 
     /// Events from now on; the receiver learns how many it missed.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use interlace_state::StateSizes;
 use interlace_state::log::LogStats;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -39,6 +40,12 @@ pub struct Metrics {
     pub log_syncs: Counter,
     /// Writes and syncs of the log that failed.
     pub log_failures: Counter,
+    /// Bytes of the newest state: accounts, slots and their tables.
+    pub state_flat_bytes: Gauge,
+    /// Bytes of the state's tries.
+    pub state_trie_bytes: Gauge,
+    /// Values of older states that are held.
+    pub state_older_values: Gauge,
     /// Requests answered.
     pub requests: Counter,
     /// Requests answered with an error.
@@ -63,6 +70,9 @@ impl Default for Metrics {
             log_bytes: Counter::default(),
             log_syncs: Counter::default(),
             log_failures: Counter::default(),
+            state_flat_bytes: Gauge::default(),
+            state_trie_bytes: Gauge::default(),
+            state_older_values: Gauge::default(),
             requests: Counter::default(),
             request_errors: Counter::default(),
             notifications_dropped: Counter::default(),
@@ -80,6 +90,9 @@ impl Default for Metrics {
         registry.register("log_bytes", "Bytes written to the log", metrics.log_bytes.clone());
         registry.register("log_syncs", "Syncs of the log", metrics.log_syncs.clone());
         registry.register("log_failures", "Writes and syncs of the log that failed", metrics.log_failures.clone());
+        registry.register("state_flat_bytes", "Bytes of the newest state", metrics.state_flat_bytes.clone());
+        registry.register("state_trie_bytes", "Bytes of the state's tries", metrics.state_trie_bytes.clone());
+        registry.register("state_older_values", "Values of older states", metrics.state_older_values.clone());
         registry.register("rpc_requests", "JSON-RPC requests answered", metrics.requests.clone());
         registry.register("rpc_errors", "JSON-RPC requests answered with an error", metrics.request_errors.clone());
         registry.register(
@@ -92,6 +105,15 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// What the state takes now.
+    pub(crate) fn sized(&self, sizes: StateSizes) {
+        let StateSizes { flat_bytes, trie_bytes, older_values } = sizes;
+        let gauges = [&self.state_flat_bytes, &self.state_trie_bytes, &self.state_older_values];
+        for (gauge, size) in gauges.into_iter().zip([flat_bytes, trie_bytes, older_values]) {
+            gauge.set(i64::try_from(size).unwrap_or(i64::MAX));
+        }
+    }
+
     /// A record was written, or was not.
     pub(crate) fn logged(&self, time: Duration, stats: LogStats) {
         self.log_seconds.observe(time.as_secs_f64());

@@ -43,6 +43,8 @@ struct Config {
     data_dir: Option<PathBuf>,
     /// `process` or `power`.
     durability: String,
+    /// Blocks behind the newest one whose states are kept; without it, all.
+    history: Option<u64>,
     /// The chain that this one goes on after, instead of from a genesis.
     remote: Option<Remote>,
     /// `instant`, `manual`, or milliseconds between blocks.
@@ -217,6 +219,7 @@ impl Running {
         config.limits.check().map_err(|error| CoreError::new("chain.bad-config", error))?;
         let data = config.data_dir()?;
         let first = config.first_block(dump, data.as_ref())?;
+        first.state.keep(config.history);
         let orderer = Box::new(config.orderer(&first)?);
         let chain = match data {
             None => Chain::new(first, orderer, config.pool()?),

@@ -390,7 +390,7 @@ impl Rpc {
 
     /// The answer of GET /metrics.
     pub(crate) fn metrics(&self) -> String {
-        self.chain.metrics().text()
+        self.chain.metrics_text()
     }
 }
 

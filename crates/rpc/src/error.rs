@@ -135,7 +135,7 @@ impl From<ChainError> for RpcError {
         let message = error.to_string();
         match error {
             ChainError::Bound(_) => Self::limit(message),
-            ChainError::State(StateError::Partial(_)) => Self::refused(message),
+            ChainError::State(StateError::Partial(_) | StateError::Expired { .. }) => Self::refused(message),
             ChainError::State(_) | ChainError::Interpreter(_) | ChainError::Storage(_) => Self::internal(message),
             _ => Self::refused(message),
         }

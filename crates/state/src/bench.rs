@@ -106,7 +106,8 @@ impl BenchState {
     /// Bytes of the flat state and of the tries; older values are not counted.
     #[must_use]
     pub fn bytes(&self) -> (usize, usize) {
-        self.state.bytes()
+        let sizes = self.state.sizes();
+        (sizes.flat_bytes, sizes.trie_bytes)
     }
 
     /// Adds `count` accounts to the first block's state and says how long it took.

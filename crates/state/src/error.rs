@@ -27,6 +27,14 @@ pub enum StateError {
         /// Number of the block.
         number: u64,
     },
+    /// The state of a block is older than what is kept.
+    #[error("the state of block {number} is no longer kept; the oldest is that of block {oldest}")]
+    Expired {
+        /// Number of the block.
+        number: u64,
+        /// Number of the oldest block whose state is kept.
+        oldest: u64,
+    },
     /// A commit that does not follow the last block.
     #[error("block {number} does not follow block {head}")]
     NotNext {
@@ -59,6 +67,7 @@ impl StateError {
         match self {
             Self::UnknownBlock { .. } => "engine.unknown-block",
             Self::Reverted { .. } => "engine.reverted-block",
+            Self::Expired { .. } => "engine.snapshot-expired",
             Self::NotNext { .. } => "engine.not-next",
             Self::StaleStage { .. } => "engine.stale-stage",
             Self::MissingCode(_) => "engine.missing-code",

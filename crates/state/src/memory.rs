@@ -60,8 +60,12 @@ struct Record {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) leaves: Leaves,
-    /// Oldest first; at least one.
+    /// Oldest first; at least one. Those before `oldest` tell hash and root of their blocks, and no state.
     records: Vec<Record>,
+    /// Place of the oldest record whose state can be read.
+    oldest: usize,
+    /// Blocks behind the newest one whose states are kept; all, if it is none.
+    window: Option<u64>,
     next_version: u64,
     /// What a snapshot of the newest record says; kept apart so that there is always one.
     pub(crate) head: Head,
@@ -82,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) flat: Flat,
     /// One above the newest version that was reverted; raised before anything of it is undone.
     reverted: AtomicU64,
+    /// The oldest version that can be read; raised before anything older is forgotten.
+    oldest: AtomicU64,
     /// Outside the lock: it belongs to no version.
     pub(crate) codes: CodeCache,
     /// What answers for keys that were never written; read without the lock, because it may take long.
@@ -105,17 +111,22 @@ impl Shared {
     #[inline]
     pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
         // Whoever saw anything of a version undone, under a shard's lock, sees this raised as well.
-        if snapshot.version.0 < self.reverted.load(Ordering::Acquire) {
-            return self.read().check(snapshot);
-        }
-        Ok(())
+        let suspect = self.reverted.load(Ordering::Acquire).max(self.oldest.load(Ordering::Acquire));
+        if snapshot.version.0 < suspect { self.read().check(snapshot) } else { Ok(()) }
     }
 }
 
 impl Inner {
     fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
-        let position = self.records.binary_search_by_key(&snapshot.version, |record| record.version);
-        position.map(|_| ()).map_err(|_| StateError::Reverted { number: snapshot.number })
+        self.position(snapshot.version, snapshot.number).map(|_| ())
+    }
+
+    /// Place of the record of a version that can be read.
+    fn position(&self, version: Version, number: u64) -> Result<usize, StateError> {
+        let position = self.records.binary_search_by_key(&version, |record| record.version);
+        let position = position.map_err(|_| StateError::Reverted { number })?;
+        let oldest = &self.records[self.oldest];
+        if position < self.oldest { Err(StateError::Expired { number, oldest: oldest.number }) } else { Ok(position) }
     }
 
     /// The newest record of block `number`.
@@ -133,7 +144,8 @@ impl Inner {
         StateError::UnknownBlock { number, first, last: self.head.number }
     }
 
-    fn put(&mut self, flat: &Flat, number: u64, hash: B256, staged: Staged) -> Result<(), StateError> {
+    fn put(&mut self, shared: &Shared, number: u64, hash: B256, staged: Staged) -> Result<(), StateError> {
+        let flat = &shared.flat;
         if staged.base != self.head.version {
             return Err(StateError::StaleStage { head: self.head.number });
         }
@@ -145,6 +157,7 @@ impl Inner {
         self.leaves.apply(flat, update);
         self.records.push(Record { version, number, hash, root, written });
         self.head = Head { version, number, hash, root };
+        self.expire(shared);
         Ok(())
     }
 
@@ -186,6 +199,17 @@ impl Inner {
     }
 }
 
+/// What a state takes in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateSizes {
+    /// Bytes of accounts and slots as they are now, with the tables that find them.
+    pub flat_bytes: usize,
+    /// Bytes of the tries.
+    pub trie_bytes: usize,
+    /// Values of older versions; about 100 bytes each.
+    pub older_values: usize,
+}
+
 /// A chain's state; clones share it.
 #[derive(Clone, Debug)]
 pub struct MemoryState {
@@ -219,9 +243,9 @@ impl MemoryState {
         let written = flat.write(version.0, changes, &update.after);
         leaves.apply(&flat, update);
         let records = vec![Record { version, number, hash: head.hash, root, written }];
-        let inner = Inner { leaves, records, next_version: 1, head };
-        let reverted = AtomicU64::new(0);
-        let shared = Shared { inner: RwLock::new(inner), flat, reverted, codes: CodeCache::default(), below };
+        let inner = Inner { leaves, records, oldest: 0, window: None, next_version: 1, head };
+        let (reverted, oldest) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Shared { inner: RwLock::new(inner), flat, reverted, oldest, codes: CodeCache::default(), below };
         Self { shared: Arc::new(shared) }
     }
 
@@ -260,7 +284,7 @@ impl MemoryState {
     /// Whether a version is still there to be read and to go back to.
     ///
     /// # Errors
-    /// [`StateError::Reverted`].
+    /// [`StateError::Reverted`], [`StateError::Expired`].
     pub fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
         self.shared.read().check(snapshot)
     }
@@ -303,7 +327,7 @@ impl MemoryState {
         if inner.head.number.checked_add(1) != Some(number) {
             return Err(StateError::NotNext { number, head: inner.head.number });
         }
-        inner.put(&self.shared.flat, number, hash, staged)?;
+        inner.put(&self.shared, number, hash, staged)?;
         let version = inner.head.version;
         Ok(self.snapshot(version, number, hash))
     }
@@ -317,7 +341,7 @@ impl MemoryState {
         let staged = self.stage(changes);
         let mut inner = self.shared.write();
         let Head { number, hash, .. } = inner.head;
-        inner.put(&self.shared.flat, number, hash, staged)?;
+        inner.put(&self.shared, number, hash, staged)?;
         let version = inner.head.version;
         Ok(self.snapshot(version, number, hash))
     }
@@ -325,7 +349,7 @@ impl MemoryState {
     /// Goes back to the state after block `number` with its amendments; blocks after it are gone.
     ///
     /// # Errors
-    /// [`StateError::UnknownBlock`].
+    /// [`StateError::UnknownBlock`], [`StateError::Expired`].
     pub fn revert_to(&self, number: u64) -> Result<(), StateError> {
         let mut inner = self.shared.write();
         let version = inner.record(number).map(|record| record.version).ok_or_else(|| inner.unknown(number))?;
@@ -335,7 +359,7 @@ impl MemoryState {
     /// Goes back to a version, amendments after it included.
     ///
     /// # Errors
-    /// [`StateError::Reverted`] if the version itself was reverted.
+    /// [`StateError::Reverted`] if the version itself was reverted, [`StateError::Expired`] if it is older than what is kept.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), StateError> {
         self.shared.write().restore(&self.shared, snapshot.version, snapshot.number)
     }
@@ -366,6 +390,14 @@ impl MemoryState {
         self.shared.read().leaves.prove(&self.shared.flat, address, slots)
     }
 
+    /// Keeps the states of the newest block and of `blocks` before it from now on, and forgets older ones; none keeps all. Who reads an older
+    /// one, or goes back to it, gets [`StateError::Expired`]; hashes and roots of all blocks stay.
+    pub fn keep(&self, blocks: Option<u64>) {
+        let mut inner = self.shared.write();
+        inner.window = blocks;
+        inner.expire(&self.shared);
+    }
+
     /// Adds to the state after the first block before there is a second: how a large state is built in portions.
     pub(crate) fn extend_first(&self, changes: Changes) {
         let mut inner = self.shared.write();
@@ -383,9 +415,17 @@ impl MemoryState {
         self.shared.write().leaves.hash_with(hasher);
     }
 
-    /// Bytes of the flat state and of the tries; older values are not counted.
-    pub(crate) fn bytes(&self) -> (usize, usize) {
-        (self.shared.flat.sizes().0, self.shared.read().leaves.bytes())
+    /// What the state takes.
+    #[must_use]
+    pub fn sizes(&self) -> StateSizes {
+        let (flat_bytes, older_values) = self.shared.flat.sizes();
+        StateSizes { flat_bytes, trie_bytes: self.shared.read().leaves.bytes(), older_values }
+    }
+
+    /// How many blocks behind the newest one have states; all, if it is none.
+    #[must_use]
+    pub fn kept(&self) -> Option<u64> {
+        self.shared.read().window
     }
 
     fn snapshot(&self, version: Version, number: u64, hash: B256) -> Snapshot {
@@ -395,9 +435,24 @@ impl MemoryState {
 
 impl Inner {
     fn restore(&mut self, shared: &Shared, version: Version, number: u64) -> Result<(), StateError> {
-        let position = self.records.binary_search_by_key(&version, |record| record.version);
-        let keep = position.map_err(|_| StateError::Reverted { number })?;
+        let keep = self.position(version, number)?;
         self.revert_to(shared, keep);
         Ok(())
+    }
+
+    /// Forgets states that are older than the window.
+    fn expire(&mut self, shared: &Shared) {
+        let Some(window) = self.window else { return };
+        let first = self.head.number.saturating_sub(window);
+        // The newest state of the oldest block in the window, which is read by who asks for that block.
+        let end = self.records.partition_point(|record| record.number <= first).max(1) - 1;
+        if end <= self.oldest {
+            return;
+        }
+        shared.oldest.store(self.records[end].version.0, Ordering::Release);
+        for record in &mut self.records[self.oldest..=end] {
+            shared.flat.forget(record.version.0, &core::mem::take(&mut record.written));
+        }
+        self.oldest = end;
     }
 }

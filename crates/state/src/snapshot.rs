@@ -1,7 +1,7 @@
 //! The state after one block, for as long as that block is not reverted.
 //!
 //! Invariant: every read answers for the same version, whatever is committed meanwhile; once the version is reverted,
-//! every read fails instead of answering for another one.
+//! or is older than what is kept, every read fails instead of answering for another one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

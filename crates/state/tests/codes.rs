@@ -43,4 +43,16 @@ fn every_refusal_has_its_code_and_changes_nothing() {
     assert_eq!(code(reverted.account(RICH)), "engine.reverted-block");
     assert_eq!(code(state.restore(&reverted)), "engine.reverted-block");
     assert_eq!((state.root(), state.latest().number()), (root, 5));
+
+    state.keep(Some(1));
+    let old = state.latest();
+    for number in 6..8 {
+        state.commit(number, B256::ZERO, state.stage(funded(number))).unwrap();
+    }
+    let root = state.root();
+    assert_eq!(code(old.account(RICH)), "engine.snapshot-expired");
+    assert_eq!(code(state.restore(&old)), "engine.snapshot-expired");
+    assert_eq!(code(state.revert_to(5)), "engine.snapshot-expired");
+    assert_eq!((state.root(), state.latest().number()), (root, 7));
+    assert_eq!(state.at(6).unwrap().account(RICH).unwrap().unwrap().balance, U256::from(6));
 }

@@ -103,12 +103,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn every_version_reads_as_its_model(genesis in changes(), steps in steps()) {
+    fn every_version_reads_as_its_model(genesis in changes(), steps in steps(), window in prop::option::of(0u64..6)) {
         let mut model = Model::new();
         apply(&mut model, &genesis);
         let state = MemoryState::new(3, genesis, keccak256);
+        state.keep(window);
         let mut versions = vec![(state.latest(), model)];
         let mut gone: Vec<Snapshot> = Vec::new();
+        // Of the versions, the first that is kept.
+        let mut oldest = 0;
         for step in steps {
             match step {
                 Step::Commit(changes) => {
@@ -127,13 +130,32 @@ proptest! {
                 }
                 Step::Revert(choice) => {
                     let keep = usize::from(choice) % versions.len();
+                    if keep < oldest {
+                        let number = versions[keep].0.number();
+                        let expired = StateError::Expired { number, oldest: versions[oldest].0.number() };
+                        prop_assert_eq!(state.check(&versions[keep].0), Err(expired.clone()));
+                        prop_assert_eq!(state.restore(&versions[keep].0), Err(expired));
+                        continue;
+                    }
                     state.restore(&versions[keep].0).unwrap();
                     gone.extend(versions.drain(keep + 1..).map(|(snapshot, _)| snapshot));
                 }
             }
-            for (snapshot, model) in &versions {
+            if let Some(window) = window {
+                let first = state.latest().number().saturating_sub(window);
+                let within = versions.iter().rposition(|(snapshot, _)| snapshot.number() <= first);
+                oldest = oldest.max(within.unwrap_or(0));
+            }
+            for (snapshot, model) in &versions[oldest..] {
                 assert_reads(snapshot, model);
                 assert_listed_and_proved(snapshot, model);
+            }
+            for (snapshot, _) in &versions[..oldest] {
+                let expired = StateError::Expired { number: snapshot.number(), oldest: versions[oldest].0.number() };
+                prop_assert_eq!(snapshot.accounts(), Err(expired.clone()));
+                prop_assert_eq!(snapshot.account(address(0)), Err(expired.clone()));
+                prop_assert_eq!(snapshot.storage(address(0), U256::ZERO), Err(expired));
+                prop_assert!(state.root_at(snapshot.number()).is_ok());
             }
             let newest = &versions.last().unwrap().1;
             prop_assert_eq!(state.root(), root(newest));

@@ -27,6 +27,8 @@ fn changes(mark: u64) -> Changes {
 fn a_reader_sees_one_version_or_none() {
     let rounds = if std::env::var_os("INTERLACE_SOAK").is_some() { 40_000 } else { 2_000 };
     let state = MemoryState::new(0, changes(1), |_| B256::ZERO);
+    // As short as the writer's steps back allow, so that snapshots expire while they are read.
+    state.keep(Some(3));
     let (done, complete, gone) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -44,7 +46,9 @@ fn a_reader_sees_one_version_or_none() {
                     };
                     match read() {
                         Ok(()) => complete.fetch_add(1, Ordering::Relaxed),
-                        Err(StateError::Reverted { .. }) => gone.fetch_add(1, Ordering::Relaxed),
+                        Err(StateError::Reverted { .. } | StateError::Expired { .. }) => {
+                            gone.fetch_add(1, Ordering::Relaxed)
+                        }
                         Err(error) => panic!("{error}"),
                     };
                 }

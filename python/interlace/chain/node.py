@@ -68,6 +68,9 @@ class Chain(Controls):
     durability
         What an answer promises with a `data_dir`: ``process``, that what it tells survives the end of this process,
         however it ends; ``power``, that it survives a loss of power too, on a disk that flushes when it is told to.
+    history
+        How many blocks behind the newest one keep their states; `None` keeps all. Older states cannot be read, proved,
+        traced or gone back to; blocks, receipts and logs stay.
     fork_url, fork_block
         JSON-RPC of another chain: this one goes on after its block `fork_block`, or its newest, and reads what it
         does not hold from there. Chain id, gas limit and clock are the remote's, and so are mainnet's rules; another
@@ -113,6 +116,7 @@ class Chain(Controls):
         state: str | Path | bytes | None = None,
         data_dir: str | Path | None = None,
         durability: Literal["process", "power"] = "process",
+        history: int | None = None,
         fork_url: str | None = None,
         fork_block: int | None = None,
         fork_cache: str | Path | None = None,
@@ -140,6 +144,7 @@ class Chain(Controls):
             },
             "data_dir": _data_dir(data_dir, others=(state, fork_url)),
             "durability": durability,
+            "history": None if history is None else _u64("history", history),
             "remote": _remote(
                 fork_url, fork_block, fork, fork_cache, others=(genesis, state, deployments, base_fee_wei)
             ),

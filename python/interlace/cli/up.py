@@ -69,6 +69,9 @@ def up(
         str | None,
         typer.Option(help="What survives in it once it is answered: the end of the process, or a loss of power too."),
     ] = None,
+    history: Annotated[
+        str, typer.Option(help="Blocks whose states are kept: archive (all), full (8,192), minimal (128), or a number.")
+    ] = "archive",
     state: Annotated[
         Path | None, typer.Option(help="Go on from this dump if it exists, and write it again at the end.")
     ] = None,
@@ -144,6 +147,7 @@ def up(
         state=start,
         data_dir=data_dir,
         durability=promise,
+        history=_history(history),
         host=host,
         port=port,
         block_time_ms=0 if no_mining else None if block_time is None else max(1, round(block_time * 1000)),
@@ -319,6 +323,16 @@ def _log_format(text: str) -> Literal["text", "json"]:
     if text == "json":
         return "json"
     raise typer.BadParameter(f"{text!r} is neither text nor json")
+
+
+def _history(text: str) -> int | None:
+    """Return how many blocks behind the newest one keep their states; `None` for all."""
+    named = {"archive": None, "full": 8_192, "minimal": 128}
+    if text in named:
+        return named[text]
+    if text.isascii() and text.isdigit() and int(text) < 1 << 32:
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is neither archive, full, minimal nor a number of blocks")
 
 
 def _durability(text: str | None, data_dir: Path | None) -> Literal["process", "power"]:

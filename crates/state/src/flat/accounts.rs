@@ -388,6 +388,11 @@ impl Writer<'_> {
         CONTRACT + number as u32
     }
 
+    /// Forgets what an entry was before the write of `version`, the oldest that is held of it.
+    pub(super) fn forget(&mut self, entry: usize, version: u64) {
+        self.held.past.forget(entry, version);
+    }
+
     /// Undoes what `version`, the newest, wrote to an entry; `target` is the version that will be the newest.
     pub(super) fn revert(&mut self, entry: usize, version: u64, target: u64) {
         let part = self.part;

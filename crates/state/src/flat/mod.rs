@@ -309,6 +309,18 @@ impl Flat {
         written.into()
     }
 
+    /// Forgets what was before `version`, the oldest that can still be undone.
+    pub(crate) fn forget(&self, version: u64, written: &Written) {
+        for WrittenAccount { entry, slots, .. } in &written.accounts {
+            let (part, entry) = locate(*entry);
+            self.accounts[part].write().forget(entry, version);
+            for slot in slots {
+                let (part, entry) = locate(*slot);
+                self.slots[part].write().forget(entry, version);
+            }
+        }
+    }
+
     /// Undoes `version`, the newest; `target` is the version that will be the newest.
     pub(crate) fn revert(&self, version: u64, target: u64, written: &Written) {
         for WrittenAccount { entry, slots, .. } in &written.accounts {

@@ -3,6 +3,7 @@
 //! Invariant: of an entry, versions ascend; each is that of a write, and stands with the value before that write. What an entry was at a
 //! version is what it was before the first write after it, or what it is.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 
 use foldhash::fast::RandomState;
@@ -10,17 +11,8 @@ use foldhash::fast::RandomState;
 /// The writes of one entry, oldest first. Most entries are written once, and then need no memory of their own.
 #[derive(Debug)]
 enum Writes<V> {
-    One([(u64, V); 1]),
-    More(Vec<(u64, V)>),
-}
-
-impl<V: Copy> Writes<V> {
-    fn all(&self) -> &[(u64, V)] {
-        match self {
-            Self::One(one) => one,
-            Self::More(more) => more,
-        }
-    }
+    One((u64, V)),
+    More(VecDeque<(u64, V)>),
 }
 
 /// Values before writes, by the number of their entry.
@@ -39,9 +31,12 @@ impl<V> Default for Past<V> {
 impl<V: Copy> Past<V> {
     /// The value at `version`, if there was a write after it.
     pub(super) fn at(&self, entry: usize, version: u64) -> Option<V> {
-        let writes = self.writes.get(&number(entry))?.all();
-        let first = writes.partition_point(|(written, _)| *written <= version);
-        writes.get(first).map(|(_, before)| *before)
+        match self.writes.get(&number(entry))? {
+            Writes::One((written, before)) => (*written > version).then_some(*before),
+            Writes::More(more) => {
+                more.get(more.partition_point(|(written, _)| *written <= version)).map(|(_, before)| *before)
+            }
+        }
     }
 
     /// Version `version`, the newest, writes an entry whose value was `before`.
@@ -49,28 +44,50 @@ impl<V: Copy> Past<V> {
         self.len += 1;
         match self.writes.entry(number(entry)) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Writes::One([(version, before)]));
+                vacant.insert(Writes::One((version, before)));
             }
             Entry::Occupied(mut writes) => match writes.get_mut() {
-                Writes::One([one]) => *writes.get_mut() = Writes::More(vec![*one, (version, before)]),
-                Writes::More(more) => more.push((version, before)),
+                Writes::One(one) => *writes.get_mut() = Writes::More([*one, (version, before)].into()),
+                Writes::More(more) => more.push_back((version, before)),
             },
         }
     }
 
     /// The value before the write of `version`, which is undone.
     pub(super) fn pop(&mut self, entry: usize, version: u64) -> Option<V> {
+        self.take(entry, version, VecDeque::back, VecDeque::pop_back)
+    }
+
+    /// Forgets the value before the write of `version`, the oldest that is held.
+    pub(super) fn forget(&mut self, entry: usize, version: u64) {
+        let _ = self.take(entry, version, VecDeque::front, VecDeque::pop_front);
+    }
+
+    /// Takes a write from one end, if it is that of `version`.
+    fn take(
+        &mut self,
+        entry: usize,
+        version: u64,
+        end: impl Fn(&VecDeque<(u64, V)>) -> Option<&(u64, V)>,
+        pop: impl Fn(&mut VecDeque<(u64, V)>) -> Option<(u64, V)>,
+    ) -> Option<V> {
         let Entry::Occupied(mut writes) = self.writes.entry(number(entry)) else { return None };
-        let (_, before) = *writes.get().all().last().filter(|(written, _)| *written == version)?;
-        self.len -= 1;
-        match writes.get_mut() {
-            Writes::More(more) if more.len() > 1 => {
-                more.pop();
-            }
-            _ => {
+        let (_, before) = match writes.get_mut() {
+            Writes::One(one) if one.0 == version => {
+                let one = *one;
                 writes.remove();
+                one
             }
-        }
+            Writes::More(more) if end(more).is_some_and(|(written, _)| *written == version) => {
+                let taken = pop(more)?;
+                if more.is_empty() {
+                    writes.remove();
+                }
+                taken
+            }
+            _ => return None,
+        };
+        self.len -= 1;
         Some(before)
     }
 

@@ -121,6 +121,32 @@ proptest! {
 }
 
 #[test]
+fn what_is_forgotten_takes_no_room() {
+    let flat = Flat::new(false);
+    let changes = |version: u64| {
+        let info = Account { nonce: version, ..Account::default() };
+        let storage = [(U256::from(version % 3), U256::from(version + 1))].into();
+        let change = AccountChange { info: Some(info), wiped: false, storage };
+        Changes { accounts: [(Address::ZERO, change)].into(), ..Changes::default() }
+    };
+    let write = |version| flat.write(version, changes(version), &after(&changes(version), version));
+    let written: Vec<Written> = (0..50).map(write).collect();
+    // The first write of each slot has one as well, but for that of the first version.
+    assert_eq!(flat.sizes().1, 49 + 49);
+    for version in 0..40 {
+        flat.forget(version, &written[version as usize]);
+    }
+    assert_eq!(flat.sizes().1, 10 + 10);
+    for version in 39..50 {
+        assert_eq!(flat.account(Address::ZERO, version).unwrap().nonce, version);
+        assert_eq!(flat.written_slot(Address::ZERO, U256::from(version % 3), version), Some(U256::from(version + 1)));
+    }
+    (40..50).rev().for_each(|version| flat.revert(version, version - 1, &written[version as usize]));
+    assert_eq!(flat.sizes().1, 0);
+    assert_eq!(flat.account(Address::ZERO, 39).unwrap().nonce, 39);
+}
+
+#[test]
 fn many_accounts_at_once_are_written_by_several_threads_and_come_back() {
     let address = |number: u64| Address::left_padding_from(&number.to_be_bytes());
     let count = 4 * MIN_PARALLEL as u64;
