@@ -254,18 +254,21 @@ impl Chain {
         let document = genesis.document.clone();
         let document =
             document.ok_or_else(|| ChainError::Developer("a fork cannot live in a data directory".into()))?;
-        if data.stored()?.is_none() {
-            let written = replace(data.vfs.as_ref(), GENESIS, document.as_bytes());
+        let is_new = data.stored()?.is_none();
+        let vfs = Arc::clone(&data.vfs);
+        let mut chain = Self::new(genesis, orderer, pool);
+        let identity = chain.head().hash;
+        let started = Instant::now();
+        let log = Log::open(data.vfs, identity, data.durability, data.file_bytes, |record| chain.restore(record))?;
+        if is_new {
+            // After the log, which says whether it is of this genesis, and before its first record.
+            let written = replace(vfs.as_ref(), GENESIS, document.as_bytes());
             written.map_err(|error| StorageError::Io {
                 what: "write",
                 file: GENESIS.into(),
                 reason: error.to_string(),
             })?;
         }
-        let mut chain = Self::new(genesis, orderer, pool);
-        let identity = chain.head().hash;
-        let started = Instant::now();
-        let log = Log::open(data.vfs, identity, data.durability, data.file_bytes, |record| chain.restore(record))?;
         let head = chain.head();
         if log.cut() > 0 {
             tracing::warn!(

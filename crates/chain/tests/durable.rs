@@ -309,6 +309,13 @@ fn a_chain_keeps_its_genesis() {
     assert_eq!(error.code(), "chain.other-genesis");
     assert!(error.to_string().ends_with("config.chainId is 7, not 8"), "{error}");
     assert_eq!(data().document("no").unwrap_err().code(), "chain.bad-genesis");
+    // A log tells a wrong genesis even where the document is gone, and nothing is written then.
+    sim.remove("genesis.json").unwrap();
+    let other = GenesisBlock::from_json(&document().replace("\"timestamp\":\"0x1\"", "\"timestamp\":\"0x2\"")).unwrap();
+    assert_eq!(Chain::open(data(), other, orderer(), PoolConfig::default()).unwrap_err().code(), "chain.data-damaged");
+    assert!(sim.size_of("genesis.json").is_none());
+    drop(open(&sim, Durability::Power).unwrap());
+    assert_eq!(data().document(&document()), Ok(document()));
     // Deployments whose code a newer release changed are still those of the chain.
     let deployment = |code: &str| {
         let text =

@@ -58,9 +58,9 @@ class Commits:
     updates_per_second
         Accounts changed per second, records durable.
     work_share
-        Part of the time in which states and roots were computed; in the rest, the disk was waited for.
+        Part of the time in which states and roots were computed; in the rest, only the disk was waited for.
     durable_p50_ms, durable_p95_ms
-        From a state in place until its record was durable.
+        From a record handed to the log until it was durable, while states and roots are computed.
     """
 
     updates_per_second: int
@@ -136,7 +136,7 @@ class StateBench:
         for name, commits in self.commits.items():
             lines.append(
                 f"  sustained, durable for {name:<8} {commits.updates_per_second:>11,} accounts per second,"
-                f" durable {commits.durable_p50_ms:.1f} ms after the state (p95 {commits.durable_p95_ms:.1f})"
+                f" a record in {commits.durable_p50_ms:.1f} ms (p95 {commits.durable_p95_ms:.1f})"
             )
         return "\n".join(lines)
 

@@ -9,7 +9,6 @@
 //! another, so that every version of an account names its own. A wiped account gets another storage, so nothing is erased one by one
 //! and older versions still read the old one.
 
-use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -17,8 +16,7 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use interlace_stf::Account;
 use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
-use super::TRIES;
-use super::index::Index;
+use super::index::{Index, MAX_NUMBERS};
 use super::past::Past;
 use super::slots::NONE;
 use super::words::{Records, Sequence};
@@ -163,8 +161,6 @@ impl Contract {
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     sequence: Sequence,
-    /// The newest version that wrote here.
-    version: AtomicU64,
     entries: Records<8>,
     contracts: Records<9>,
     index: Index,
@@ -216,21 +212,8 @@ impl Accounts {
     /// The value of an account at a version; its form may be that of one that is not there.
     #[inline]
     fn find(&self, key: Key, version: u64) -> AccountValue {
-        for _ in 0..TRIES {
-            let Some(begin) = self.sequence.begin() else {
-                spin_loop();
-                continue;
-            };
-            let is_newest = self.version.load(Ordering::Relaxed) <= version;
-            let found = self.with_entry(key, |_, words| AccountValue::load(words));
-            if self.sequence.held(begin) {
-                if is_newest {
-                    return found.unwrap_or(NEVER);
-                }
-                break;
-            }
-        }
-        self.find_older(key, version)
+        let newest = self.sequence.read(version, || self.with_entry(key, |_, words| AccountValue::load(words)));
+        newest.map_or_else(|| self.find_older(key, version), |found| found.unwrap_or(NEVER))
     }
 
     #[cold]
@@ -244,8 +227,7 @@ impl Accounts {
     }
 
     fn at(&self, held: &Held, entry: usize, version: u64) -> AccountValue {
-        let is_newest = self.version.load(Ordering::Relaxed) <= version;
-        let before = if is_newest { None } else { held.past.at(entry, version) };
+        let before = if self.sequence.is_newest(version) { None } else { held.past.at(entry, version) };
         before.unwrap_or_else(|| self.value(entry))
     }
 
@@ -334,7 +316,11 @@ impl Writer<'_> {
     }
 
     /// Another storage, without slots.
+    ///
+    /// # Panics
+    /// For as many storages as an index holds numbers: theirs are handles, too.
     pub(super) fn begin_storage(&mut self) -> usize {
+        assert!(self.held.storages.len() < MAX_NUMBERS, "a part of the flat state holds at most 2^25 storages");
         self.held.storages.push(NONE);
         self.held.storages.len() - 1
     }
@@ -351,7 +337,7 @@ impl Writer<'_> {
     /// Writes an account as `version`, the newest, and gives its entry.
     pub(super) fn write(&mut self, key: Key, version: u64, after: Option<&TrieAccount>, storage: Storage) -> usize {
         let part = self.part;
-        let _change = part.sequence.change();
+        let _change = part.sequence.change(version);
         let known = part.entry_of(key);
         let entry = known.unwrap_or(self.held.len);
         let before = known.map_or(NEVER, |entry| part.value(entry));
@@ -370,7 +356,6 @@ impl Writer<'_> {
         if version > 0 {
             self.held.past.push(entry, version, before);
         }
-        part.version.store(version, Ordering::Relaxed);
         entry
     }
 
@@ -396,11 +381,9 @@ impl Writer<'_> {
     /// Undoes what `version`, the newest, wrote to an entry; `target` is the version that will be the newest.
     pub(super) fn revert(&mut self, entry: usize, version: u64, target: u64) {
         let part = self.part;
-        let _change = part.sequence.change();
+        let _change = part.sequence.undo(target);
         if let Some(before) = self.held.past.pop(entry, version) {
             part.entries.store(entry, before.words(part.address(entry)));
         }
-        let newest = part.version.load(Ordering::Relaxed);
-        part.version.store(newest.min(target), Ordering::Relaxed);
     }
 }

@@ -38,8 +38,6 @@ use slots::{NONE, Slots};
 
 /// Parts; a power of two. More than threads by far, so that readers and a writer seldom meet.
 const PARTS: usize = 64;
-/// Reads beside a writer before the reader waits for it.
-const TRIES: usize = 32;
 /// Accounts of a version from which on it is written by several threads.
 const MIN_PARALLEL: usize = 512;
 

@@ -5,13 +5,11 @@
 //! Invariant: an entry stays where it is, zero or not. The slots of a storage are a chain of entries, in whichever parts they lie, that
 //! begins at the newest.
 
-use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::U256;
 
-use super::TRIES;
 use super::index::Index;
 use super::past::Past;
 use super::words::{Records, Sequence};
@@ -28,8 +26,6 @@ type SlotWords = [u64; 9];
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     sequence: Sequence,
-    /// The newest version that wrote here.
-    version: AtomicU64,
     entries: Records<9>,
     index: Index,
     held: RwLock<Held>,
@@ -93,25 +89,14 @@ impl Slots {
     /// The value of a slot at `version`; none if it was not written yet.
     #[inline]
     pub(super) fn value(&self, hash: u64, storage: u32, key: &U256, version: u64) -> Option<U256> {
-        for _ in 0..TRIES {
-            let Some(begin) = self.sequence.begin() else {
-                spin_loop();
-                continue;
-            };
-            let is_newest = self.version.load(Ordering::Relaxed) <= version;
-            let found = self.with_entry(hash, storage, key, |_, words| {
+        let newest = self.sequence.read(version, || {
+            self.with_entry(hash, storage, key, |_, words| {
                 let load = |word: usize| words[word].load(Ordering::Relaxed);
                 let value = U256::from_limbs([load(5), load(6), load(7), load(8)]);
                 (load(0) & UNWRITTEN == 0).then_some(value)
-            });
-            if self.sequence.held(begin) {
-                if is_newest {
-                    return found.flatten();
-                }
-                break;
-            }
-        }
-        self.older_value(hash, storage, key, version)
+            })
+        });
+        newest.map_or_else(|| self.older_value(hash, storage, key, version), Option::flatten)
     }
 
     #[cold]
@@ -125,8 +110,7 @@ impl Slots {
     }
 
     fn at(&self, held: &Held, entry: usize, version: u64) -> Option<U256> {
-        let is_newest = self.version.load(Ordering::Relaxed) <= version;
-        let before = if is_newest { None } else { held.past.at(entry, version) };
+        let before = if self.sequence.is_newest(version) { None } else { held.past.at(entry, version) };
         before.unwrap_or_else(|| self.now(entry))
     }
 
@@ -168,7 +152,7 @@ impl Writer<'_> {
         next: u32,
     ) -> (usize, bool) {
         let part = self.part;
-        let _change = part.sequence.change();
+        let _change = part.sequence.change(version);
         let known = part.entry_of(hash, storage, key);
         let entry = known.unwrap_or(self.held.len);
         let before = known.and_then(|entry| part.now(entry));
@@ -184,7 +168,6 @@ impl Writer<'_> {
         if version > 0 {
             self.held.past.push(entry, version, before);
         }
-        part.version.store(version, Ordering::Relaxed);
         (entry, known.is_none())
     }
 
@@ -196,13 +179,11 @@ impl Writer<'_> {
     /// Undoes what `version`, the newest, wrote to an entry; `target` is the version that will be the newest.
     pub(super) fn revert(&mut self, entry: usize, version: u64, target: u64) {
         let part = self.part;
-        let _change = part.sequence.change();
+        let _change = part.sequence.undo(target);
         if let Some(before) = self.held.past.pop(entry, version) {
             let now = part.entries.load(entry).unwrap_or_default();
             let unwritten = if before.is_none() { UNWRITTEN } else { 0 };
             part.entries.store(entry, words(now[0] | unwritten, &key_of(&now), &before.unwrap_or_default()));
         }
-        let newest = part.version.load(Ordering::Relaxed);
-        part.version.store(newest.min(target), Ordering::Relaxed);
     }
 }

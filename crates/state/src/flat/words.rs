@@ -7,6 +7,7 @@
 //! Invariant: all words are atomics, so a torn read is a wrong value and no more, and it is thrown away. Records never move.
 //! Source: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?" (MSPC 2012).
 
+use std::hint::spin_loop;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -15,40 +16,63 @@ const FIRST_BITS: u32 = 6;
 /// Segments, each as long as all before it together.
 const SEGMENTS: usize = 26;
 
-/// The lock's sequence.
+/// Reads beside a writer before the reader waits for it.
+const TRIES: usize = 32;
+
+/// The lock's sequence, and the newest version that was written under it.
 #[derive(Debug, Default)]
-pub(super) struct Sequence(AtomicU64);
+pub(super) struct Sequence {
+    number: AtomicU64,
+    version: AtomicU64,
+}
 
 /// A change that is going on; it ends when this is dropped.
 pub(super) struct Change<'a>(&'a Sequence);
 
 impl Sequence {
-    /// What to give to [`Self::held`] after reading; `None` while something changes.
+    /// What `read` has of the newest values, if they are those of `version` and nothing changed meanwhile. Else whoever asks takes the lock.
     #[inline]
-    pub(super) fn begin(&self) -> Option<u64> {
-        let sequence = self.0.load(Ordering::Acquire);
-        sequence.is_multiple_of(2).then_some(sequence)
+    pub(super) fn read<T>(&self, version: u64, read: impl Fn() -> T) -> Option<T> {
+        for _ in 0..TRIES {
+            let number = self.number.load(Ordering::Acquire);
+            if !number.is_multiple_of(2) {
+                spin_loop();
+                continue;
+            }
+            let is_newest = self.is_newest(version);
+            let found = read();
+            fence(Ordering::Acquire);
+            if self.number.load(Ordering::Relaxed) == number {
+                return is_newest.then_some(found);
+            }
+        }
+        None
     }
 
-    /// Whether nothing changed since `begin`.
+    /// Whether nothing was written after `version`.
     #[inline]
-    pub(super) fn held(&self, begin: u64) -> bool {
-        fence(Ordering::Acquire);
-        self.0.load(Ordering::Relaxed) == begin
+    pub(super) fn is_newest(&self, version: u64) -> bool {
+        self.version.load(Ordering::Relaxed) <= version
     }
 
-    /// Begins a change. Whoever calls excludes other writers.
-    pub(super) fn change(&self) -> Change<'_> {
-        self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    /// Begins a change of `version`. Whoever calls excludes other writers.
+    pub(super) fn change(&self, version: u64) -> Change<'_> {
+        self.number.store(self.number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         fence(Ordering::Release);
+        self.version.store(version, Ordering::Relaxed);
         Change(self)
+    }
+
+    /// Begins to undo what is newer than `target`.
+    pub(super) fn undo(&self, target: u64) -> Change<'_> {
+        self.change(self.version.load(Ordering::Relaxed).min(target))
     }
 }
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        let Self(Sequence(sequence)) = self;
-        sequence.store(sequence.load(Ordering::Relaxed) + 1, Ordering::Release);
+        let Self(Sequence { number, .. }) = self;
+        number.store(number.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 }
 

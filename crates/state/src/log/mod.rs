@@ -152,7 +152,8 @@ impl Log {
             stats: LogStats { files: tail.files, ..LogStats::default() },
         };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new() });
-        let writer = write::Writer::new(Arc::clone(&shared), vfs, identity, durability, file_bytes, tail);
+        let writer =
+            write::Writer { shared: Arc::clone(&shared), vfs, identity, durability, file_bytes, tail, unsynced: None };
         let thread = std::thread::Builder::new().name("interlace-log".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StorageError::io("start", "the log's thread", &error))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), cut })

@@ -175,7 +175,7 @@ impl Reader {
             Err(NoHead::Format(found)) => return Err(self.foreign(found)),
             Err(NoHead::Damaged) => return Err(self.damaged(0, "this is no head of a log")),
         };
-        let (number, first) = before.unwrap_or((self.number, head.first));
+        let (number, first) = before.unwrap_or((1, 0));
         if number != self.number {
             return Err(self.damaged(0, format!("the log's file before it, {}, is missing", name_of(self.number - 1))));
         }

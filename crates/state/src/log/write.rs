@@ -41,28 +41,17 @@ enum Work {
 }
 
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    vfs: Arc<dyn Vfs>,
-    identity: B256,
-    durability: Durability,
-    file_bytes: u64,
-    tail: Tail,
+    pub(super) shared: Arc<Shared>,
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) identity: B256,
+    pub(super) durability: Durability,
+    pub(super) file_bytes: u64,
+    pub(super) tail: Tail,
     /// Since when there are records that were written and not synced.
-    unsynced: Option<Instant>,
+    pub(super) unsynced: Option<Instant>,
 }
 
 impl Writer {
-    pub(super) const fn new(
-        shared: Arc<Shared>,
-        vfs: Arc<dyn Vfs>,
-        identity: B256,
-        durability: Durability,
-        file_bytes: u64,
-        tail: Tail,
-    ) -> Self {
-        Self { shared, vfs, identity, durability, file_bytes, tail, unsynced: None }
-    }
-
     pub(super) fn run(mut self) {
         let mut spare = Vec::new();
         loop {

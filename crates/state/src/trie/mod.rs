@@ -138,9 +138,9 @@ impl Forest {
         Self { arena: Arena::default(), hasher }
     }
 
-    /// Hashes with another backend from now on; gives the one before.
-    pub(crate) fn hash_with(&mut self, hasher: Hasher) -> Hasher {
-        std::mem::replace(&mut self.hasher, hasher)
+    /// Hashes with another backend from now on.
+    pub(crate) const fn hash_with(&mut self, hasher: Hasher) {
+        self.hasher = hasher;
     }
 
     /// Bytes in use.

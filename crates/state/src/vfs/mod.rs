@@ -166,18 +166,19 @@ impl Disk {
             let shown = shown.clone();
             move |error: io::Error| StorageError::io(what, &shown, &error)
         };
+        let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("create"))?;
+        // The name of each folder that was made is in its parent.
+        for made in missing {
+            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed("sync"))?;
+        }
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join(LOCK));
         let lock = lock.map_err(failed("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StorageError::Locked { folder: shown }),
             Err(TryLockError::Error(error)) => return Err(StorageError::io("lock", &shown, &error)),
-        }
-        // The folder's own name is in its parent.
-        let parent = folder.canonicalize().map_err(failed("open"))?;
-        if let Some(parent) = parent.parent() {
-            fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed("sync"))?;
         }
         Ok(Self { folder: folder.to_owned(), _lock: lock })
     }
