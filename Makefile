@@ -88,6 +88,7 @@ soak: build contracts/node_modules tests/clients/hardhat/node_modules
 bench: build tests/clients/node_modules
 	$(BIN)/interlace bench tensor
 	$(BIN)/interlace bench rpc
+	$(BIN)/interlace bench state
 
 contracts: contracts/node_modules
 	cd contracts && node build.mjs
