@@ -137,15 +137,6 @@ def test_what_is_no_chain_is_refused(tmp_path: Path) -> None:
     )
     config = rpctest.genesis_of(tmp_path)["config"]
     assert config == {"londonBlock": 7, "bpo1Time": 9, "blobSchedule": {"bpo1": {"max": 4}}}
-    blocks = tmp_path / "chain.rlp"
-    blocks.write_bytes(b"\xc2\x01\x02\xf8\x01\x05")
-    assert list(rpctest.blocks_of(blocks)) == [b"\xc2\x01\x02", b"\xf8\x01\x05"]
-    for rubbish in (b"\xc2\x01", b"\x01", b"\xff" + b"\xff" * 8, b"\xf9\x01"):
-        blocks.write_bytes(rubbish)
-        with pytest.raises(ChainError, match=r"^rpctest\.bad-chain: "):
-            list(rpctest.blocks_of(blocks))
-    with pytest.raises(ChainError, match=r"^rpctest\.bad-chain: "):
-        list(rpctest.blocks_of(tmp_path / "nothing"))
 
 
 def test_exceptions_are_few_and_cite_what_they_contradict(tmp_path: Path) -> None:

@@ -21,12 +21,15 @@ from typing import Any, Literal
 import pytest
 
 from interlace.chain import Chain
+from interlace.chain.folder import check, stats
 
-from .victim import EDITED, RECEIVER
+from .victim import CHECKPOINT_BYTES, EDITED, RECEIVER
 
 VICTIM = Path(__file__).with_name("victim.py")
 CHAIN_ROUNDS = 25
 """Rounds that one chain lives through."""
+HISTORY = 8
+"""States that are kept where not all are; the victim goes back by fewer blocks at a time."""
 
 
 @dataclass
@@ -81,9 +84,17 @@ class Known:
             self.sent[newest[0]] = head
 
 
-def live_and_die(folder: Path, durability: Literal["process", "power"], dice: random.Random, known: Known) -> float:
+def live_and_die(
+    folder: Path,
+    durability: Literal["process", "power"],
+    dice: random.Random,
+    known: Known,
+    history: int | None,
+) -> float:
     """Start a victim, kill it at some moment, and learn what it told; return the seconds that it lived."""
     command = [sys.executable, str(VICTIM), str(folder), durability, str(dice.randrange(1 << 30))]
+    if history is not None:
+        command.append(str(history))
     environment = {**os.environ, "PYTHONPATH": str(VICTIM.parents[2])}
     started = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as victim:
@@ -115,8 +126,14 @@ def rounds(folder: Path, count: int, seed: int) -> int:
         if index % CHAIN_ROUNDS == 0:
             known = Known()
         before = len(known.sent)
-        live_and_die(data, dice.choice(("process", "power")), dice, known)
-        with Chain(port=None, data_dir=data) as chain:
+        # Every chain starts at times from a checkpoint, and at times from the log alone.
+        live_and_die(data, dice.choice(("process", "power")), dice, known, dice.choice((HISTORY, None)))
+        with Chain(
+            port=None,
+            data_dir=data,
+            history=dice.choice((HISTORY, None)),
+            checkpoint_bytes=CHECKPOINT_BYTES,
+        ) as chain:
             known.check(chain)
             # It goes on, and stops in order.
             receipt = chain.client.send(chain.accounts[0], RECEIVER, value_wei=1)
@@ -136,6 +153,10 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     seed = int(os.environ.get("INTERLACE_SEED", time.time_ns() % 1_000_000))
     print(f"INTERLACE_SEED={seed}")
     acknowledged = kill(tmp_path, 50, seed)
+    folders = [path for half in tmp_path.iterdir() for path in half.iterdir()]
+    checkpoints = [stats(path).checkpoint for path in folders]
+    assert all(checkpoint is not None and checkpoint.number > 3 for checkpoint in checkpoints), checkpoints
+    assert [check(path).head for path in folders] == [stats(path).head for path in folders]
     assert acknowledged > 500, f"the victims did too little to show anything: {acknowledged} transactions"
 
 

@@ -1,6 +1,7 @@
 """A process that works on a chain in a data directory until it is killed, and tells what it was told.
 
-Usage: ``python victim.py FOLDER process|power SEED``. Each line on stdout is a JSON object: ``will`` says what is tried
+Usage: ``python victim.py FOLDER process|power SEED [HISTORY]``. With a history it keeps as many states, and writes a
+checkpoint every few blocks. Each line on stdout is a JSON object: ``will`` says what is tried
 next, ``did`` what the chain acknowledged.
 """
 
@@ -15,6 +16,8 @@ from interlace.chain import Chain
 
 RECEIVER = "0x" + "51" * 20
 EDITED = "0x" + "52" * 20
+CHECKPOINT_BYTES = 4_000
+"""A few blocks."""
 
 
 def tell(**event: Any) -> None:
@@ -23,10 +26,12 @@ def tell(**event: Any) -> None:
     sys.stdout.flush()
 
 
-def work(folder: str, durability: Literal["process", "power"], seed: int) -> None:
+def work(folder: str, durability: Literal["process", "power"], seed: int, history: int | None) -> None:
     """Change the chain in `folder` for ever."""
     dice = random.Random(seed)
-    with Chain(port=None, data_dir=folder, durability=durability) as chain:
+    with Chain(
+        port=None, data_dir=folder, durability=durability, history=history, checkpoint_bytes=CHECKPOINT_BYTES
+    ) as chain:
         tell(did="start", block=chain.client.block_number())
         sender = chain.accounts[0]
         value = chain.client.balance(EDITED)
@@ -50,4 +55,9 @@ def work(folder: str, durability: Literal["process", "power"], seed: int) -> Non
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], cast(Literal["process", "power"], sys.argv[2]), int(sys.argv[3]))
+    work(
+        sys.argv[1],
+        cast(Literal["process", "power"], sys.argv[2]),
+        int(sys.argv[3]),
+        int(sys.argv[4]) if sys.argv[4:] else None,
+    )

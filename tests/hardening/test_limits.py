@@ -31,6 +31,7 @@ NO_BOUND_OF_A_CLIENT = {
     "MAX_CACHE_FOLDER_BYTES": "bounds what a fork keeps on disk; docs/guide/run-a-chain.md has it",
     "MAX_VALUE_BYTES": "a larger value of a fork is fetched again instead of kept",
     "MAX_UNWRITTEN": "values of a fork beyond it are fetched again instead of kept",
+    "MIN_CHECKPOINT_BYTES": "says when a checkpoint is written; docs/durability.md has it",
     "REQUEST_TIMEOUT": "bounds how long a fork waits for its remote; docs/guide/run-a-chain.md has it",
 }
 """Constants that look like bounds, with the reason why docs/limits.md does not list them."""

@@ -23,6 +23,7 @@ use crate::controls::Controls;
 use crate::dev::{DevOrderer, Mining};
 use crate::error::ChainError;
 use crate::genesis::GenesisBlock;
+use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::news::Reverted;
 use crate::pool::{Pool, PoolConfig, PoolRules, PoolStatus, PoolTransaction, SenderState, Waiting};
@@ -66,7 +67,9 @@ pub struct Chain {
     pub(crate) controls: Controls,
     recent: Mutex<Recent>,
     /// Where everything that changes the chain is written first.
-    pub(crate) log: Option<Log>,
+    pub(crate) log: Option<Arc<Log>>,
+    /// Who writes checkpoints, where there is a log.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 impl Waitroom {
@@ -102,6 +105,7 @@ impl Chain {
             controls,
             recent: Mutex::default(),
             log: None,
+            keeper: None,
         }
     }
 
@@ -275,6 +279,7 @@ impl Chain {
         self.metrics.transactions.inc_by(block.transactions.len() as u64);
         self.metrics.gas.inc_by(block.header.gas_used);
         self.publish(Event::Block(Arc::clone(&block)));
+        self.consider_checkpoint();
         block
     }
 

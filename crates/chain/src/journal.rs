@@ -8,8 +8,7 @@
 //! ```
 //! Each record is its kind, one byte, and RLP. The chain is what comes of the records in order, from genesis on.
 //!
-//! Invariant: a record is durable before anything of it can be seen. Restoring executes no block: it takes what blocks changed from the
-//! log, and compares every state root with the block's header.
+//! Invariant: a record is durable before anything of it can be seen. How the chain comes back from them is in `restore`.
 //! What it does not do: what waits in the pool, clock, settings and snapshots are not in it.
 
 use std::path::Path;
@@ -19,32 +18,35 @@ use std::time::Instant;
 use alloy_consensus::{Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType};
 use alloy_primitives::{Address, B256, Bytes, Log as EventLog};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
+use interlace_state::checkpoint::Checkpoints;
 use interlace_state::log::{Durability, Log, MAX_FILE_BYTES};
 use interlace_state::vfs::{Disk, Vfs, read_all, replace};
-use interlace_state::{Staged, StorageError};
+use interlace_state::{Staged, StateError, StorageError};
 use interlace_stf::{Changes, decode_block};
 use serde_json::Value;
 
 use crate::api::Orderer;
 use crate::chain::{Chain, lock};
-use crate::controls::Amendment;
 use crate::delta::{self, AccountDelta};
 use crate::error::ChainError;
+use crate::folder::{Phase, Progress, stopped};
 use crate::genesis::GenesisBlock;
+use crate::keeper::{Keeper, MIN_CHECKPOINT_BYTES};
 use crate::pool::PoolConfig;
-use crate::store::{Slot, StoredBlock, StoredReceipt};
+use crate::restore::Restore;
+use crate::store::{StoredBlock, StoredReceipt};
 
 /// The file with the genesis document.
 const GENESIS: &str = "genesis.json";
 /// Most bytes of a genesis document in a data directory.
 pub const MAX_GENESIS_BYTES: u64 = 1 << 30;
-const BLOCK: u8 = 1;
-const EDIT: u8 = 2;
-const BACK: u8 = 3;
-const LOAD: u8 = 4;
+pub(crate) const BLOCK: u8 = 1;
+pub(crate) const EDIT: u8 = 2;
+pub(crate) const BACK: u8 = 3;
+pub(crate) const LOAD: u8 = 4;
 
 #[derive(RlpEncodable, RlpDecodable)]
-struct BlockEntry {
+pub(crate) struct BlockEntry {
     block: Bytes,
     senders: Vec<Address>,
     receipts: Vec<ReceiptEntry>,
@@ -69,18 +71,18 @@ struct ReceiptEntry {
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
-struct EditEntry {
-    accounts: Vec<AccountDelta>,
-    codes: Vec<Bytes>,
+pub(crate) struct EditEntry {
+    pub(crate) accounts: Vec<AccountDelta>,
+    pub(crate) codes: Vec<Bytes>,
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
-struct BackEntry {
-    number: u64,
-    edits: u64,
+pub(crate) struct BackEntry {
+    pub(crate) number: u64,
+    pub(crate) edits: u64,
 }
 
-fn bad(detail: impl core::fmt::Display) -> ChainError {
+pub(crate) fn bad(detail: impl core::fmt::Display) -> ChainError {
     ChainError::Journal(format!("the data directory's log contradicts itself: {detail}"))
 }
 
@@ -91,7 +93,7 @@ fn encode(kind: u8, entry: &impl Encodable) -> Vec<u8> {
     bytes
 }
 
-fn decode<T: Decodable>(mut rlp: &[u8]) -> Result<T, ChainError> {
+pub(crate) fn decode<T: Decodable>(mut rlp: &[u8]) -> Result<T, ChainError> {
     let entry = T::decode(&mut rlp).map_err(|error| bad(format!("rlp: {error}")))?;
     if rlp.is_empty() { Ok(entry) } else { Err(bad(format!("{} bytes too many", rlp.len()))) }
 }
@@ -134,7 +136,8 @@ impl ReceiptEntry {
 }
 
 impl BlockEntry {
-    fn restore(self) -> Result<(StoredBlock, Changes, bool), ChainError> {
+    /// The block, what it changed, and whether it stands for good.
+    pub(crate) fn restore(self) -> Result<(StoredBlock, Changes, bool), ChainError> {
         let block = decode_block(&self.block).map_err(|reason| bad(format!("a block: {reason}")))?;
         let transactions = block.body.transactions;
         if self.senders.len() != transactions.len() || self.receipts.len() != transactions.len() {
@@ -167,6 +170,8 @@ pub struct DataDir {
     vfs: Arc<dyn Vfs>,
     durability: Durability,
     file_bytes: u64,
+    checkpoint_bytes: u64,
+    log_alone: bool,
 }
 
 impl DataDir {
@@ -181,10 +186,24 @@ impl DataDir {
     /// A folder on any disk; the log begins a new file after `file_bytes`.
     #[must_use]
     pub fn on(vfs: Arc<dyn Vfs>, durability: Durability, file_bytes: u64) -> Self {
-        Self { vfs, durability, file_bytes }
+        Self { vfs, durability, file_bytes, checkpoint_bytes: MIN_CHECKPOINT_BYTES, log_alone: false }
     }
 
-    fn stored(&self) -> Result<Option<String>, ChainError> {
+    /// Writes checkpoints whenever the log has grown by so many bytes, and by as many as the last one has.
+    #[must_use]
+    pub const fn checkpoint_after(mut self, bytes: u64) -> Self {
+        self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// Makes every state again from the log, as if there were no checkpoint.
+    #[must_use]
+    pub(crate) const fn without_checkpoint(mut self) -> Self {
+        self.log_alone = true;
+        self
+    }
+
+    pub(crate) fn stored(&self) -> Result<Option<String>, ChainError> {
         let failed = |what, reason: String| StorageError::Io { what, file: GENESIS.into(), reason };
         match read_all(self.vfs.as_ref(), GENESIS, MAX_GENESIS_BYTES) {
             Ok(bytes) => {
@@ -240,8 +259,9 @@ fn difference(path: &str, stored: &Value, asked: &Value) -> Option<String> {
 }
 
 impl Chain {
-    /// The chain that lives in `data`: what its log holds on top of `genesis`, or a new one. From now on everything that is acknowledged is
-    /// in the log.
+    /// The chain that lives in `data`: its checkpoint, if the states that are to be kept allow for it, and what its log holds behind that; or a
+    /// new one on top of `genesis`. From now on everything that is acknowledged is in the log. `progress` is told of accounts that are
+    /// loaded and of bytes of the log that are read.
     ///
     /// # Errors
     /// `Storage` for what is damaged or refused by the system, `Journal` for a log that does not fit.
@@ -250,16 +270,46 @@ impl Chain {
         genesis: GenesisBlock,
         orderer: Box<dyn Orderer>,
         pool: PoolConfig,
+        progress: Progress<'_>,
     ) -> Result<Self, ChainError> {
         let document = genesis.document.clone();
         let document =
             document.ok_or_else(|| ChainError::Developer("a fork cannot live in a data directory".into()))?;
         let is_new = data.stored()?.is_none();
-        let vfs = Arc::clone(&data.vfs);
         let mut chain = Self::new(genesis, orderer, pool);
         let identity = chain.head().hash;
         let started = Instant::now();
-        let log = Log::open(data.vfs, identity, data.durability, data.file_bytes, |record| chain.restore(record))?;
+        let checkpoints = Checkpoints::open(Arc::clone(&data.vfs), identity)?;
+        if checkpoints.torn() > 1 {
+            tracing::warn!("the manifest is damaged, so the whole log is read; its checkpoint is gone");
+        }
+        // Whoever keeps more states than the checkpoint allows for has them made again.
+        let kept = chain.state().kept();
+        let newest = checkpoints.newest().copied();
+        let used = newest.filter(|newest| kept.is_some_and(|kept| kept <= newest.window));
+        let mut used = used.filter(|_| !data.log_alone);
+        if used.is_some() {
+            chain.replace_state(checkpoints.load(&|done, all| progress(Phase::Load, done, all))?);
+        }
+        let (log, restore) = match chain.read_log(
+            &data,
+            Restore::new(if data.log_alone { newest } else { used }, used.is_some()),
+            progress,
+        ) {
+            // It kept more states once, and went back to one that would not be kept now.
+            Err(ChainError::State(StateError::Expired { .. })) => {
+                tracing::warn!(
+                    "the log goes back further than states are kept, so all of it is read, and all states are made"
+                );
+                used = None;
+                chain.begin_again(&document)?;
+                let read = chain.read_log(&data, Restore::new(None, false), progress)?;
+                chain.state().keep(kept);
+                read
+            }
+            read => read?,
+        };
+        let DataDir { vfs, checkpoint_bytes, .. } = data;
         if is_new {
             // After the log, which says whether it is of this genesis, and before its first record.
             let written = replace(vfs.as_ref(), GENESIS, document.as_bytes());
@@ -276,11 +326,39 @@ impl Chain {
                 "the end of the log was torn, and cut off; nothing of it was acknowledged"
             );
         }
-        chain.log = Some(log);
+        let metrics = chain.metrics().checkpoint.clone();
+        let keeper = Keeper::new(checkpoints, Arc::clone(&log), metrics, checkpoint_bytes);
+        keeper.logged(restore.behind);
+        if restore.dumped {
+            keeper.refuse();
+        }
+        (chain.log, chain.keeper) = (Some(log), Some(keeper));
         chain.waitroom().renew(&chain, &head.header);
         chain.metrics().head.set(i64::try_from(head.number()).unwrap_or(i64::MAX));
-        tracing::info!(head = head.number(), seconds = started.elapsed().as_secs_f64(), "chain restored");
+        let checkpoint = used.map_or(0, |used| used.block);
+        tracing::info!(head = head.number(), checkpoint, seconds = started.elapsed().as_secs_f64(), "chain restored");
         Ok(chain)
+    }
+
+    /// Takes the records of the log.
+    fn read_log(
+        &self,
+        data: &DataDir,
+        mut restore: Restore,
+        progress: Progress<'_>,
+    ) -> Result<(Arc<Log>, Restore), ChainError> {
+        let identity = self.head().hash;
+        let (mut read, all) = (0, Log::bytes(data.vfs.as_ref())?);
+        let take = |number: u64, record: &[u8]| {
+            read += record.len() as u64;
+            if !progress(Phase::Log, read, all) {
+                return Err(stopped());
+            }
+            restore.take(self, number, record)
+        };
+        let log = Log::open(Arc::clone(&data.vfs), identity, data.durability, data.file_bytes, take)?;
+        restore.arrive(self)?;
+        Ok((Arc::new(log), restore))
     }
 
     /// Whether the chain lives in a data directory.
@@ -291,6 +369,9 @@ impl Chain {
 
     /// Lets the data directory go. From then on nothing that changes the chain is taken; without a data directory it does nothing.
     pub fn close(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.close();
+        }
         if let Some(log) = &self.log {
             log.close();
         }
@@ -304,12 +385,18 @@ impl Chain {
         let started = Instant::now();
         // Whoever gets here holds the production lock, so nobody waits for a record that failed before.
         log.retry()?;
-        let outcome = log.append(&entry()).and_then(|number| log.wait(number));
+        let record = entry();
+        let outcome = log.append(&record).and_then(|number| log.wait(number).map(|()| number));
         self.metrics().logged(started.elapsed(), log.stats());
         if let Err(error) = &outcome {
             tracing::error!(%error, "the log refused a record");
         }
-        Ok(outcome?)
+        let number = outcome?;
+        self.state().logged(number + 1);
+        if let Some(keeper) = &self.keeper {
+            keeper.logged(record.len() as u64);
+        }
+        Ok(())
     }
 
     pub(crate) fn record_block(&self, block: &StoredBlock, staged: &Staged, settled: bool) -> Result<(), ChainError> {
@@ -344,71 +431,9 @@ impl Chain {
     }
 
     pub(crate) fn record_load(&self, dump: &[u8]) -> Result<(), ChainError> {
+        if let Some(keeper) = &self.keeper {
+            keeper.refuse();
+        }
         self.record(|| encode(LOAD, &dump))
-    }
-
-    // ---- restoring
-
-    fn restore(&self, record: &[u8]) -> Result<(), ChainError> {
-        let alone = self.produce_alone();
-        let Some((kind, rlp)) = record.split_first() else { return Err(bad("an empty record")) };
-        match *kind {
-            BLOCK => self.restore_block(decode(rlp)?),
-            EDIT => self.restore_edit(decode(rlp)?),
-            BACK => self.restore_back(&decode(rlp)?),
-            LOAD => {
-                let dump: Bytes = decode(rlp)?;
-                self.load_in(&alone, &dump)
-            }
-            other => Err(bad(format!("a record of kind {other}"))),
-        }
-    }
-
-    fn restore_block(&self, entry: BlockEntry) -> Result<(), ChainError> {
-        let (block, changes, settled) = entry.restore()?;
-        let (head, number) = (self.head(), block.number());
-        if block.header.parent_hash != head.hash || number != head.number() + 1 {
-            return Err(bad(format!("block {number} does not follow block {}", head.number())));
-        }
-        let staged = self.state().stage(changes);
-        if staged.root() != block.header.state_root {
-            let (root, stated) = (staged.root(), block.header.state_root);
-            return Err(bad(format!("the state root after block {number} is {root}, its header says {stated}")));
-        }
-        let state = self.state().commit(number, block.hash, staged)?;
-        self.store_mut().push(Slot { block: Arc::new(block), state });
-        if let Some(developer) = self.orderer.developer().filter(|_| settled) {
-            developer.settle(number);
-        }
-        Ok(())
-    }
-
-    fn restore_edit(&self, entry: EditEntry) -> Result<(), ChainError> {
-        let changes = delta::join(entry.accounts, entry.codes);
-        let state = self.state().amend(changes.clone())?;
-        let mut store = self.store_mut();
-        let number = store.head().block.number();
-        store.head_mut().state = state;
-        lock(&self.controls.amendments).push(Amendment { number, changes });
-        Ok(())
-    }
-
-    fn restore_back(&self, entry: &BackEntry) -> Result<(), ChainError> {
-        let BackEntry { number, edits } = *entry;
-        let unknown =
-            || bad(format!("the chain went back to block {number} with {edits} edits, which it does not have"));
-        let edits = usize::try_from(edits).map_err(|_| unknown())?;
-        let state = self.state().at_edit(number, edits).ok_or_else(unknown)?;
-        self.state().restore(&state)?;
-        let mut store = self.store_mut();
-        store.truncate(number);
-        store.head_mut().state = state;
-        let mut amendments = lock(&self.controls.amendments);
-        let kept = amendments.partition_point(|edit| edit.number < number) + edits;
-        amendments.truncate(kept);
-        if let Some(developer) = self.orderer.developer() {
-            developer.unsettle(number);
-        }
-        Ok(())
     }
 }

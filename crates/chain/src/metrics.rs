@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use interlace_state::StateSizes;
+use interlace_state::checkpoint::CheckpointStats;
 use interlace_state::log::LogStats;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -40,6 +41,8 @@ pub struct Metrics {
     pub log_syncs: Counter,
     /// Writes and syncs of the log that failed.
     pub log_failures: Counter,
+    /// Checkpoints.
+    pub checkpoint: CheckpointMetrics,
     /// Bytes of the newest state: accounts, slots and their tables.
     pub state_flat_bytes: Gauge,
     /// Bytes of the state's tries.
@@ -52,6 +55,39 @@ pub struct Metrics {
     pub request_errors: Counter,
     /// Events that a subscriber was too slow for.
     pub notifications_dropped: Counter,
+}
+
+/// Counters and gauges of checkpoints; clones share them.
+#[derive(Clone, Debug)]
+pub struct CheckpointMetrics {
+    /// Seconds that a checkpoint took.
+    pub seconds: Histogram,
+    /// Bytes of the newest one that was written since the start.
+    pub bytes: Gauge,
+    /// Accounts in it.
+    pub accounts: Gauge,
+    /// Checkpoints that could not be written.
+    pub failures: Counter,
+}
+
+impl Default for CheckpointMetrics {
+    fn default() -> Self {
+        Self {
+            seconds: Histogram::new(exponential_buckets(0.01, 4.0, 8)),
+            bytes: Gauge::default(),
+            accounts: Gauge::default(),
+            failures: Counter::default(),
+        }
+    }
+}
+
+impl CheckpointMetrics {
+    pub(crate) fn wrote(&self, stats: &CheckpointStats) {
+        self.seconds.observe(stats.time.as_secs_f64());
+        for (gauge, size) in [(&self.bytes, stats.bytes), (&self.accounts, stats.accounts)] {
+            gauge.set(i64::try_from(size).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 impl Default for Metrics {
@@ -70,6 +106,7 @@ impl Default for Metrics {
             log_bytes: Counter::default(),
             log_syncs: Counter::default(),
             log_failures: Counter::default(),
+            checkpoint: CheckpointMetrics::default(),
             state_flat_bytes: Gauge::default(),
             state_trie_bytes: Gauge::default(),
             state_older_values: Gauge::default(),
@@ -90,6 +127,11 @@ impl Default for Metrics {
         registry.register("log_bytes", "Bytes written to the log", metrics.log_bytes.clone());
         registry.register("log_syncs", "Syncs of the log", metrics.log_syncs.clone());
         registry.register("log_failures", "Writes and syncs of the log that failed", metrics.log_failures.clone());
+        let checkpoint = &metrics.checkpoint;
+        registry.register("checkpoint_seconds", "Time to write a checkpoint", checkpoint.seconds.clone());
+        registry.register("checkpoint_bytes", "Bytes of the newest checkpoint", checkpoint.bytes.clone());
+        registry.register("checkpoint_accounts", "Accounts of the newest checkpoint", checkpoint.accounts.clone());
+        registry.register("checkpoint_failures", "Checkpoints that failed", checkpoint.failures.clone());
         registry.register("state_flat_bytes", "Bytes of the newest state", metrics.state_flat_bytes.clone());
         registry.register("state_trie_bytes", "Bytes of the state's tries", metrics.state_trie_bytes.clone());
         registry.register("state_older_values", "Values of older states", metrics.state_older_values.clone());

@@ -146,6 +146,10 @@ impl Store {
         removed
     }
 
+    pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.slots.iter_mut()
+    }
+
     /// All blocks, oldest first.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &Arc<StoredBlock>> {
         self.slots.iter().map(|slot| &slot.block)

@@ -3,66 +3,16 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::{SignableTransaction, TxEip1559};
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, bytes};
-use interlace_chain::pool::{PoolConfig, PoolTransaction};
-use interlace_chain::{
-    AccountEdit, Chain, ChainError, DataDir, DevGenesis, DevOrderer, Durability, GenesisBlock, Mining, Replay,
-    StoredBlock,
-};
-use interlace_primitives::Fork;
+use alloy_primitives::{Bytes, TxKind, U256, bytes};
+use interlace_chain::pool::PoolConfig;
+use interlace_chain::{AccountEdit, Chain, ChainError, DataDir, Durability, GenesisBlock, Replay};
 use interlace_state::log::Log;
 use interlace_state::vfs::sim::{Crash, Fault, Sim};
 use interlace_state::vfs::{Vfs, replace};
-use interlace_stf::StateReader;
 
-const RICH: Address = Address::repeat_byte(1);
-const POOR: Address = Address::repeat_byte(2);
-/// Small, so that the log has several files.
-const FILE_BYTES: u64 = 4_000;
-/// Logs one word, stores it, and leaves code of one byte.
-const INITCODE: Bytes = bytes!("602a60005260206000a16001600055600160005360016000f3");
+mod folder;
 
-fn document() -> String {
-    let genesis = DevGenesis {
-        chain_id: 7,
-        fork: Fork::Osaka,
-        balances: vec![(RICH, U256::from(10).pow(U256::from(24)))],
-        gas_limit: 30_000_000,
-        deployments: Vec::new(),
-        timestamp: 1,
-        base_fee_wei: None,
-    };
-    genesis.document().to_string()
-}
-
-fn orderer() -> Box<DevOrderer> {
-    let orderer = DevOrderer::new(Mining::Manual, Address::ZERO, None).impersonating_all();
-    // The same blocks in every run.
-    orderer.set_timestamp_interval(Some(1));
-    Box::new(orderer)
-}
-
-fn open(sim: &Sim, durability: Durability) -> Result<Chain, ChainError> {
-    let data = DataDir::on(Arc::new(sim.clone()), durability, FILE_BYTES);
-    let genesis = GenesisBlock::from_json(&data.document(&document())?)?;
-    Chain::open(data, genesis, orderer(), PoolConfig::default())
-}
-
-fn transaction(nonce: u64, to: TxKind, input: Bytes) -> PoolTransaction {
-    let tx = TxEip1559 {
-        chain_id: 7,
-        nonce,
-        gas_limit: 200_000,
-        max_fee_per_gas: 10_000_000_000,
-        max_priority_fee_per_gas: 1,
-        to,
-        value: if input.is_empty() { U256::from(nonce + 1) } else { U256::ZERO },
-        input,
-        ..TxEip1559::default()
-    };
-    PoolTransaction::new(tx.into_signed(interlace_stf::stand_in_signature(RICH)).into(), RICH)
-}
+use folder::{FILE_BYTES, INITCODE, POOR, RICH, View, document, open, orderer, transaction, view};
 
 /// One thing after another that changes a chain; what fails ends it.
 fn step(chain: &Chain, step: usize, dump: &[u8]) -> Result<(), ChainError> {
@@ -116,32 +66,6 @@ fn step(chain: &Chain, step: usize, dump: &[u8]) -> Result<(), ChainError> {
 
 const STEPS: usize = 15;
 
-/// All that can be told of a chain.
-#[derive(Debug, PartialEq)]
-struct View {
-    blocks: Vec<Arc<StoredBlock>>,
-    dump: Vec<u8>,
-    accounts: Vec<(Address, B256, U256, u64)>,
-    states: Vec<U256>,
-}
-
-fn view(chain: &Chain) -> View {
-    let numbers = 0..=chain.head().number();
-    let (_, state) = chain.head_with_state();
-    let account = |address| {
-        let account = state.trie_account(address).unwrap().unwrap_or_default();
-        (address, account.storage_root, account.balance, account.nonce)
-    };
-    View {
-        blocks: numbers.clone().map(|number| chain.block(number).unwrap()).collect(),
-        dump: chain.dump().unwrap(),
-        accounts: [RICH, POOR, RICH.create(1)].map(account).to_vec(),
-        states: numbers
-            .map(|number| chain.state_at(number).unwrap().account(POOR).unwrap().unwrap_or_default().balance)
-            .collect(),
-    }
-}
-
 /// A dump of another chain with the same genesis.
 fn other_dump() -> Vec<u8> {
     let chain = open(&Sim::default(), Durability::Power).unwrap();
@@ -164,7 +88,7 @@ fn history(dump: &[u8]) -> (Vec<View>, Vec<usize>) {
     let records_of = |sim: &Sim| {
         let mut records = Vec::new();
         let image = sim.image(Crash::Process);
-        drop(Log::open(Arc::new(image), identity, Durability::Power, FILE_BYTES, |record: &[u8]| {
+        drop(Log::open(Arc::new(image), identity, Durability::Power, FILE_BYTES, |_, record: &[u8]| {
             records.push(record.to_vec());
             Ok::<_, interlace_state::StorageError>(())
         }));
@@ -183,7 +107,7 @@ fn history(dump: &[u8]) -> (Vec<View>, Vec<usize>) {
             let part = Sim::default();
             replace(&part, "genesis.json", document().as_bytes()).unwrap();
             let vfs: Arc<dyn Vfs> = Arc::new(part.clone());
-            let log = Log::open(vfs, identity, Durability::Power, FILE_BYTES, |_: &[u8]| {
+            let log = Log::open(vfs, identity, Durability::Power, FILE_BYTES, |_, _: &[u8]| {
                 Ok::<_, interlace_state::StorageError>(())
             });
             let log = log.unwrap();
@@ -312,7 +236,10 @@ fn a_chain_keeps_its_genesis() {
     // A log tells a wrong genesis even where the document is gone, and nothing is written then.
     sim.remove("genesis.json").unwrap();
     let other = GenesisBlock::from_json(&document().replace("\"timestamp\":\"0x1\"", "\"timestamp\":\"0x2\"")).unwrap();
-    assert_eq!(Chain::open(data(), other, orderer(), PoolConfig::default()).unwrap_err().code(), "chain.data-damaged");
+    assert_eq!(
+        Chain::open(data(), other, orderer(), PoolConfig::default(), &|_, _, _| true).unwrap_err().code(),
+        "chain.data-damaged"
+    );
     assert!(sim.size_of("genesis.json").is_none());
     drop(open(&sim, Durability::Power).unwrap());
     assert_eq!(data().document(&document()), Ok(document()));
@@ -337,7 +264,7 @@ fn a_log_that_does_not_fit_is_told() {
     let identity = chain.head().header.parent_hash;
     drop(chain);
     let mut records = Vec::new();
-    let log = Log::open(Arc::new(sim.clone()), identity, Durability::Power, FILE_BYTES, |record: &[u8]| {
+    let log = Log::open(Arc::new(sim.clone()), identity, Durability::Power, FILE_BYTES, |_, record: &[u8]| {
         records.push(record.to_vec());
         Ok::<_, interlace_state::StorageError>(())
     });
@@ -359,7 +286,7 @@ fn a_log_that_does_not_fit_is_told() {
     ] {
         let part = Sim::default();
         replace(&part, "genesis.json", document().as_bytes()).unwrap();
-        let log = Log::open(Arc::new(part.clone()), identity, Durability::Power, FILE_BYTES, |_: &[u8]| {
+        let log = Log::open(Arc::new(part.clone()), identity, Durability::Power, FILE_BYTES, |_, _: &[u8]| {
             Ok::<_, interlace_state::StorageError>(())
         });
         let log = log.unwrap();

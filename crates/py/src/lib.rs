@@ -8,8 +8,10 @@
 mod border;
 mod crypto;
 mod fixtures;
+mod folder;
 mod logging;
 mod node;
+mod progress;
 mod records;
 mod replay;
 mod state;
@@ -29,5 +31,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     fixtures::register(m)?;
     state::register(m)?;
     stf::register(m)?;
+    progress::register(m)?;
+    folder::register(m)?;
     node::register(m)
 }

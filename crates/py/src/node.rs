@@ -25,6 +25,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::border::{CoreError, attach, enter};
+use crate::progress::Progress;
 
 /// Calls into one namespace's Python code at the same time.
 const NAMESPACE_CALLS: usize = 8;
@@ -45,6 +46,8 @@ struct Config {
     durability: String,
     /// Blocks behind the newest one whose states are kept; without it, all.
     history: Option<u64>,
+    /// Bytes by which the log grows between checkpoints; those of the newest checkpoint if they are more.
+    checkpoint_bytes: u64,
     /// The chain that this one goes on after, instead of from a genesis.
     remote: Option<Remote>,
     /// `instant`, `manual`, or milliseconds between blocks.
@@ -144,7 +147,10 @@ impl Config {
                 ));
             }
         };
-        let open = |folder: &PathBuf| DataDir::open(folder, durability).map_err(|error| chain_error(&error));
+        let open = |folder: &PathBuf| {
+            let data = DataDir::open(folder, durability).map_err(|error| chain_error(&error))?;
+            Ok(data.checkpoint_after(self.checkpoint_bytes))
+        };
         self.data_dir.as_ref().map(open).transpose()
     }
 
@@ -215,7 +221,12 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, keys: &[[u8; 32]], dump: Option<&[u8]>) -> Result<(Self, Arc<Chain>), CoreError> {
+    fn start(
+        config: &Config,
+        keys: &[[u8; 32]],
+        dump: Option<&[u8]>,
+        progress: &Progress,
+    ) -> Result<(Self, Arc<Chain>), CoreError> {
         config.limits.check().map_err(|error| CoreError::new("chain.bad-config", error))?;
         let data = config.data_dir()?;
         let first = config.first_block(dump, data.as_ref())?;
@@ -223,7 +234,12 @@ impl Running {
         let orderer = Box::new(config.orderer(&first)?);
         let chain = match data {
             None => Chain::new(first, orderer, config.pool()?),
-            Some(data) => Chain::open(data, first, orderer, config.pool()?).map_err(|error| chain_error(&error))?,
+            Some(data) => {
+                let pool = config.pool()?;
+                let tell = |phase, done, all| progress.tell(phase, done, all);
+                let opened = Chain::open(data, first, orderer, pool, &tell);
+                opened.map_err(|error| chain_error(&error))?
+            }
         };
         let chain = Arc::new(chain);
         if let (Some(_), Ok(developer), head @ 1..) = (config.start, chain.developer(), chain.head().number()) {
@@ -295,14 +311,21 @@ struct Node {
 #[pymethods]
 impl Node {
     /// Starts a node as the JSON `config` says; `keys` are those of the developer accounts. With a `dump`, genesis and chain are the
-    /// dump's.
+    /// dump's. `progress` is told of what a data directory takes.
     #[new]
-    #[pyo3(signature = (config, keys, dump = None))]
-    fn new(py: Python<'_>, config: &str, keys: Vec<[u8; 32]>, dump: Option<&[u8]>) -> PyResult<Self> {
+    #[pyo3(signature = (config, keys, dump = None, progress = None))]
+    fn new(
+        py: Python<'_>,
+        config: &str,
+        keys: Vec<[u8; 32]>,
+        dump: Option<&[u8]>,
+        progress: Option<PyRef<'_, Progress>>,
+    ) -> PyResult<Self> {
+        let progress = progress.map(|progress| progress.clone()).unwrap_or_default();
         enter(py, || {
             let config: Config =
                 serde_json::from_str(config).map_err(|error| CoreError::new("chain.bad-config", error))?;
-            let (running, chain) = Running::start(&config, &keys, dump)?;
+            let (running, chain) = Running::start(&config, &keys, dump, &progress)?;
             Ok(Self {
                 rpc: Arc::clone(&running.rpc),
                 handle: running.runtime.handle().clone(),

@@ -85,6 +85,14 @@ impl BenchState {
         })
     }
 
+    /// Writes a checkpoint to `folder` and goes on with what is loaded from it: time to write, time to load, bytes on disk.
+    fn restart(&mut self, py: Python<'_>, folder: PathBuf) -> PyResult<(f64, f64, u64)> {
+        enter(py, || {
+            let (write, load, bytes) = self.0.restart(&folder).map_err(error)?;
+            Ok((seconds(write), seconds(load), bytes))
+        })
+    }
+
     /// Proves `count` accounts drawn at random and verifies the proofs.
     fn prove(&mut self, py: Python<'_>, count: u64) -> PyResult<Vec<f64>> {
         enter(py, || (0..count).map(|_| self.0.prove().map(seconds).map_err(error)).collect())

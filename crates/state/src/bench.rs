@@ -14,6 +14,7 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 use interlace_stf::{Account, AccountChange, Changes, StateReader};
 use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount, sorted_root, verify_proof};
 
+use crate::checkpoint::Checkpoints;
 use crate::error::{StateError, StorageError};
 use crate::keccak::{Backend, Hasher};
 use crate::log::{Durability, Log, MAX_FILE_BYTES};
@@ -204,7 +205,7 @@ impl BenchState {
         blocks: u64,
     ) -> Result<(Duration, Vec<BlockTimes>), BenchError> {
         let disk = Arc::new(Disk::open(folder)?);
-        let log = Log::open(disk, B256::ZERO, durability, MAX_FILE_BYTES, |_| Ok::<_, StorageError>(()))?;
+        let log = Log::open(disk, B256::ZERO, durability, MAX_FILE_BYTES, |_, _| Ok::<_, StorageError>(()))?;
         // Made up before, so that the disk gains no time from it.
         let all: Vec<Changes> = (0..blocks).map(|_| self.random_changes(count)).collect();
         let whole = Instant::now();
@@ -241,6 +242,34 @@ impl BenchState {
             Ok::<Vec<BlockTimes>, BenchError>(times.collect())
         })?;
         Ok((whole.elapsed(), times))
+    }
+
+    /// Writes the state as a checkpoint to `folder` and goes on with the state that is loaded from there. Says how long both took, and how many
+    /// bytes the checkpoint has.
+    ///
+    /// # Errors
+    /// [`BenchError::Storage`]; [`BenchError::Differs`] if nothing was written.
+    pub fn restart(&mut self, folder: &Path) -> Result<(Duration, Duration, u64), BenchError> {
+        let disk = Arc::new(Disk::open(folder)?);
+        // As if a log had led here, and no older state were needed.
+        self.state.logged(self.block + 1);
+        self.block += 1;
+        self.state.commit(self.block, B256::ZERO, self.state.stage(Changes::default()))?;
+        self.state.keep(Some(0));
+        let written =
+            Checkpoints::open(disk.clone(), B256::ZERO)?
+                .write::<StorageError>(&self.state, |_| Ok(()), &|_, _| true)?;
+        let stats = written.ok_or_else(|| BenchError::Differs("no checkpoint was written".into()))?;
+        let before = core::mem::replace(&mut self.state, Self::default().state);
+        let root = before.root();
+        drop(before);
+        let start = Instant::now();
+        self.state = Checkpoints::open(disk, B256::ZERO)?.load(&|_, _| true)?;
+        let time = start.elapsed();
+        if self.state.root() != root {
+            return Err(BenchError::Differs("another state was loaded".into()));
+        }
+        Ok((stats.time, time, stats.bytes))
     }
 
     /// Proves an account drawn at random, says how long it took, and verifies the proof.
@@ -296,6 +325,11 @@ mod tests {
         assert_eq!(bench.check(), Ok(()));
         assert_eq!(bench.read(50, 20, true).unwrap().len(), 20);
         bench.prove().unwrap();
+        let folder = std::env::temp_dir().join(format!("interlace-bench-{}", std::process::id()));
+        bench.restart(&folder).unwrap();
+        bench.batch(100, Backend::Scalar).unwrap().unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(bench.check(), Ok(()));
         bench.balances.iter_mut().for_each(|balance| *balance += 1);
         assert_eq!(bench.check().unwrap_err().code(), "engine.bench-differs");
         assert_eq!(bench.read(50, 20, true).unwrap_err().code(), "engine.bench-differs");

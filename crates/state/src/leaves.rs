@@ -171,6 +171,25 @@ impl Leaves {
         self.account_trie = self.accounts.apply(update.account_trie, account_handle)[0];
     }
 
+    /// Puts slots in the tries of some accounts, whose handles are known, and gives the roots of their storage.
+    pub(crate) fn load_slots(&mut self, flat: &Flat, storages: Vec<(Address, Vec<Change<U256>>)>) -> Vec<B256> {
+        let (addresses, changes): (Vec<Address>, Vec<_>) = storages.into_iter().unzip();
+        let tries = addresses.iter().map(|address| self.storage_trie(address)).zip(changes).collect();
+        let staged = self.slots.stage(&SlotLeaves(flat), tries);
+        let tries = self.slots.apply(staged, |_| written(None));
+        let roots = tries.iter().map(Trie::hash).collect();
+        let full = addresses.into_iter().zip(tries).filter(|(_, trie)| !trie.is_empty());
+        self.storage_tries.extend(full);
+        roots
+    }
+
+    /// Puts accounts in the trie, whose handles are known, and gives the state root.
+    pub(crate) fn load_accounts(&mut self, flat: &Flat, accounts: Vec<Change<TrieAccount>>) -> B256 {
+        let staged = self.accounts.stage(&AccountLeaves(flat), vec![(self.account_trie, accounts)]);
+        self.account_trie = self.accounts.apply(staged, |_| written(None))[0];
+        self.account_trie.hash()
+    }
+
     /// Proves the account at `address` and some of its slots.
     pub(crate) fn prove(&self, flat: &Flat, address: Address, slots: &[U256]) -> AccountProof {
         let key = keccak256(address);

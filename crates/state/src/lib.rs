@@ -15,6 +15,7 @@
 
 mod base;
 pub mod bench;
+pub mod checkpoint;
 mod error;
 mod flat;
 pub mod keccak;

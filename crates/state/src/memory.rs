@@ -15,6 +15,7 @@ use interlace_stf::{AccountChange, Changes, CodeCache};
 use interlace_trie::TrieAccount;
 
 use crate::base::{Base, Below};
+use crate::checkpoint::Manifest;
 use crate::error::StateError;
 use crate::flat::{Flat, Written};
 use crate::keccak::Hasher;
@@ -55,6 +56,8 @@ struct Record {
     hash: B256,
     root: B256,
     written: Written,
+    /// How many records of a log led to it; zero if none did.
+    mark: u64,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,10 @@ pub(crate) struct Inner {
     /// Blocks behind the newest one whose states are kept; all, if it is none.
     window: Option<u64>,
     next_version: u64,
+    /// The mark of what is committed next.
+    mark: u64,
+    /// The oldest version that somebody needs, whatever the window says.
+    pinned: Option<Version>,
     /// What a snapshot of the newest record says; kept apart so that there is always one.
     pub(crate) head: Head,
 }
@@ -92,6 +99,30 @@ pub(crate) struct Shared {
     pub(crate) codes: CodeCache,
     /// What answers for keys that were never written; read without the lock, because it may take long.
     pub(crate) below: Option<Below>,
+}
+
+/// A state that stays readable until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    state: MemoryState,
+    pub(crate) version: u64,
+    /// How many records of the log led to it.
+    pub(crate) mark: u64,
+    pub(crate) block: u64,
+    /// Amendments after the block that are in it.
+    pub(crate) edits: u64,
+    pub(crate) window: u64,
+    pub(crate) hash: B256,
+    pub(crate) root: B256,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let shared = &self.state.shared;
+        let mut inner = shared.write();
+        inner.pinned = None;
+        inner.expire(shared);
+    }
 }
 
 impl Shared {
@@ -155,7 +186,7 @@ impl Inner {
         let root = update.root();
         let written = flat.write(version.0, changes, &update.after);
         self.leaves.apply(flat, update);
-        self.records.push(Record { version, number, hash, root, written });
+        self.records.push(Record { version, number, hash, root, written, mark: self.mark });
         self.head = Head { version, number, hash, root };
         self.expire(shared);
         Ok(())
@@ -242,11 +273,71 @@ impl MemoryState {
         let head = Head { version, number, hash: hash(root), root };
         let written = flat.write(version.0, changes, &update.after);
         leaves.apply(&flat, update);
-        let records = vec![Record { version, number, hash: head.hash, root, written }];
-        let inner = Inner { leaves, records, oldest: 0, window: None, next_version: 1, head };
+        Self::begin(flat, leaves, head, written, below, 0)
+    }
+
+    /// A state with one record.
+    fn begin(flat: Flat, leaves: Leaves, head: Head, written: Written, below: Option<Below>, mark: u64) -> Self {
+        let Head { version, number, hash, root } = head;
+        let records = vec![Record { version, number, hash, root, written, mark }];
+        let next_version = version.0 + 1;
+        let inner = Inner { leaves, records, oldest: 0, window: None, next_version, mark, pinned: None, head };
         let (reverted, oldest) = (AtomicU64::new(0), AtomicU64::new(0));
         let shared = Shared { inner: RwLock::new(inner), flat, reverted, oldest, codes: CodeCache::default(), below };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// The state of a checkpoint; [`Self::precede`] tells of what was before it.
+    pub(crate) fn loaded(flat: Flat, leaves: Leaves, manifest: &Manifest, version: u64) -> Self {
+        let Manifest { mark, block, hash, root, .. } = *manifest;
+        let head = Head { version: Version(version), number: block, hash, root };
+        Self::begin(flat, leaves, head, Written::default(), None, mark)
+    }
+
+    pub(crate) fn flat(&self) -> &Flat {
+        &self.shared.flat
+    }
+
+    /// Says which blocks and edits led to a state that was loaded: number, hash and root of each, oldest first. Their states cannot be read.
+    ///
+    /// # Errors
+    /// [`StateError::StaleStage`] if something was committed since, or there are more of them than the checkpoint's records of the log.
+    pub fn precede(&self, earlier: impl IntoIterator<Item = (u64, B256, B256)>) -> Result<(), StateError> {
+        let mut inner = self.shared.write();
+        let (stale, first) = (StateError::StaleStage { head: inner.head.number }, inner.head.version);
+        let earlier = (0..).zip(earlier).map(|(version, (number, hash, root))| Record {
+            version: Version(version),
+            number,
+            hash,
+            root,
+            written: Written::default(),
+            mark: 0,
+        });
+        let records: Vec<Record> = earlier.collect();
+        if inner.records.len() != 1 || records.len() as u64 > first.0 {
+            return Err(stale);
+        }
+        inner.oldest = records.len();
+        inner.records.splice(0..0, records);
+        self.shared.oldest.store(first.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Says that `mark` records of a log lead to what is committed next.
+    pub fn logged(&self, mark: u64) {
+        self.shared.write().mark = mark;
+    }
+
+    /// Keeps the oldest state that can be read until the pin is dropped; `None` if all are, or no record of a log led to it.
+    pub(crate) fn pin(&self) -> Option<Pin> {
+        let mut inner = self.shared.write();
+        let window = inner.window?;
+        let record = inner.records.get(inner.oldest).filter(|record| record.mark > 0)?;
+        let Record { version, number, hash, root, mark, .. } = *record;
+        let start = inner.records.partition_point(|record| record.number < number);
+        let edits = (inner.oldest - start) as u64;
+        inner.pinned = Some(version);
+        Some(Pin { state: self.clone(), version: version.0, mark, block: number, edits, window, hash, root })
     }
 
     /// Whether another chain's state lies below, so that only what changed since is held here.
@@ -446,6 +537,8 @@ impl Inner {
         let first = self.head.number.saturating_sub(window);
         // The newest state of the oldest block in the window, which is read by who asks for that block.
         let end = self.records.partition_point(|record| record.number <= first).max(1) - 1;
+        let pinned = self.pinned.map(|pinned| self.records.partition_point(|record| record.version < pinned));
+        let end = end.min(pinned.unwrap_or(end));
         if end <= self.oldest {
             return;
         }

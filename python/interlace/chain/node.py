@@ -21,6 +21,7 @@ from interlace.chain.client import Client
 from interlace.chain.controls import Controls, read_dump
 from interlace.chain.hooks import ConsoleHook, Hook
 from interlace.chain.namespaces import dispatcher
+from interlace.chain.progress import Watch, watched
 from interlace.chain.transport import NodeTransport
 from interlace.chain.types import Block
 from interlace.errors import ChainError
@@ -71,6 +72,9 @@ class Chain(Controls):
     history
         How many blocks behind the newest one keep their states; `None` keeps all. Older states cannot be read, proved,
         traced or gone back to; blocks, receipts and logs stay.
+    checkpoint_bytes
+        With a `data_dir` and a `history`: how much the log grows before the oldest of these states is written beside,
+        so that the next start need not make it again; as much as the last one took, if that is more.
     fork_url, fork_block
         JSON-RPC of another chain: this one goes on after its block `fork_block`, or its newest, and reads what it
         does not hold from there. Chain id, gas limit and clock are the remote's, and so are mainnet's rules; another
@@ -117,6 +121,7 @@ class Chain(Controls):
         data_dir: str | Path | None = None,
         durability: Literal["process", "power"] = "process",
         history: int | None = None,
+        checkpoint_bytes: int = 256 << 20,
         fork_url: str | None = None,
         fork_block: int | None = None,
         fork_cache: str | Path | None = None,
@@ -145,6 +150,7 @@ class Chain(Controls):
             "data_dir": _data_dir(data_dir, others=(state, fork_url)),
             "durability": durability,
             "history": None if history is None else _u64("history", history),
+            "checkpoint_bytes": _u64("checkpoint_bytes", checkpoint_bytes),
             "remote": _remote(
                 fork_url, fork_block, fork, fork_cache, others=(genesis, state, deployments, base_fee_wei)
             ),
@@ -172,8 +178,13 @@ class Chain(Controls):
 
     # ---- life
 
-    def start(self) -> Self:
+    def start(self, watch: Watch | None = None) -> Self:
         """Start the node and return this chain.
+
+        Parameters
+        ----------
+        watch
+            Called ten times a second while a data directory is read.
 
         Raises
         ------
@@ -186,7 +197,11 @@ class Chain(Controls):
             raise ChainError("chain.running", "the chain is running already")
         _core.set_logging(*self._log)
         dump = None if self._state is None else read_dump(self._state)
-        node = _core.Node(json.dumps(self._config), [account.key for account in self.accounts], dump)
+        config, keys = json.dumps(self._config), [account.key for account in self.accounts]
+        if self._config["data_dir"] is None:
+            node = _core.Node(config, keys, dump)
+        else:
+            node = watched(lambda progress: _core.Node(config, keys, dump, progress), watch)
         try:
             for name, target in self._namespaces.items():
                 node.add_namespace(name, dispatcher(name, target))

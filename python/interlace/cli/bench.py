@@ -75,13 +75,13 @@ def state(
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Batches of each size; the median counts.")] = 7,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure the state: reads, roots by each way to hash that this machine has, commits with a log, proofs, memory.
+    """Measure the state: reads, roots by each way to hash that this machine has, commits, a restart, proofs, memory.
 
     Example: interlace bench state --accounts 22000000 --json
     """
     from interlace.chain.bench_state import PORTION, SIZES, bench_state
 
-    with _steps(-(-accounts // PORTION) + len(SIZES) + 5) as step:
+    with _steps(-(-accounts // PORTION) + len(SIZES) + 6) as step:
         result = bench_state(accounts, rounds, step)
     if json:
         output.emit_json(result.to_json())

@@ -18,6 +18,7 @@ from interlace.errors import InterlaceError
 from . import output
 from .bench import bench
 from .completions import completions
+from .db import db
 from .demo import demo
 from .fixtures import blocktest, statetest
 from .replay import replay
@@ -69,6 +70,7 @@ app.command()(statetest)
 app.command()(blocktest)
 app.command()(rpctest)
 app.add_typer(bench, name="bench")
+app.add_typer(db, name="db")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -156,29 +156,6 @@ def genesis_of(folder: Path) -> dict[str, Any]:
     return dict(genesis)
 
 
-def blocks_of(path: Path) -> Iterator[bytes]:
-    """Yield the blocks of a file in which they stand one after the other.
-
-    Raises
-    ------
-    ChainError
-        ``rpctest.bad-chain`` when it cannot be read or ends within a block.
-    """
-    try:
-        rest = memoryview(path.read_bytes())
-    except OSError as error:
-        raise ChainError("rpctest.bad-chain", str(error)) from None
-    while rest:
-        # A block is a list: its first byte tells its length, or how many bytes tell it.
-        size, extra = (rest[0] - 0xC0, 0) if rest[0] <= 0xF7 else (0, rest[0] - 0xF7)
-        size = int.from_bytes(rest[1 : 1 + extra], "big") if extra else size
-        end = 1 + extra + size
-        if rest[0] < 0xC0 or end > len(rest):
-            raise ChainError("rpctest.bad-chain", f"{path.name} ends within a block, or holds something else")
-        yield bytes(rest[:end])
-        rest = rest[end:]
-
-
 @contextmanager
 def asked(folder: Path, url: str | None) -> Iterator[httpx.Client]:
     """Open a connection to the node that is asked; ours is started and stopped here.
@@ -191,6 +168,7 @@ def asked(folder: Path, url: str | None) -> Iterator[httpx.Client]:
     import httpx
 
     from interlace.chain import Chain
+    from interlace.chain.folder import blocks_of
 
     if url is not None:
         with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
@@ -198,7 +176,7 @@ def asked(folder: Path, url: str | None) -> Iterator[httpx.Client]:
         return
     # Nothing is mined: what cases send stays in the pool, and the head stays the file's.
     with Chain(genesis_of(folder), port=0, block_time_ms=0) as chain:
-        for block in blocks_of(folder / "chain.rlp"):
+        for block in blocks_of(folder / "chain.rlp", code="rpctest.bad-chain"):
             chain.import_block(block)
         with httpx.Client(base_url=chain.url, timeout=TIMEOUT_S) as client:
             yield client

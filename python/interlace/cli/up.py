@@ -22,6 +22,8 @@ import typer
 from interlace.errors import ChainError, InterlaceError, ServiceError, UsageError
 
 from . import output
+from .db import bars
+from .history import HISTORY_HELP, blocks_of_history
 
 if TYPE_CHECKING:
     from interlace.chain import Chain, Deployment
@@ -69,9 +71,7 @@ def up(
         str | None,
         typer.Option(help="What survives in it once it is answered: the end of the process, or a loss of power too."),
     ] = None,
-    history: Annotated[
-        str, typer.Option(help="Blocks whose states are kept: archive (all), full (8,192), minimal (128), or a number.")
-    ] = "archive",
+    history: Annotated[str, typer.Option(help=HISTORY_HELP)] = "archive",
     state: Annotated[
         Path | None, typer.Option(help="Go on from this dump if it exists, and write it again at the end.")
     ] = None,
@@ -147,7 +147,7 @@ def up(
         state=start,
         data_dir=data_dir,
         durability=promise,
-        history=_history(history),
+        history=blocks_of_history(history),
         host=host,
         port=port,
         block_time_ms=0 if no_mining else None if block_time is None else max(1, round(block_time * 1000)),
@@ -157,8 +157,8 @@ def up(
     )
     with contextlib.ExitStack() as running:
         running.callback(chain.stop)
-        with _hints(data_dir):
-            chain.start()
+        with _hints(data_dir), bars() as watch:
+            chain.start(watch)
         page = (
             running.enter_context(_explorer(chain, host, explorer_port, port, allow_host or [])) if explorer else None
         )
@@ -323,16 +323,6 @@ def _log_format(text: str) -> Literal["text", "json"]:
     if text == "json":
         return "json"
     raise typer.BadParameter(f"{text!r} is neither text nor json")
-
-
-def _history(text: str) -> int | None:
-    """Return how many blocks behind the newest one keep their states; `None` for all."""
-    named = {"archive": None, "full": 8_192, "minimal": 128}
-    if text in named:
-        return named[text]
-    if text.isascii() and text.isdigit() and int(text) < 1 << 32:
-        return int(text)
-    raise typer.BadParameter(f"{text!r} is neither archive, full, minimal nor a number of blocks")
 
 
 def _durability(text: str | None, data_dir: Path | None) -> Literal["process", "power"]:

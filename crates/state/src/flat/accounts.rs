@@ -9,6 +9,7 @@
 //! another, so that every version of an account names its own. A wiped account gets another storage, so nothing is erased one by one
 //! and older versions still read the old one.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -274,12 +275,35 @@ impl Accounts {
     /// The accounts that exist at `version`.
     pub(super) fn all(&self, version: u64) -> Vec<(Address, TrieAccount)> {
         let held = self.read();
-        let accounts = (0..held.len).filter_map(|entry| {
-            let value = self.at(&held, entry, version);
-            let account = value.found(|value| trie_account(value, self.contract(&value))).present()?;
-            Some((self.address(entry), account))
-        });
-        accounts.collect()
+        let account = |entry| self.present(&held, entry, version).map(|(account, _)| (self.address(entry), account));
+        (0..held.len).filter_map(account).collect()
+    }
+
+    fn present(&self, held: &Held, entry: usize, version: u64) -> Option<(TrieAccount, Storage)> {
+        self.at(held, entry, version)
+            .found(|value| {
+                let contract = self.contract(&value);
+                (trie_account(value, contract), contract.storage)
+            })
+            .present()
+    }
+
+    /// Of some entries, those whose accounts exist at `version`; none behind the last entry.
+    pub(super) fn existing(&self, entries: Range<usize>, version: u64) -> Option<Vec<(usize, Address)>> {
+        let held = self.read();
+        if entries.start >= held.len {
+            return None;
+        }
+        let exists = |entry: &usize| self.at(&held, *entry, version).found(|_| ()).present().is_some();
+        let entries = (entries.start..entries.end.min(held.len)).filter(exists);
+        Some(entries.map(|entry| (entry, self.address(entry))).collect())
+    }
+
+    /// The account of an entry at `version`, and the number of its storage.
+    pub(super) fn of_entry_at(&self, entry: usize, version: u64) -> Option<(Address, TrieAccount, u32)> {
+        let held = self.read();
+        let (account, storage) = self.present(&held, entry, version)?;
+        Some((self.address(entry), account, storage.number))
     }
 
     /// The first slot of a storage.
@@ -336,6 +360,21 @@ impl Writer<'_> {
 
     /// Writes an account as `version`, the newest, and gives its entry.
     pub(super) fn write(&mut self, key: Key, version: u64, after: Option<&TrieAccount>, storage: Storage) -> usize {
+        let (entry, before) = self.put(key, version, after, storage);
+        if version > 0 {
+            self.held.past.push(entry, version, before);
+        }
+        entry
+    }
+
+    /// Puts an account in place of what it is, which is forgotten by whoever does not keep it, and gives its entry.
+    pub(super) fn put(
+        &mut self,
+        key: Key,
+        version: u64,
+        after: Option<&TrieAccount>,
+        storage: Storage,
+    ) -> (usize, AccountValue) {
         let part = self.part;
         let _change = part.sequence.change(version);
         let known = part.entry_of(key);
@@ -353,10 +392,7 @@ impl Writer<'_> {
             part.index.insert(key.hash, entry);
             self.held.len += 1;
         }
-        if version > 0 {
-            self.held.past.push(entry, version, before);
-        }
-        entry
+        (entry, before)
     }
 
     /// The form of an account with this contract, which it had `before` or gets now.

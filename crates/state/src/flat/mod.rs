@@ -13,6 +13,7 @@
 //! What it does not do: it knows no blocks, and does not know which versions were reverted; who reverts says so first (`memory`).
 
 mod accounts;
+mod image;
 mod index;
 #[cfg(test)]
 mod oracle;
@@ -223,6 +224,11 @@ impl Flat {
         self.codes.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
     }
 
+    /// Adds code under its hash.
+    pub(crate) fn add_codes(&self, codes: impl IntoIterator<Item = (B256, Bytes)>) {
+        self.codes.write().unwrap_or_else(PoisonError::into_inner).extend(codes);
+    }
+
     /// Bytes of entries and indexes, and how many values of older versions there are.
     pub(crate) fn sizes(&self) -> (usize, usize) {
         let accounts = self.accounts.iter().map(Accounts::sizes);
@@ -235,7 +241,7 @@ impl Flat {
     /// Writes `changes` as `version`, the newest; `after` are the accounts as the trie holds them then, in the order of the changes.
     pub(crate) fn write(&self, version: u64, changes: Changes, after: &[Option<TrieAccount>]) -> Written {
         let Changes { accounts: changed, codes } = changes;
-        self.codes.write().unwrap_or_else(PoisonError::into_inner).extend(codes);
+        self.add_codes(codes);
         let put = |part: &mut accounts::Writer<'_>, key: Key, change: &AccountChange, after: &Option<TrieAccount>| {
             self.write_account(part, key, version, change, after.as_ref())
         };

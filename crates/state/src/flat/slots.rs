@@ -151,6 +151,23 @@ impl Writer<'_> {
         version: u64,
         next: u32,
     ) -> (usize, bool) {
+        let (entry, is_new, before) = self.put(hash, storage, key, value, version, next);
+        if version > 0 {
+            self.held.past.push(entry, version, before);
+        }
+        (entry, is_new)
+    }
+
+    /// As [`Self::write`]; what the slot was is given, and forgotten by whoever does not keep it.
+    pub(super) fn put(
+        &mut self,
+        hash: u64,
+        storage: u32,
+        key: &U256,
+        value: &U256,
+        version: u64,
+        next: u32,
+    ) -> (usize, bool, Option<U256>) {
         let part = self.part;
         let _change = part.sequence.change(version);
         let known = part.entry_of(hash, storage, key);
@@ -165,10 +182,7 @@ impl Writer<'_> {
             part.index.insert(hash, entry);
             self.held.len += 1;
         }
-        if version > 0 {
-            self.held.past.push(entry, version, before);
-        }
-        (entry, known.is_none())
+        (entry, known.is_none(), before)
     }
 
     /// Forgets what an entry was before the write of `version`, the oldest that is held of it.

@@ -79,6 +79,8 @@ struct Queue {
     done: u64,
     /// All records below were synced.
     synced: u64,
+    /// Somebody waits until all records below are synced.
+    flush: u64,
     health: Health,
     stop: bool,
     stats: LogStats,
@@ -123,7 +125,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log in a folder, or begins it, and gives every payload that it holds to `visit`, oldest first.
+    /// Opens the log in a folder, or begins it, and gives every payload that it holds to `visit` with its number, oldest first.
     ///
     /// `identity` names what is logged: a log of another one is refused. A new file is begun after `file_bytes`, usually
     /// [`MAX_FILE_BYTES`].
@@ -135,7 +137,7 @@ impl Log {
         identity: B256,
         durability: Durability,
         file_bytes: u64,
-        mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<Self, E> {
         let tail = match read::recover(&vfs, identity, &mut visit)? {
             Some(tail) => tail,
@@ -147,6 +149,7 @@ impl Log {
             next: tail.next,
             done: tail.next,
             synced: tail.next,
+            flush: 0,
             health: Health::Good,
             stop: false,
             stats: LogStats { files: tail.files, ..LogStats::default() },
@@ -157,6 +160,20 @@ impl Log {
         let thread = std::thread::Builder::new().name("interlace-log".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StorageError::io("start", "the log's thread", &error))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), cut })
+    }
+
+    /// Bytes of the log in a folder.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn bytes(vfs: &dyn Vfs) -> Result<u64, StorageError> {
+        read::bytes(vfs)
+    }
+
+    /// Files that it has.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.stats().files
     }
 
     /// Bytes that a crash had torn and that opening the log cut off; none of them was acknowledged.
@@ -208,6 +225,21 @@ impl Log {
             if let Health::Failed(error) | Health::Broken(error) = &queue.health {
                 return Err(error.clone());
             }
+            queue = self.shared.emptied.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    /// Returns when all records with lower numbers survive a loss of power, whatever was promised of them.
+    ///
+    /// # Errors
+    /// What the disk said; [`StorageError::Stopped`] once the log is closed.
+    pub fn flush(&self, end: u64) -> Result<(), StorageError> {
+        let mut queue = self.shared.lock();
+        queue.flush = queue.flush.max(end);
+        self.shared.filled.notify_one();
+        while queue.synced < end {
+            queue.check()?;
             queue = self.shared.emptied.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(())

@@ -54,11 +54,21 @@ fn numbers(vfs: &dyn Vfs) -> Result<Vec<u64>, StorageError> {
     Ok(numbers)
 }
 
-/// Gives every record to `visit`, and prepares the log to go on; `None` when there is none yet.
+/// Bytes of all the log's files.
+pub(super) fn bytes(vfs: &dyn Vfs) -> Result<u64, StorageError> {
+    let size = |number: u64| {
+        let name = name_of(number);
+        let size = vfs.open(&name).and_then(|file| file.size());
+        size.map_err(|error| StorageError::io("open", &name, &error))
+    };
+    numbers(vfs)?.into_iter().map(size).sum()
+}
+
+/// Gives every record to `visit` with its number, and prepares the log to go on; `None` when there is none yet.
 pub(super) fn recover<E: From<StorageError>>(
     vfs: &Arc<dyn Vfs>,
     identity: B256,
-    visit: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    visit: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
 ) -> Result<Option<Tail>, E> {
     let mut numbers = numbers(vfs.as_ref())?;
     let spare = spare(vfs.as_ref(), &mut numbers)?;
@@ -69,7 +79,7 @@ pub(super) fn recover<E: From<StorageError>>(
         reader.read_head(identity, tail.as_ref().map(|tail| (tail.number + 1, tail.next)))?;
         while let Some(length) = reader.read_record(last)? {
             if length > 0 {
-                visit(&reader.record[RECORD_HEAD..RECORD_HEAD + length])?;
+                visit(reader.next - 1, &reader.record[RECORD_HEAD..RECORD_HEAD + length])?;
             }
         }
         if last {

@@ -25,7 +25,7 @@ fn payload(index: usize) -> Vec<u8> {
 
 fn open(sim: &Sim, durability: Durability) -> Result<(Log, Vec<Vec<u8>>), StorageError> {
     let mut found = Vec::new();
-    let log = Log::open(Arc::new(sim.clone()), IDENTITY, durability, FILE_BYTES, |record: &[u8]| {
+    let log = Log::open(Arc::new(sim.clone()), IDENTITY, durability, FILE_BYTES, |_, record: &[u8]| {
         found.push(record.to_vec());
         Ok::<_, StorageError>(())
     })?;
@@ -280,7 +280,7 @@ fn missing_and_foreign_files_are_told() {
         }
     }
     let other =
-        Log::open(Arc::new(sim), B256::ZERO, Durability::Power, FILE_BYTES, |_: &[u8]| Ok::<_, StorageError>(()));
+        Log::open(Arc::new(sim), B256::ZERO, Durability::Power, FILE_BYTES, |_, _: &[u8]| Ok::<_, StorageError>(()));
     let error = other.unwrap_err();
     assert_eq!(error.code(), "chain.data-damaged");
     assert!(error.to_string().starts_with("0000000001.log is damaged at byte 0: it is of 0x1111"), "{error}");
@@ -289,7 +289,7 @@ fn missing_and_foreign_files_are_told() {
 #[test]
 fn what_visits_may_refuse() {
     let (sim, _) = closed();
-    let refuse = |record: &[u8]| if record == payload(3) { Err(StorageError::Stopped("no".into())) } else { Ok(()) };
+    let refuse = |_, record: &[u8]| if record == payload(3) { Err(StorageError::Stopped("no".into())) } else { Ok(()) };
     let refused = Log::open(Arc::new(sim), IDENTITY, Durability::Power, FILE_BYTES, refuse);
     assert_eq!(refused.unwrap_err(), StorageError::Stopped("no".into()));
 }
@@ -342,7 +342,7 @@ fn records_that_wait_together_share_one_sync() {
     let gate = Arc::new(Mutex::new(()));
     let vfs = Arc::new(Slow(Sim::default(), Arc::clone(&gate)));
     let log =
-        Log::open(vfs, IDENTITY, Durability::Power, MAX_FILE_BYTES, |_: &[u8]| Ok::<_, StorageError>(())).unwrap();
+        Log::open(vfs, IDENTITY, Durability::Power, MAX_FILE_BYTES, |_, _: &[u8]| Ok::<_, StorageError>(())).unwrap();
     let closed_gate = gate.lock().unwrap();
     let numbers: Vec<u64> = (0..50).map(|index| log.append(&payload(index)).unwrap()).collect();
     drop(closed_gate);
@@ -370,7 +370,7 @@ fn a_folder_of_the_system_keeps_a_log_and_has_one_user() {
     let open_here = || {
         let disk: Arc<dyn Vfs> = Arc::new(crate::vfs::Disk::open(&folder)?);
         let mut found = Vec::new();
-        let log = Log::open(disk, IDENTITY, Durability::Power, FILE_BYTES, |record: &[u8]| {
+        let log = Log::open(disk, IDENTITY, Durability::Power, FILE_BYTES, |_, record: &[u8]| {
             found.push(record.to_vec());
             Ok::<_, StorageError>(())
         })?;

@@ -85,6 +85,7 @@ impl Writer {
             }
             queue = match self.unsynced {
                 None => self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(_) if queue.flush > queue.synced => return Work::Sync,
                 Some(since) => {
                     let left = SYNC_INTERVAL.saturating_sub(since.elapsed());
                     if left.is_zero() {

@@ -104,6 +104,10 @@ enum Share {
 
 /// Appends changes in the order of their keys; of several to one key, one.
 fn put_sorted<V: Copy>(flat: &mut Vec<Change<V>>, mut changes: Vec<Change<V>>) {
+    if changes.is_sorted_by(|one, other| one.key < other.key) {
+        flat.append(&mut changes);
+        return;
+    }
     // A change is large: many of them are sorted by the beginnings of their keys, and then moved once.
     if changes.len() < 64 {
         changes.sort_unstable_by_key(|change| change.key);

@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::StorageError;
 
+mod overlay;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+
+pub use overlay::Overlay;
 
 /// Name of the file whose lock says that a folder is in use.
 const LOCK: &str = "LOCK";

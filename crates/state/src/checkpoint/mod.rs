@@ -1,0 +1,204 @@
+//! The state of a chain on disk as of one block, so that a start need not read the whole log.
+//!
+//! ```text
+//! state at the oldest block that can be read ──► 0000000007.accounts, .slots, .codes ──► sync, names ──► MANIFEST ──► older files removed
+//! ```
+//! Why Rust: twenty million accounts are to be there again within a minute.
+//!
+//! Invariant: a checkpoint counts once the manifest names it, and it does only when all of it is durable. Until then, and if it is given up,
+//! the one before counts. It is of the oldest state that can be read, so that the log behind it gives every state that could be read again,
+//! and whatever the chain goes back to. Loading compares every checksum and every root.
+//! What it does not do: blocks, receipts and older states are not in it.
+
+mod entry;
+mod load;
+mod manifest;
+mod page;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::B256;
+
+use crate::error::StorageError;
+use crate::memory::{MemoryState, Pin};
+use crate::vfs::Vfs;
+
+pub use manifest::{MANIFEST, Manifest};
+pub use page::CHECKPOINT_FORMAT;
+
+/// Told how many accounts of how many are done; answers whether to go on.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) -> bool + Sync);
+
+fn given_up() -> StorageError {
+    StorageError::Stopped("the checkpoint was given up".into())
+}
+
+/// What a checkpoint took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointStats {
+    /// Accounts in it.
+    pub accounts: u64,
+    /// Slots in it.
+    pub slots: u64,
+    /// Bytes of its tables.
+    pub bytes: u64,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// The checkpoints of a folder, of which one counts.
+#[derive(Debug)]
+pub struct Checkpoints {
+    vfs: Arc<dyn Vfs>,
+    identity: B256,
+    newest: Option<Manifest>,
+    torn: usize,
+    /// Whether it is not known which manifest the disk has, after a failure.
+    in_doubt: bool,
+}
+
+impl Checkpoints {
+    /// Looks for the checkpoint in a folder, and removes what was left of others. `identity` names what the state is of.
+    ///
+    /// # Errors
+    /// [`StorageError::Damaged`] for another one's, [`StorageError::Format`], [`StorageError::Io`].
+    pub fn open(vfs: Arc<dyn Vfs>, identity: B256) -> Result<Self, StorageError> {
+        let manifest::Found { newest, torn } = Manifest::find(vfs.as_ref())?;
+        if let Some(other) = newest.filter(|newest| newest.identity != identity) {
+            let detail = format!("it is of {}, not of {identity}", other.identity);
+            return Err(StorageError::damaged(MANIFEST, 0, detail));
+        }
+        let checkpoints = Self { vfs, identity, newest, torn, in_doubt: false };
+        let others = checkpoints.others()?;
+        if !others.is_empty() {
+            // After a failed sync the system may show a manifest that the disk does not have. What nothing else needs is removed only when
+            // the disk has this one.
+            newest.iter().try_for_each(|newest| newest.write(checkpoints.vfs.as_ref()))?;
+            checkpoints.remove(&others)?;
+        }
+        Ok(checkpoints)
+    }
+
+    /// What the checkpoint that counts is of; `None` if there is none.
+    #[must_use]
+    pub const fn newest(&self) -> Option<&Manifest> {
+        self.newest.as_ref()
+    }
+
+    /// How many of the manifest's two places hold neither nothing nor a manifest: one after a crash, more only after damage.
+    #[must_use]
+    pub const fn torn(&self) -> usize {
+        self.torn
+    }
+
+    /// Tables that the manifest does not name.
+    fn others(&self) -> Result<Vec<String>, StorageError> {
+        let names = self.vfs.list().map_err(|error| StorageError::io("list", "the folder", &error))?;
+        let counts = self.newest.map(|newest| newest.number);
+        let is_other = |name: &String| page::Kind::of(name).is_some_and(|(_, number)| Some(number) != counts);
+        Ok(names.into_iter().filter(is_other).collect())
+    }
+
+    fn remove(&self, names: &[String]) -> Result<(), StorageError> {
+        let remove = |name: &String| self.vfs.remove(name).map_err(|error| StorageError::io("remove", name, &error));
+        names.iter().try_for_each(remove)
+    }
+
+    /// Compares every checksum of the checkpoint that counts, and says how many bytes its tables have; none if there is no checkpoint.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn verify(&self, progress: Progress<'_>) -> Result<u64, StorageError> {
+        const AT_ONCE: u64 = 256;
+        let Some(Manifest { number, identity, .. }) = self.newest else { return Ok(0) };
+        let open = |kind| page::Table::open(self.vfs.as_ref(), kind, number, identity);
+        let tables = page::Kind::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let all = tables.iter().map(page::Table::pages).sum();
+        let mut done = 0;
+        for table in &tables {
+            for first in (1..table.pages()).step_by(AT_ONCE as usize) {
+                table.read(first, AT_ONCE)?;
+                if !progress(done + first, all) {
+                    return Err(given_up());
+                }
+            }
+            done += table.pages();
+        }
+        Ok(all * page::PAGE as u64)
+    }
+
+    /// The state of the checkpoint that counts, which must be there.
+    ///
+    /// # Errors
+    /// [`StorageError::Damaged`] with file and place, [`StorageError::Io`]; [`StorageError::Stopped`] if `progress` says so.
+    pub fn load(&self, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
+        let Some(manifest) = self.newest else {
+            return Err(StorageError::damaged(MANIFEST, 0, "there is no checkpoint"));
+        };
+        // Records of the log made the versions before; there were at most as many.
+        let version = manifest.mark + 1;
+        let (flat, leaves) = load::load(self.vfs.as_ref(), &manifest, version, progress)?;
+        Ok(MemoryState::loaded(flat, leaves, &manifest, version))
+    }
+
+    /// Writes the oldest state that can be read, and makes it the checkpoint that counts; `None` if all states are kept, if that one
+    /// is of no record of the log, or if it counts already. Whoever calls has all records that led to it flushed first, which `flush` does.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`]; [`StorageError::Stopped`] if `progress` says so. What counted before counts then.
+    pub fn write<E: From<StorageError>>(
+        &mut self,
+        state: &MemoryState,
+        flush: impl FnOnce(u64) -> Result<(), E>,
+        progress: Progress<'_>,
+    ) -> Result<Option<CheckpointStats>, E> {
+        let started = Instant::now();
+        if self.in_doubt {
+            return Err(StorageError::Stopped("an earlier failure left the manifest in doubt".into()).into());
+        }
+        let Some(pin) = state.pin() else { return Ok(None) };
+        let before = self.newest.map_or((0, 0), |newest| (newest.number, newest.mark));
+        if pin.mark <= before.1 {
+            return Ok(None);
+        }
+        let Pin { mark, block, edits, window, hash, root, .. } = pin;
+        let (number, identity) = (before.0 + 1, self.identity);
+        let manifest = Manifest { number, mark, block, edits, window, hash, root, identity };
+        let written = self.prepare(state, &pin, &manifest, flush, progress);
+        drop(pin);
+        if written.is_ok() {
+            // Until this is known to have succeeded, both checkpoints stay.
+            self.in_doubt = true;
+            manifest.write(self.vfs.as_ref())?;
+            self.in_doubt = false;
+            self.newest = Some(manifest);
+        }
+        if let Err(error) = self.others().and_then(|others| self.remove(&others)) {
+            // The next start removes them.
+            tracing::warn!(%error, "files of another checkpoint stay");
+        }
+        let write::Written { accounts, slots, bytes } = written?;
+        Ok(Some(CheckpointStats { accounts, slots, bytes, time: started.elapsed() }))
+    }
+
+    /// Writes all but the manifest, durably.
+    fn prepare<E: From<StorageError>>(
+        &self,
+        state: &MemoryState,
+        pin: &Pin,
+        manifest: &Manifest,
+        flush: impl FnOnce(u64) -> Result<(), E>,
+        progress: Progress<'_>,
+    ) -> Result<write::Written, E> {
+        let vfs = self.vfs.as_ref();
+        let written = write::write(state.flat(), pin.version, vfs, manifest.number, self.identity, progress)?;
+        vfs.sync_folder().map_err(|error| StorageError::io("sync", "the folder", &error))?;
+        // Without the log behind it, a checkpoint would be of a chain that is not there.
+        flush(manifest.mark)?;
+        Ok(written)
+    }
+}
