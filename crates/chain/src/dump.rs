@@ -286,7 +286,7 @@ impl Chain {
             run(&self.spec, &block, &senders, &parent.state, None).map_err(|error| wrong(error.to_string()))?;
         output.verify(&header).map_err(|error| wrong(error.to_string()))?;
         let mut kept = stored(block, senders, &output);
-        let staged = state.stage(output.changes);
+        let staged = state.stage(output.changes)?;
         if staged.root() != header.state_root {
             return Err(wrong(format!("state root is {}, its header says {}", staged.root(), header.state_root)));
         }

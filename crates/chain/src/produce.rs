@@ -110,7 +110,7 @@ impl Chain {
         let (parent, state) = self.head_with_state();
         let source = transactions.map_or(Source::Pool, Source::Each);
         let Draft { mut block, output, .. } = self.draft(&parent.header, &state, plan, source)?;
-        block.header.state_root = self.state().root_after(&output.changes);
+        block.header.state_root = self.state().root_after(&output.changes)?;
         block.hash = block.header.hash_slow();
         block.size = block.to_consensus().length();
         Ok((block, output.requests))
@@ -186,7 +186,7 @@ impl Chain {
             return Err(invalid(format!("parent {} is not the head {}", block.header.parent_hash, parent.hash)));
         }
         let versions = self.state();
-        let mut roots = |changes: &Changes| Ok(versions.root_after(changes));
+        let mut roots = |changes: &Changes| versions.root_after(changes);
         let output = execute(&self.spec, &parent.header, &block, &senders, &state, Some(&mut roots))
             .map_err(|error| invalid(error.to_string()))?;
         let expected = block.header.state_root;
@@ -213,7 +213,7 @@ impl Chain {
             accounts.map(|(address, change)| (*address, change.info.map_or(0, |account| account.nonce))).collect();
         // Staged changes are nowhere yet: whatever fails from here to the commit needs no undoing.
         let versions = self.state();
-        let staged = versions.stage(output.changes);
+        let staged = versions.stage(output.changes)?;
         let root = staged.root();
         if let Some(expected) = expected.filter(|expected| *expected != root) {
             let reason = format!("state root is {root}, the header says {expected}");

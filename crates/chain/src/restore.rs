@@ -161,7 +161,7 @@ impl Chain {
                 let (block, delta, settled) = decode::<BlockEntry>(rlp)?.restore()?;
                 self.follows(&block)?;
                 let number = block.number();
-                let staged = state.stage(delta);
+                let staged = state.stage(delta)?;
                 if staged.root() != block.header.state_root {
                     let (root, stated) = (staged.root(), block.header.state_root);
                     let detail = format!("the state root after block {number} is {root}, its header says {stated}");

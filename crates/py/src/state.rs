@@ -49,7 +49,7 @@ impl BenchState {
 
     /// Adds `count` accounts at once.
     fn grow(&mut self, py: Python<'_>, count: u64) -> PyResult<f64> {
-        enter(py, || Ok(seconds(self.0.grow(count))))
+        enter(py, || Ok(seconds(self.0.grow(count).map_err(error)?)))
     }
 
     /// Changes `count` accounts drawn at random: time until the root, and until all is in place; `None` where the processor cannot hash

@@ -113,13 +113,16 @@ impl BenchState {
     }
 
     /// Adds `count` accounts to the first block's state and says how long it took.
-    pub fn grow(&mut self, count: u64) -> Duration {
+    ///
+    /// # Errors
+    /// [`BenchError::State`].
+    pub fn grow(&mut self, count: u64) -> Result<Duration, BenchError> {
         let first = self.accounts();
         self.balances.extend(first..first + count);
         let changes = self.changes(first..first + count);
         let start = Instant::now();
-        self.state.extend_first(changes);
-        start.elapsed()
+        self.state.extend_first(changes)?;
+        Ok(start.elapsed())
     }
 
     fn changes(&self, numbers: impl Iterator<Item = u64>) -> Changes {
@@ -149,7 +152,7 @@ impl BenchState {
         let changes = self.random_changes(count);
         self.state.hash_with(hasher);
         let start = Instant::now();
-        let staged = self.state.stage(changes);
+        let staged = self.state.stage(changes)?;
         let root = start.elapsed();
         self.block += 1;
         self.state.commit(self.block, B256::ZERO, staged)?;
@@ -231,7 +234,7 @@ impl BenchState {
                 }
                 // A waiter that is gone says why when it is joined.
                 let _ = sender.send((log.append(&record)?, Instant::now()));
-                let staged = self.state.stage(changes);
+                let staged = self.state.stage(changes)?;
                 self.block += 1;
                 self.state.commit(self.block, B256::ZERO, staged)?;
                 works.push(start.elapsed());
@@ -254,7 +257,7 @@ impl BenchState {
         // As if a log had led here, and no older state were needed.
         self.state.logged(self.block + 1);
         self.block += 1;
-        self.state.commit(self.block, B256::ZERO, self.state.stage(Changes::default()))?;
+        self.state.commit(self.block, B256::ZERO, self.state.stage(Changes::default())?)?;
         self.state.keep(Some(0));
         let written =
             Checkpoints::open(disk.clone(), B256::ZERO)?
@@ -280,7 +283,7 @@ impl BenchState {
         let number = self.draw();
         let address = address(number);
         let start = Instant::now();
-        let proof = self.state.proof(address, &[]);
+        let proof = self.state.proof(address, &[])?;
         let time = start.elapsed();
         let value = self.balances.get(number as usize).map(|balance| alloy_rlp::encode(trie_account(*balance)));
         verify_proof(self.state.root(), keccak256(address).as_slice(), value.as_deref(), &proof.nodes)
@@ -319,8 +322,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told() {
         let mut bench = BenchState::default();
-        bench.grow(300);
-        bench.grow(200);
+        bench.grow(300).unwrap();
+        bench.grow(200).unwrap();
         bench.batch(100, Backend::Scalar).unwrap().unwrap();
         assert_eq!(bench.check(), Ok(()));
         assert_eq!(bench.read(50, 20, true).unwrap().len(), 20);

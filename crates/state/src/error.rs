@@ -58,6 +58,9 @@ pub enum StateError {
     /// The question needs the whole state, and this one holds only what was written since another chain's block.
     #[error("block {0} is on a forked chain: only what changed since the fork is held, so nothing can be proved")]
     Partial(u64),
+    /// The tables below the state could not be read.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
 }
 
 impl StateError {
@@ -73,6 +76,7 @@ impl StateError {
             Self::MissingCode(_) => "engine.missing-code",
             Self::Remote(_) => "engine.remote",
             Self::Partial(_) => "engine.partial-state",
+            Self::Storage(error) => error.code(),
         }
     }
 }

@@ -12,7 +12,8 @@ use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
-use crate::flat::Flat;
+use crate::error::StorageError;
+use crate::flat::{Flat, slot_key};
 use crate::keccak::{Hasher, Messages};
 use crate::proof::AccountProof;
 use crate::trie::{Change, Forest, Leaf, Source, Staged, Trie};
@@ -55,9 +56,13 @@ struct AccountLeaves<'a>(&'a Flat);
 impl Source for AccountLeaves<'_> {
     type Value = TrieAccount;
 
-    fn leaf(&self, handle: u32) -> (B256, TrieAccount) {
+    fn leaf(&self, handle: u32) -> Result<(B256, TrieAccount), StorageError> {
         let (address, account) = self.0.account_at(handle);
-        (keccak256(address), account)
+        Ok((keccak256(address), account))
+    }
+
+    fn cold(&self, _: &B256, path: &B256, nibbles: usize) -> Result<Option<(B256, TrieAccount)>, StorageError> {
+        self.0.cold_account(path, nibbles)
     }
 }
 
@@ -67,9 +72,13 @@ struct SlotLeaves<'a>(&'a Flat);
 impl Source for SlotLeaves<'_> {
     type Value = U256;
 
-    fn leaf(&self, handle: u32) -> (B256, U256) {
+    fn leaf(&self, handle: u32) -> Result<(B256, U256), StorageError> {
         let (slot, value) = self.0.slot_at(handle);
-        (keccak256(slot.to_be_bytes::<32>()), value)
+        Ok((slot_key(&slot), value))
+    }
+
+    fn cold(&self, owner: &B256, path: &B256, nibbles: usize) -> Result<Option<(B256, U256)>, StorageError> {
+        self.0.cold_slot(owner, path, nibbles)
     }
 }
 
@@ -97,7 +106,11 @@ fn hashed_keys(changes: &Changes) -> Vec<B256> {
 
 impl Leaves {
     /// What `changes` to the state in `flat` would do.
-    pub(crate) fn stage(&self, flat: &Flat, changes: &Changes) -> Update {
+    ///
+    /// # Errors
+    /// When tables below cannot be read.
+    pub(crate) fn stage(&self, flat: &Flat, changes: &Changes) -> Result<Update, StorageError> {
+        flat.warm(changes)?;
         let keys = hashed_keys(changes);
         let mut rest = keys.as_slice();
         let mut own_keys = Vec::with_capacity(changes.accounts.len());
@@ -112,8 +125,9 @@ impl Leaves {
                 // After a wipe the account gets another storage, in which no slot has a handle yet.
                 let number = if wipes { None } else { flat.storage_of(*address, NOW) };
                 let leaves = slots.iter().zip(&change.storage).map(|(key, (slot, value))| {
-                    let known = number.and_then(|storage| flat.slot_handle(storage, slot)).map(Leaf::Known);
-                    let leaf = known.unwrap_or_else(|| {
+                    let known = number.and_then(|storage| flat.slot_handle(storage, slot));
+                    let leaf = known.map(|handle| known_leaf(handle, flat.is_clean_slot(handle)));
+                    let leaf = leaf.unwrap_or_else(|| {
                         new_slots.push((*address, *slot));
                         Leaf::New(new_slots.len() as u32 - 1)
                     });
@@ -121,11 +135,11 @@ impl Leaves {
                 });
                 let leaves = leaves.collect();
                 wiped.extend(wipes.then_some(*address));
-                tries.push((if wipes { Trie::default() } else { self.storage_trie(address) }, leaves));
+                tries.push((own[0], if wipes { Trie::default() } else { self.storage_trie(address) }, leaves));
                 storage.push(*address);
             }
         }
-        let storage_tries = self.slots.stage(&SlotLeaves(flat), tries);
+        let storage_tries = self.slots.stage(&SlotLeaves(flat), tries)?;
         let mut staged = storage.iter().enumerate().peekable();
         let addresses: Vec<Address> = changes.accounts.keys().copied().collect();
         let handles = handles(flat, &addresses);
@@ -139,10 +153,12 @@ impl Leaves {
             };
             let value = change.info.map(|info| trie_account(info, root));
             after.push(value);
-            leaves.push(Change { key, leaf: handle.map_or(Leaf::New(ordinal), Leaf::Known), value });
+            let leaf = handle.map(|handle| known_leaf(handle, flat.is_clean_account(handle)));
+            leaves.push(Change { key, leaf: leaf.unwrap_or(Leaf::New(ordinal)), value });
         }
-        let account_trie = self.accounts.stage(&AccountLeaves(flat), vec![(self.account_trie, leaves)]);
-        Update { after, account_trie, storage, wiped, storage_tries, addresses, new_slots }
+        let tries = vec![(B256::ZERO, self.account_trie, leaves)];
+        let account_trie = self.accounts.stage(&AccountLeaves(flat), tries)?;
+        Ok(Update { after, account_trie, storage, wiped, storage_tries, addresses, new_slots })
     }
 
     fn storage_trie(&self, address: &Address) -> Trie {
@@ -158,7 +174,9 @@ impl Leaves {
         }
         let slot_handle = |ordinal: u32| {
             let (address, slot) = update.new_slots[ordinal as usize];
-            written(flat.storage_of(address, NOW).and_then(|storage| flat.slot_handle(storage, &slot)))
+            // A wipe that is undone leaves slots that are still in the tables alone, or only read from there.
+            let handle = flat.storage_of(address, NOW).and_then(|storage| flat.slot_handle(storage, &slot));
+            written(flat, handle).filter(|handle| !flat.is_clean_slot(*handle))
         };
         for (address, trie) in update.storage.into_iter().zip(self.slots.apply(update.storage_tries, slot_handle)) {
             if trie.is_empty() {
@@ -167,44 +185,62 @@ impl Leaves {
                 self.storage_tries.insert(address, trie);
             }
         }
-        let account_handle = |ordinal: u32| written(flat.account_handle(update.addresses[ordinal as usize]));
+        let account_handle = |ordinal: u32| written(flat, flat.account_handle(update.addresses[ordinal as usize]));
         self.account_trie = self.accounts.apply(update.account_trie, account_handle)[0];
     }
 
-    /// Puts slots in the tries of some accounts, whose handles are known, and gives the roots of their storage.
-    pub(crate) fn load_slots(&mut self, flat: &Flat, storages: Vec<(Address, Vec<Change<U256>>)>) -> Vec<B256> {
-        let (addresses, changes): (Vec<Address>, Vec<_>) = storages.into_iter().unzip();
-        let tries = addresses.iter().map(|address| self.storage_trie(address)).zip(changes).collect();
-        let staged = self.slots.stage(&SlotLeaves(flat), tries);
-        let tries = self.slots.apply(staged, |_| written(None));
+    /// Puts slots in the tries of some accounts, whose handles are known or that are cold, and gives the roots of their storage.
+    ///
+    /// # Errors
+    /// When tables below cannot be read.
+    pub(crate) fn load_slots(
+        &mut self,
+        flat: &Flat,
+        storages: Vec<(B256, Address, Vec<Change<U256>>)>,
+    ) -> Result<Vec<B256>, StorageError> {
+        let addresses: Vec<Address> = storages.iter().map(|(_, address, _)| *address).collect();
+        let trie = |(key, address, changes)| (key, self.storage_trie(&address), changes);
+        let staged = self.slots.stage(&SlotLeaves(flat), storages.into_iter().map(trie).collect())?;
+        let tries = self.slots.apply(staged, |_| None);
         let roots = tries.iter().map(Trie::hash).collect();
         let full = addresses.into_iter().zip(tries).filter(|(_, trie)| !trie.is_empty());
         self.storage_tries.extend(full);
-        roots
+        Ok(roots)
     }
 
-    /// Puts accounts in the trie, whose handles are known, and gives the state root.
-    pub(crate) fn load_accounts(&mut self, flat: &Flat, accounts: Vec<Change<TrieAccount>>) -> B256 {
-        let staged = self.accounts.stage(&AccountLeaves(flat), vec![(self.account_trie, accounts)]);
-        self.account_trie = self.accounts.apply(staged, |_| written(None))[0];
-        self.account_trie.hash()
+    /// Puts accounts in the trie, whose handles are known or that are cold, and gives the state root.
+    ///
+    /// # Errors
+    /// When tables below cannot be read.
+    pub(crate) fn load_accounts(
+        &mut self,
+        flat: &Flat,
+        accounts: Vec<Change<TrieAccount>>,
+    ) -> Result<B256, StorageError> {
+        let staged = self.accounts.stage(&AccountLeaves(flat), vec![(B256::ZERO, self.account_trie, accounts)])?;
+        self.account_trie = self.accounts.apply(staged, |_| None)[0];
+        Ok(self.account_trie.hash())
     }
 
     /// Proves the account at `address` and some of its slots.
-    pub(crate) fn prove(&self, flat: &Flat, address: Address, slots: &[U256]) -> AccountProof {
+    ///
+    /// # Errors
+    /// When tables below cannot be read.
+    pub(crate) fn prove(&self, flat: &Flat, address: Address, slots: &[U256]) -> Result<AccountProof, StorageError> {
         let key = keccak256(address);
         let trie = self.storage_trie(&address);
         let leaves = SlotLeaves(flat);
         let prove_slot = |slot: &U256| {
-            let key = keccak256(slot.to_be_bytes::<32>());
-            let value = self.slots.get(&leaves, trie, &key).unwrap_or_default();
-            (*slot, value, self.slots.prove(&leaves, trie, &key))
+            let own = slot_key(slot);
+            let value = self.slots.get(&leaves, &key, trie, &own)?.unwrap_or_default();
+            Ok((*slot, value, self.slots.prove(&leaves, &key, trie, &own)?))
         };
-        AccountProof {
-            account: self.accounts.get(&AccountLeaves(flat), self.account_trie, &key),
-            nodes: self.accounts.prove(&AccountLeaves(flat), self.account_trie, &key),
-            slots: slots.iter().map(prove_slot).collect(),
-        }
+        let (accounts, owner) = (AccountLeaves(flat), B256::ZERO);
+        Ok(AccountProof {
+            account: self.accounts.get(&accounts, &owner, self.account_trie, &key)?,
+            nodes: self.accounts.prove(&accounts, &owner, self.account_trie, &key)?,
+            slots: slots.iter().map(prove_slot).collect::<Result<_, StorageError>>()?,
+        })
     }
 
     /// Hashes with another backend from now on.
@@ -228,13 +264,17 @@ fn handles(flat: &Flat, addresses: &[Address]) -> Vec<Option<u32>> {
     addresses.par_iter().with_min_len(MIN_PARALLEL / 4).map(handle).collect()
 }
 
-/// The handle of a leaf that was just written.
+const fn known_leaf(handle: u32, is_clean: bool) -> Leaf {
+    if is_clean { Leaf::Warm(handle) } else { Leaf::Known(handle) }
+}
+
+/// The handle of a leaf that was just written; without tables below, every one of them was.
 ///
 /// # Panics
 /// If it was not.
-fn written(handle: Option<u32>) -> u32 {
-    assert!(handle.is_some(), "a leaf is put in place before the flat state was written");
-    handle.unwrap_or_default()
+fn written(flat: &Flat, handle: Option<u32>) -> Option<u32> {
+    assert!(handle.is_some() || flat.tables().is_some(), "a leaf is put in place before the flat state was written");
+    handle
 }
 
 fn trie_account(account: Account, storage_root: B256) -> TrieAccount {

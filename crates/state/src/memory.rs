@@ -16,7 +16,7 @@ use interlace_trie::TrieAccount;
 
 use crate::base::{Base, Below};
 use crate::checkpoint::Manifest;
-use crate::error::StateError;
+use crate::error::{StateError, StorageError};
 use crate::flat::{Flat, Written};
 use crate::keccak::Hasher;
 use crate::leaves::{Leaves, Update};
@@ -192,41 +192,44 @@ impl Inner {
         Ok(())
     }
 
-    fn stage(&self, flat: &Flat, changes: Changes) -> Staged {
-        let update = self.leaves.stage(flat, &changes);
-        Staged { base: self.head.version, changes, update }
+    fn stage(&self, flat: &Flat, changes: Changes) -> Result<Staged, StateError> {
+        let update = self.leaves.stage(flat, &changes)?;
+        Ok(Staged { base: self.head.version, changes, update })
     }
 
     /// Drops all records after the one at `keep`.
-    fn revert_to(&mut self, shared: &Shared, keep: usize) {
-        let Some(target) = self.records.get(keep) else { return };
+    fn revert_to(&mut self, shared: &Shared, keep: usize) -> Result<(), StateError> {
+        let Some(target) = self.records.get(keep) else { return Ok(()) };
         let head = Head { version: target.version, number: target.number, hash: target.hash, root: target.root };
-        let undone: Vec<Record> = self.records.drain(keep + 1..).rev().collect();
-        let Some(newest) = undone.first() else { return };
+        let undone = &self.records[keep + 1..];
+        let Some(newest) = undone.last() else { return Ok(()) };
         let (flat, last) = (&shared.flat, newest.version.0);
-        shared.reverted.fetch_max(last + 1, Ordering::AcqRel);
         // What was written since, and which storage each account has before anything is undone.
         let mut touched: AddressMap<(Option<u32>, BTreeSet<U256>)> = AddressMap::default();
         for account in undone.iter().flat_map(|record| &record.written.accounts) {
             let storage = || (flat.storage_of(account.address, last), BTreeSet::new());
             touched.entry(account.address).or_insert_with(storage).1.extend(flat.keys(account));
         }
-        undone.iter().for_each(|record| flat.revert(record.version.0, head.version.0, &record.written));
         let mut back = Changes::default();
         for (address, (storage, keys)) in touched {
-            let value = |slot| (slot, flat.written_slot(address, slot, head.version.0).unwrap_or_default());
+            let value = |slot| Ok((slot, flat.slot(address, slot, head.version.0)?));
             let wiped = flat.storage_of(address, head.version.0) != storage;
             let storage = if wiped {
-                flat.slots(address, head.version.0).into_iter().collect()
+                flat.slots(address, head.version.0)?.into_iter().collect()
             } else {
-                keys.into_iter().map(value).collect()
+                keys.into_iter().map(value).collect::<Result<_, StorageError>>()?
             };
-            let info = flat.account(address, head.version.0);
+            let info = flat.account(address, head.version.0)?;
             back.accounts.insert(address, AccountChange { info, wiped, storage });
         }
+        // Before anything is undone: cold leaves are looked for in the state that the tries are of.
+        let update = self.leaves.stage(flat, &back)?;
+        shared.reverted.fetch_max(last + 1, Ordering::AcqRel);
+        let undone: Vec<Record> = self.records.drain(keep + 1..).rev().collect();
+        undone.iter().for_each(|record| flat.revert(record.version.0, head.version.0, &record.written));
         self.head = head;
-        let update = self.leaves.stage(flat, &back);
         self.leaves.apply(flat, update);
+        Ok(())
     }
 }
 
@@ -267,7 +270,7 @@ impl MemoryState {
     fn build(number: u64, changes: Changes, hash: impl FnOnce(B256) -> B256, below: Option<Below>) -> Self {
         let mut leaves = Leaves::default();
         let flat = Flat::new(below.is_some());
-        let update = leaves.stage(&flat, &changes);
+        let Ok(update) = leaves.stage(&flat, &changes) else { unreachable!("only tables can fail to be read") };
         let root = update.root();
         let version = Version(0);
         let head = Head { version, number, hash: hash(root), root };
@@ -396,16 +399,20 @@ impl MemoryState {
     }
 
     /// Computes where `changes` to the newest state lead, without changing it.
-    #[must_use]
-    pub fn stage(&self, changes: Changes) -> Staged {
+    ///
+    /// # Errors
+    /// [`StateError::Storage`].
+    pub fn stage(&self, changes: Changes) -> Result<Staged, StateError> {
         self.shared.read().stage(&self.shared.flat, changes)
     }
 
     /// The state root that `changes` to the newest state lead to.
-    #[must_use]
-    pub fn root_after(&self, changes: &Changes) -> B256 {
+    ///
+    /// # Errors
+    /// [`StateError::Storage`].
+    pub fn root_after(&self, changes: &Changes) -> Result<B256, StateError> {
         let inner = self.shared.read();
-        inner.leaves.stage(&self.shared.flat, changes).root()
+        Ok(inner.leaves.stage(&self.shared.flat, changes)?.root())
     }
 
     /// Makes staged changes the state after block `number`, whose hash is `hash`.
@@ -427,9 +434,9 @@ impl MemoryState {
     /// The block's header then no longer tells the root of its state.
     ///
     /// # Errors
-    /// [`StateError::StaleStage`] if a block was committed or reverted by another thread meanwhile.
+    /// [`StateError::StaleStage`] if a block was committed or reverted by another thread meanwhile, [`StateError::Storage`].
     pub fn amend(&self, changes: Changes) -> Result<Snapshot, StateError> {
-        let staged = self.stage(changes);
+        let staged = self.stage(changes)?;
         let mut inner = self.shared.write();
         let Head { number, hash, .. } = inner.head;
         inner.put(&self.shared, number, hash, staged)?;
@@ -456,29 +463,35 @@ impl MemoryState {
     }
 
     /// Accounts of the newest state, in ascending order of their hashed addresses.
-    #[must_use]
-    pub fn accounts(&self) -> Vec<(Address, TrieAccount)> {
+    ///
+    /// # Errors
+    /// [`StateError::Storage`].
+    pub fn accounts(&self) -> Result<Vec<(Address, TrieAccount)>, StateError> {
         let inner = self.shared.read();
-        let mut accounts = self.shared.flat.accounts(inner.head.version.0);
+        let mut accounts = self.shared.flat.accounts(inner.head.version.0)?;
         drop(inner);
         accounts.sort_by_cached_key(|(address, _)| keccak256(address));
-        accounts
+        Ok(accounts)
     }
 
     /// Slots of `address` in the newest state that are not zero, in ascending order of their hashes.
-    #[must_use]
-    pub fn slots(&self, address: Address) -> Vec<(U256, U256)> {
+    ///
+    /// # Errors
+    /// [`StateError::Storage`].
+    pub fn slots(&self, address: Address) -> Result<Vec<(U256, U256)>, StateError> {
         let inner = self.shared.read();
-        let mut slots = self.shared.flat.slots(address, inner.head.version.0);
+        let mut slots = self.shared.flat.slots(address, inner.head.version.0)?;
         drop(inner);
         slots.sort_by_cached_key(|(slot, _)| keccak256(B256::from(*slot)));
-        slots
+        Ok(slots)
     }
 
     /// Proves an account and some of its slots in the newest state.
-    #[must_use]
-    pub fn proof(&self, address: Address, slots: &[U256]) -> AccountProof {
-        self.shared.read().leaves.prove(&self.shared.flat, address, slots)
+    ///
+    /// # Errors
+    /// [`StateError::Storage`].
+    pub fn proof(&self, address: Address, slots: &[U256]) -> Result<AccountProof, StateError> {
+        Ok(self.shared.read().leaves.prove(&self.shared.flat, address, slots)?)
     }
 
     /// Keeps the states of the newest block and of `blocks` before it from now on, and forgets older ones; none keeps all. Who reads an older
@@ -490,15 +503,19 @@ impl MemoryState {
     }
 
     /// Adds to the state after the first block before there is a second: how a large state is built in portions.
-    pub(crate) fn extend_first(&self, changes: Changes) {
+    ///
+    /// # Errors
+    /// [`StateError::Storage`].
+    pub(crate) fn extend_first(&self, changes: Changes) -> Result<(), StateError> {
         let mut inner = self.shared.write();
         let Inner { leaves, records, head, .. } = &mut *inner;
-        let update = leaves.stage(&self.shared.flat, &changes);
+        let update = leaves.stage(&self.shared.flat, &changes)?;
         head.root = update.root();
         records[0].root = head.root;
         // Nothing goes back behind the first version, so what it wrote needs no list.
         self.shared.flat.write(head.version.0, changes, &update.after);
         leaves.apply(&self.shared.flat, update);
+        Ok(())
     }
 
     /// Hashes with another backend from now on.
@@ -527,8 +544,7 @@ impl MemoryState {
 impl Inner {
     fn restore(&mut self, shared: &Shared, version: Version, number: u64) -> Result<(), StateError> {
         let keep = self.position(version, number)?;
-        self.revert_to(shared, keep);
-        Ok(())
+        self.revert_to(shared, keep)
     }
 
     /// Forgets states that are older than the window.

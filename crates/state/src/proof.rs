@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, Bytes, U256};
 use interlace_trie::{TrieAccount, account_proof, storage_proofs};
 
+use crate::error::StorageError;
 use crate::flat::Flat;
 
 /// An account with the nodes that prove it and some of its slots (EIP-1186).
@@ -32,9 +33,9 @@ pub(crate) struct Material {
 }
 
 impl Material {
-    pub(crate) fn read(flat: &Flat, address: Address, version: u64) -> Self {
-        let accounts = flat.accounts(version);
-        Self { address, accounts, slots: flat.slots(address, version).into_iter().collect() }
+    pub(crate) fn read(flat: &Flat, address: Address, version: u64) -> Result<Self, StorageError> {
+        let accounts = flat.accounts(version)?;
+        Ok(Self { address, accounts, slots: flat.slots(address, version)?.into_iter().collect() })
     }
 
     pub(crate) fn prove(self, targets: &[U256]) -> AccountProof {

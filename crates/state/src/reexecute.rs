@@ -117,10 +117,10 @@ pub fn import_block(
         let hash = block.body.transactions.get(index).map(|tx| *tx.tx_hash()).unwrap_or_default();
         BlockError::Transaction { index, hash, error: Box::new(error) }
     })?;
-    let mut roots = |changes: &Changes| Ok(state.root_after(changes));
+    let mut roots = |changes: &Changes| state.root_after(changes);
     let mut output = run(spec, block, &senders, state.latest(), Some(&mut roots))?;
     output.verify(header)?;
-    let staged = state.stage(output.changes.clone());
+    let staged = state.stage(output.changes.clone()).map_err(BlockError::State)?;
     if staged.root() != header.state_root {
         let (header, executed) = (format!("{:?}", header.state_root), format!("{:?}", staged.root()));
         return Err(Mismatch { field: "stateRoot", header, executed }.into());

@@ -56,7 +56,7 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn trie_account(&self, address: Address) -> Result<Option<TrieAccount>, StateError> {
-        self.checked(self.shared.flat.trie_account(address, self.version.0))
+        self.checked(self.shared.flat.trie_account(address, self.version.0)?)
     }
 
     /// All accounts, in no particular order.
@@ -64,7 +64,7 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn accounts(&self) -> Result<Vec<(Address, TrieAccount)>, StateError> {
-        self.checked(self.shared.flat.accounts(self.version.0))
+        self.checked(self.shared.flat.accounts(self.version.0)?)
     }
 
     /// Slots of `address` that are not zero, in no particular order.
@@ -72,7 +72,7 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn slots(&self, address: Address) -> Result<Vec<(U256, U256)>, StateError> {
-        self.checked(self.shared.flat.slots(address, self.version.0))
+        self.checked(self.shared.flat.slots(address, self.version.0)?)
     }
 
     fn written_slot(&self, address: Address, slot: U256) -> Result<Option<U256>, StateError> {
@@ -102,7 +102,7 @@ impl Snapshot {
         {
             let inner = self.shared.read();
             if inner.head.version == self.version {
-                return Ok(inner.leaves.stage(&self.shared.flat, changes).root());
+                return Ok(inner.leaves.stage(&self.shared.flat, changes)?.root());
             }
         }
         let mut accounts: BTreeMap<Address, TrieAccount> = self.accounts()?.into_iter().collect();
@@ -140,10 +140,10 @@ impl Snapshot {
         {
             let inner = self.shared.read();
             if inner.head.version == self.version {
-                return Ok(inner.leaves.prove(&self.shared.flat, address, slots));
+                return Ok(inner.leaves.prove(&self.shared.flat, address, slots)?);
             }
         }
-        let material = self.checked(Material::read(&self.shared.flat, address, self.version.0))?;
+        let material = self.checked(Material::read(&self.shared.flat, address, self.version.0)?)?;
         Ok(material.prove(slots))
     }
 }
@@ -156,7 +156,8 @@ impl StateReader for Snapshot {
         match (written, &self.shared.below) {
             (Some(account), _) => Ok(account),
             (None, Some(below)) => below.account(address),
-            (None, None) => Ok(None),
+            // It may have got an entry meanwhile, so all is asked again.
+            (None, None) => self.checked(self.shared.flat.account(address, self.version.0)?),
         }
     }
 
@@ -165,7 +166,7 @@ impl StateReader for Snapshot {
         match (written, &self.shared.below) {
             (Some(value), _) => Ok(value),
             (None, Some(below)) => below.storage(address, slot),
-            (None, None) => Ok(U256::ZERO),
+            (None, None) => self.checked(self.shared.flat.slot(address, slot, self.version.0)?),
         }
     }
 

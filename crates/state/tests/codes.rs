@@ -27,13 +27,13 @@ fn every_refusal_has_its_code_and_changes_nothing() {
         assert_eq!(code(state.revert_to(number)), "engine.unknown-block");
     }
     for number in [5, 7] {
-        assert_eq!(code(state.commit(number, B256::ZERO, state.stage(funded(2)))), "engine.not-next");
+        assert_eq!(code(state.commit(number, B256::ZERO, state.stage(funded(2)).unwrap())), "engine.not-next");
     }
     assert_eq!(code(state.latest().code(B256::repeat_byte(7))), "engine.missing-code");
     assert_eq!((state.root(), state.latest().number()), (root, 5));
 
-    let stale = state.stage(funded(3));
-    let reverted = state.commit(6, B256::ZERO, state.stage(funded(9))).unwrap();
+    let stale = state.stage(funded(3)).unwrap();
+    let reverted = state.commit(6, B256::ZERO, state.stage(funded(9)).unwrap()).unwrap();
     let root = state.root();
     assert_eq!(code(state.commit(7, B256::ZERO, stale)), "engine.stale-stage");
     assert_eq!((state.root(), state.latest().number()), (root, 6));
@@ -47,7 +47,7 @@ fn every_refusal_has_its_code_and_changes_nothing() {
     state.keep(Some(1));
     let old = state.latest();
     for number in 6..8 {
-        state.commit(number, B256::ZERO, state.stage(funded(number))).unwrap();
+        state.commit(number, B256::ZERO, state.stage(funded(number)).unwrap()).unwrap();
     }
     let root = state.root();
     assert_eq!(code(old.account(RICH)), "engine.snapshot-expired");

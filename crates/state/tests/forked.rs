@@ -184,11 +184,11 @@ fn a_failed_fetch_is_an_error_and_is_not_remembered() {
 fn what_was_wiped_does_not_read_through_until_the_wipe_is_reverted() {
     let (state, _) = forked(remote());
     let before = state.latest();
-    let gone = state.commit(FORK + 1, B256::ZERO, state.stage(change(0, None, true, &[]))).unwrap();
+    let gone = state.commit(FORK + 1, B256::ZERO, state.stage(change(0, None, true, &[])).unwrap()).unwrap();
     assert_eq!(gone.account(address(0)).unwrap(), None);
     assert_eq!(gone.storage(address(0), U256::from(3)).unwrap(), U256::ZERO);
     // Made anew: a slot of before is zero, one written since is what was written.
-    let anew = state.commit(FORK + 2, B256::ZERO, state.stage(change(0, Some(1), true, &[(1, 77)]))).unwrap();
+    let anew = state.commit(FORK + 2, B256::ZERO, state.stage(change(0, Some(1), true, &[(1, 77)])).unwrap()).unwrap();
     assert_eq!(anew.storage(address(0), U256::from(1)).unwrap(), U256::from(77));
     assert_eq!(anew.storage(address(0), U256::from(3)).unwrap(), U256::ZERO);
     // Versions from before still see the remote, and after a revert so does the newest.
@@ -251,8 +251,8 @@ proptest! {
                 Step::Commit(index, info, wiped, storage) => {
                     let number = ours.latest().number() + 1;
                     let made = change(index, info, wiped, &storage);
-                    let left = ours.commit(number, B256::ZERO, ours.stage(made.clone())).unwrap();
-                    views.push((left, whole.commit(number, B256::ZERO, whole.stage(made)).unwrap()));
+                    let left = ours.commit(number, B256::ZERO, ours.stage(made.clone()).unwrap()).unwrap();
+                    views.push((left, whole.commit(number, B256::ZERO, whole.stage(made).unwrap()).unwrap()));
                 }
                 Step::Amend(index, info, wiped, storage) => {
                     let made = change(index, info, wiped, &storage);

@@ -117,8 +117,8 @@ proptest! {
                 Step::Commit(changes) => {
                     let mut model = versions.last().unwrap().1.clone();
                     apply(&mut model, &changes);
-                    prop_assert_eq!(state.root_after(&changes), root(&model));
-                    let staged = state.stage(changes);
+                    prop_assert_eq!(state.root_after(&changes).unwrap(), root(&model));
+                    let staged = state.stage(changes).unwrap();
                     prop_assert_eq!(staged.root(), root(&model));
                     let number = state.latest().number() + 1;
                     versions.push((state.commit(number, keccak256(number.to_be_bytes()), staged).unwrap(), model));
@@ -159,8 +159,8 @@ proptest! {
             }
             let newest = &versions.last().unwrap().1;
             prop_assert_eq!(state.root(), root(newest));
-            prop_assert_eq!(state.accounts().len(), newest.len());
-            prop_assert_eq!(state.proof(address(0), &[U256::from(1)]),
+            prop_assert_eq!(state.accounts().unwrap().len(), newest.len());
+            prop_assert_eq!(state.proof(address(0), &[U256::from(1)]).unwrap(),
                 state.latest().proof(address(0), &[U256::from(1)]).unwrap());
             for snapshot in &gone {
                 prop_assert_eq!(snapshot.accounts(), Err(StateError::Reverted { number: snapshot.number() }));
@@ -210,23 +210,23 @@ fn many_accounts_and_slots_have_the_root_of_the_whole() {
             .accounts
             .insert(numbered(next(2)), AccountChange { info: funded(block), wiped: block % 13 == 0, storage });
         apply(&mut model, &changes);
-        let staged = state.stage(changes);
+        let staged = state.stage(changes).unwrap();
         assert_eq!(staged.root(), root(&model), "block {block}");
         state.commit(block, B256::ZERO, staged).unwrap();
         roots.push(state.root());
     }
-    assert_eq!(state.accounts().len(), model.len());
+    assert_eq!(state.accounts().unwrap().len(), model.len());
     for number in [33, 20, 12, 0] {
         state.revert_to(number).unwrap();
         assert_eq!(state.root(), roots[usize::try_from(number).unwrap()]);
         // Every hash that is kept is that of the version gone back to: the next root is right as well.
         let change = AccountChange { info: funded(7), ..AccountChange::default() };
         let changes = Changes { accounts: BTreeMap::from([(numbered(1), change)]), ..Changes::default() };
-        let staged = state.stage(changes);
+        let staged = state.stage(changes).unwrap();
         state.commit(number + 1, B256::ZERO, staged).unwrap();
-        assert_eq!(state.root(), state_root(state.accounts()));
+        assert_eq!(state.root(), state_root(state.accounts().unwrap()));
         assert_eq!(
-            storage_root(state.slots(numbered(1))),
+            storage_root(state.slots(numbered(1)).unwrap()),
             state.latest().trie_account(numbered(1)).unwrap().unwrap().storage_root
         );
     }
@@ -240,9 +240,9 @@ fn funded(balance: u64) -> Changes {
 #[test]
 fn blocks_are_found_by_number_and_go_back_with_their_amendments() {
     let state = MemoryState::new(0, funded(1), |_| B256::ZERO);
-    let first = state.commit(1, B256::repeat_byte(1), state.stage(funded(2))).unwrap();
+    let first = state.commit(1, B256::repeat_byte(1), state.stage(funded(2)).unwrap()).unwrap();
     state.amend(funded(20)).unwrap();
-    state.commit(2, B256::repeat_byte(2), state.stage(funded(3))).unwrap();
+    state.commit(2, B256::repeat_byte(2), state.stage(funded(3)).unwrap()).unwrap();
     let balance = |snapshot: &Snapshot| snapshot.account(address(1)).unwrap().unwrap().balance;
     assert_eq!(balance(&first), U256::from(2));
     assert_eq!(balance(&state.at(1).unwrap()), U256::from(20));
@@ -261,10 +261,10 @@ fn mistakes_change_nothing() {
     assert_eq!(state.at(4).unwrap_err(), unknown);
     assert_eq!(state.root_at(4).unwrap_err(), unknown);
     assert_eq!(state.revert_to(4).unwrap_err(), unknown);
-    let (one, two) = (state.stage(funded(2)), state.stage(funded(3)));
+    let (one, two) = (state.stage(funded(2)).unwrap(), state.stage(funded(3)).unwrap());
     assert_eq!(state.commit(7, B256::ZERO, one).unwrap_err(), StateError::NotNext { number: 7, head: 5 });
     assert_eq!(state.root(), root);
-    state.commit(6, B256::ZERO, state.stage(funded(9))).unwrap();
+    state.commit(6, B256::ZERO, state.stage(funded(9)).unwrap()).unwrap();
     assert_eq!(state.commit(7, B256::ZERO, two).unwrap_err(), StateError::StaleStage { head: 6 });
     let hash = B256::repeat_byte(7);
     assert_eq!(state.latest().code(hash).unwrap_err(), StateError::MissingCode(hash));

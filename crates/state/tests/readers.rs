@@ -58,7 +58,7 @@ fn a_reader_sees_one_version_or_none() {
         for round in 0..rounds {
             let mark = round + 2;
             number += 1;
-            let staged = state.stage(changes(mark));
+            let staged = state.stage(changes(mark)).unwrap();
             state.commit(number, B256::from(U256::from(mark)), staged).unwrap();
             if round % 5 == 4 {
                 number -= 1 + round % 3;

@@ -22,25 +22,25 @@ const WITH_STORAGE: u8 = 0x40;
 
 /// Where an account's slots are, and how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct SlotRange {
+pub(crate) struct SlotRange {
     pub(super) first: Place,
-    pub(super) count: u64,
+    pub(crate) count: u64,
 }
 
 /// An account with its slots' place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AccountEntry {
-    pub(super) address: Address,
-    pub(super) account: TrieAccount,
+pub(crate) struct AccountEntry {
+    pub(crate) address: Address,
+    pub(crate) account: TrieAccount,
     /// No slot if the storage root says so.
-    pub(super) slots: SlotRange,
+    pub(crate) slots: SlotRange,
 }
 
 /// Key and value of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SlotEntry {
-    pub(super) key: U256,
-    pub(super) value: U256,
+pub(crate) struct SlotEntry {
+    pub(crate) key: U256,
+    pub(crate) value: U256,
 }
 
 /// Takes `count` bytes from the front.
@@ -90,6 +90,23 @@ impl AccountEntry {
         }
     }
 
+    /// Whether the entry at the front is that of `address`.
+    #[inline]
+    pub(super) fn is_of(bytes: &[u8], address: &Address) -> bool {
+        bytes.get(2..22) == Some(address.as_slice())
+    }
+
+    /// Passes over the entry at the front; `None` if there is none.
+    #[inline]
+    pub(super) fn skip(bytes: &mut &[u8]) -> Option<()> {
+        let [flags, balance] = *bytes.first_chunk()?;
+        let code = if flags & WITH_CODE != 0 { 32 } else { 0 };
+        let storage = if flags & WITH_STORAGE != 0 { 50 } else { 0 };
+        let length = 22 + usize::from(flags & !(WITH_CODE | WITH_STORAGE)) + usize::from(balance) + code + storage;
+        *bytes = bytes.get(length..)?;
+        Some(())
+    }
+
     /// Takes an entry from the front; `None` if there is none.
     pub(super) fn take(bytes: &mut &[u8]) -> Option<Self> {
         let [flags, balance] = take_array(bytes)?;
@@ -115,6 +132,22 @@ impl SlotEntry {
         out.extend_from_slice(&[digits(&self.key), digits(&self.value)]);
         put_number(out, &self.key);
         put_number(out, &self.value);
+    }
+
+    /// Whether the entry at the front is that of `key`.
+    #[inline]
+    pub(super) fn is_of(bytes: &[u8], key: &U256) -> bool {
+        let digits = key.byte_len();
+        let stands = bytes.first().is_some_and(|length| usize::from(*length) == digits);
+        stands && bytes.get(2..2 + digits) == key.to_be_bytes::<32>().get(32 - digits..)
+    }
+
+    /// Passes over the entry at the front; `None` if there is none.
+    #[inline]
+    pub(super) fn skip(bytes: &mut &[u8]) -> Option<()> {
+        let [key, value] = *bytes.first_chunk()?;
+        *bytes = bytes.get(2 + usize::from(key) + usize::from(value)..)?;
+        Some(())
     }
 
     /// Takes an entry from the front; `None` if there is none.
@@ -228,6 +261,13 @@ mod tests {
                 prop_assert_eq!(CodeEntry::take(&mut rest), Some(code));
             }
             prop_assert!(rest.is_empty());
+            let mut rest = out.as_slice();
+            prop_assert!(AccountEntry::is_of(rest, &account.address));
+            prop_assert_eq!(AccountEntry::skip(&mut rest), Some(()));
+            prop_assert!(SlotEntry::is_of(rest, &key));
+            prop_assert!(!SlotEntry::is_of(rest, &(key ^ U256::from(1))));
+            prop_assert_eq!(SlotEntry::skip(&mut rest), Some(()));
+            prop_assert!(rest.first() == Some(&0));
         }
 
         #[test]
@@ -242,6 +282,8 @@ mod tests {
             let _ = AccountEntry::take(&mut rest);
             let mut rest = bytes.as_slice();
             let _ = CodeEntry::take(&mut rest);
+            let (mut account, mut slot) = (bytes.as_slice(), bytes.as_slice());
+            let _ = (AccountEntry::skip(&mut account), SlotEntry::skip(&mut slot));
         }
     }
 }

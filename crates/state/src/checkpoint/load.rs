@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use super::entry::{AccountEntry, CodeEntry, SlotEntry, SlotRange};
 use super::manifest::Manifest;
 use super::page::{Kind, Pages, Place, Table};
+use super::tables::Tables;
 use super::{Progress, given_up};
 use crate::error::StorageError;
 use crate::flat::Flat;
@@ -38,7 +39,7 @@ const MAX_SLOTS_AT_ONCE: u64 = if cfg!(test) { 40 } else { 1 << 17 };
 #[derive(Default)]
 struct Portion {
     accounts: Vec<Change<TrieAccount>>,
-    storages: Vec<(Address, Vec<Change<U256>>)>,
+    storages: Vec<(B256, Address, Vec<Change<U256>>)>,
     /// What the roots of the storages must be, and where it says so.
     roots: Vec<(B256, u64)>,
     large: Vec<Large>,
@@ -46,8 +47,9 @@ struct Portion {
 
 /// An account with many slots.
 struct Large {
+    key: B256,
     address: Address,
-    storage: u32,
+    storage: Option<u32>,
     slots: SlotRange,
     root: B256,
     page: u64,
@@ -55,22 +57,25 @@ struct Large {
 
 struct Loader {
     flat: Flat,
+    /// Whether accounts and slots stay in the tables, and the tries' leaves are cold.
+    cold: bool,
     version: u64,
     accounts: Table,
     slots: Table,
 }
 
-/// Loads the tables of `manifest` as `version`.
+/// Loads the tables of `manifest` as `version`; if `cold`, accounts and slots stay in them.
 pub(super) fn load(
     vfs: &dyn Vfs,
     manifest: &Manifest,
     version: u64,
+    cold: bool,
     progress: Progress<'_>,
 ) -> Result<(Flat, Leaves), StorageError> {
     let open = |kind| Table::open(vfs, kind, manifest.number, manifest.identity);
-    let flat = Flat::new(false);
+    let flat = if cold { Flat::over(Tables::open(vfs, manifest)?) } else { Flat::new(false) };
     flat.add_codes(read_codes(&open(Kind::Codes)?)?);
-    let loader = Loader { flat, version, accounts: open(Kind::Accounts)?, slots: open(Kind::Slots)? };
+    let loader = Loader { flat, cold, version, accounts: open(Kind::Accounts)?, slots: open(Kind::Slots)? };
     let mut cursors = loader.sixteenths()?;
     let mut leaves = Leaves::default();
     let (mut root, mut done) = (interlace_trie::EMPTY_ROOT_HASH, 0);
@@ -87,11 +92,11 @@ pub(super) fn load(
             roots.extend(portion.roots);
             portion.large.iter().try_for_each(|large| loader.load_large(&mut leaves, large))?;
         }
-        for (found, (expected, page)) in leaves.load_slots(&loader.flat, storages).into_iter().zip(roots) {
+        for (found, (expected, page)) in leaves.load_slots(&loader.flat, storages)?.into_iter().zip(roots) {
             loader.check_root(found, expected, page)?;
         }
         done += accounts.len() as u64;
-        root = leaves.load_accounts(&loader.flat, accounts);
+        root = leaves.load_accounts(&loader.flat, accounts)?;
     }
     if root != manifest.root || done != loader.accounts.records() {
         let detail = format!("its {done} accounts have the root {root}, the manifest says {}", manifest.root);
@@ -148,7 +153,10 @@ impl Loader {
             }
         }
         let hashes = Hasher::default().hash(&keys);
-        portion.accounts.iter_mut().zip(hashes).for_each(|(change, key)| change.key = key);
+        let key = |place: &B256| hashes[usize::try_from(U256::from_be_bytes(place.0)).unwrap_or_default()];
+        portion.storages.iter_mut().for_each(|(place, _, _)| *place = key(place));
+        portion.large.iter_mut().for_each(|large| large.key = key(&large.key));
+        portion.accounts.iter_mut().zip(&hashes).for_each(|(change, key)| change.key = *key);
         Ok(portion)
     }
 
@@ -164,23 +172,36 @@ impl Loader {
             let detail = format!("account {address} has code {}, which is not there", account.code_hash);
             return Err(self.accounts.damaged(page, detail));
         }
-        let (handle, storage) = self.flat.load_account(self.version, address, &account);
-        let key = B256::ZERO; // It comes when all keys are hashed.
-        portion.accounts.push(Change { key, leaf: Leaf::Known(handle), value: Some(account) });
-        let Some(storage) = storage else { return Ok(()) };
+        // Its place stands for the key until all keys are hashed.
+        let key = B256::from(U256::from(portion.accounts.len()));
+        let (leaf, storage) = if self.cold {
+            (Leaf::Cold, None)
+        } else {
+            let (handle, storage) = self.flat.load_account(self.version, address, &account);
+            (Leaf::Known(handle), storage)
+        };
+        portion.accounts.push(Change { key, leaf, value: Some(account) });
         let root = account.storage_root;
+        if root == interlace_trie::EMPTY_ROOT_HASH {
+            return Ok(());
+        }
         if slots.count > MAX_SLOTS_AT_ONCE {
-            portion.large.push(Large { address, storage, slots, root, page });
+            portion.large.push(Large { key, address, storage, slots, root, page });
             return Ok(());
         }
         reader.seek(slots.first)?;
-        portion.storages.push((address, self.slots(storage, reader, slots.count)?));
+        portion.storages.push((key, address, self.slots(storage, reader, slots.count)?));
         portion.roots.push((root, page));
         Ok(())
     }
 
-    /// Loads the next `count` slots into a storage.
-    fn slots(&self, storage: u32, reader: &mut SlotReader<'_>, count: u64) -> Result<Vec<Change<U256>>, StorageError> {
+    /// Loads the next `count` slots, into a storage if there is one.
+    fn slots(
+        &self,
+        storage: Option<u32>,
+        reader: &mut SlotReader<'_>,
+        count: u64,
+    ) -> Result<Vec<Change<U256>>, StorageError> {
         let mut keys = Messages::default();
         let mut slots = Vec::with_capacity(count as usize);
         for _ in 0..count {
@@ -188,15 +209,14 @@ impl Loader {
             keys.add(&key.to_be_bytes::<32>());
             slots.push((key, value));
         }
-        let handles = self.flat.load_slots(self.version, storage, &slots);
+        let handles = storage.map(|storage| self.flat.load_slots(self.version, storage, &slots));
         let hashes = Hasher::default().hash(&keys);
-        let changes = slots.iter().zip(handles).zip(hashes);
-        let change = |((slot, handle), key): ((&(U256, U256), u32), B256)| Change {
+        let change = |(place, (key, (_, value))): (usize, (B256, &(U256, U256)))| Change {
             key,
-            leaf: Leaf::Known(handle),
-            value: Some(slot.1).filter(|value| !value.is_zero()),
+            leaf: handles.as_ref().map_or(Leaf::Cold, |handles| Leaf::Known(handles[place])),
+            value: Some(*value).filter(|value| !value.is_zero()),
         };
-        Ok(changes.map(change).collect())
+        Ok(hashes.into_iter().zip(&slots).enumerate().map(change).collect())
     }
 
     fn load_large(&self, leaves: &mut Leaves, large: &Large) -> Result<(), StorageError> {
@@ -206,7 +226,7 @@ impl Loader {
         while left > 0 {
             let count = left.min(MAX_SLOTS_AT_ONCE);
             let slots = self.slots(large.storage, &mut reader, count)?;
-            let roots = leaves.load_slots(&self.flat, vec![(large.address, slots)]);
+            let roots = leaves.load_slots(&self.flat, vec![(large.key, large.address, slots)])?;
             found = roots.first().copied().unwrap_or_default();
             left -= count;
         }

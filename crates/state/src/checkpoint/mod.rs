@@ -14,6 +14,7 @@ mod entry;
 mod load;
 mod manifest;
 mod page;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -27,8 +28,10 @@ use crate::error::StorageError;
 use crate::memory::{MemoryState, Pin};
 use crate::vfs::Vfs;
 
+pub(crate) use entry::{SlotEntry, SlotRange};
 pub use manifest::{MANIFEST, Manifest};
 pub use page::CHECKPOINT_FORMAT;
+pub(crate) use tables::Tables;
 
 /// Told how many accounts of how many are done; answers whether to go on.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) -> bool + Sync);
@@ -136,12 +139,25 @@ impl Checkpoints {
     /// # Errors
     /// [`StorageError::Damaged`] with file and place, [`StorageError::Io`]; [`StorageError::Stopped`] if `progress` says so.
     pub fn load(&self, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
+        self.state(false, progress)
+    }
+
+    /// The same, with its accounts and slots left in the tables, which are mapped into memory: in memory are the tries, and what is written
+    /// from then on.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn map(&self, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
+        self.state(true, progress)
+    }
+
+    fn state(&self, cold: bool, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
         let Some(manifest) = self.newest else {
             return Err(StorageError::damaged(MANIFEST, 0, "there is no checkpoint"));
         };
         // Records of the log made the versions before; there were at most as many.
         let version = manifest.mark + 1;
-        let (flat, leaves) = load::load(self.vfs.as_ref(), &manifest, version, progress)?;
+        let (flat, leaves) = load::load(self.vfs.as_ref(), &manifest, version, cold, progress)?;
         Ok(MemoryState::loaded(flat, leaves, &manifest, version))
     }
 

@@ -14,7 +14,7 @@ use alloy_primitives::B256;
 use twox_hash::XxHash3_64;
 
 use crate::error::StorageError;
-use crate::vfs::{File, Vfs, read_full, write_full};
+use crate::vfs::{File, Map, Vfs, read_full, write_full};
 
 /// Version of the format of tables and manifest.
 pub const CHECKPOINT_FORMAT: u32 = 1;
@@ -67,7 +67,7 @@ impl Kind {
 
 /// Where a record is: page, and place among the page's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) page: u64,
     pub(super) index: u16,
 }
@@ -267,6 +267,15 @@ impl Table {
         StorageError::damaged(&self.name, page * PAGE as u64, detail)
     }
 
+    /// Maps all pages into memory.
+    pub(super) fn map(&self) -> Result<Mapped, StorageError> {
+        let map = self.file.map().map_err(|error| StorageError::io("map", &self.name, &error))?;
+        if map.len() as u64 != self.head.pages * PAGE as u64 {
+            return Err(self.damaged(0, format!("it has {} bytes now", map.len())));
+        }
+        Ok(Mapped { map, name: self.name.clone(), kind: self.kind, number: self.number })
+    }
+
     /// Reads pages from `first` on, at most `count` and as many as there are.
     pub(super) fn read(&self, first: u64, count: u64) -> Result<Pages, StorageError> {
         let count = count.min(self.head.pages.saturating_sub(first));
@@ -281,6 +290,37 @@ impl Table {
             }
         }
         Ok(Pages { bytes, first })
+    }
+}
+
+/// A table as a whole, read where it lies.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    map: Map,
+    name: String,
+    kind: Kind,
+    number: u64,
+}
+
+impl Mapped {
+    /// Pages, the head included.
+    pub(super) fn pages(&self) -> u64 {
+        (self.map.len() / PAGE) as u64
+    }
+
+    pub(super) fn damaged(&self, page: u64, detail: impl Into<String>) -> StorageError {
+        StorageError::damaged(&self.name, page * PAGE as u64, detail)
+    }
+
+    /// How many records a page has, and their bytes; its checksum is compared each time.
+    pub(super) fn page(&self, number: u64) -> Result<(usize, &[u8]), StorageError> {
+        let start = number as usize * PAGE;
+        let page = self.map.get(start..start + PAGE).ok_or_else(|| self.damaged(number, "there is no such page"))?;
+        let records = page.get(PAGE_HEAD..PAGE_HEAD + u16_at(page, 10));
+        let records = records.filter(|_| holds(page, self.kind.seed(self.number, number)));
+        records
+            .map(|records| (u16_at(page, 8), records))
+            .ok_or_else(|| self.damaged(number, "this page does not have its checksum"))
     }
 }
 

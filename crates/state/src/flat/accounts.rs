@@ -20,7 +20,7 @@ use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use super::index::{Index, MAX_NUMBERS};
 use super::past::Past;
 use super::slots::NONE;
-use super::words::{Records, Sequence};
+use super::words::{Bits, Records, Sequence};
 
 /// Forms of an account; higher ones number contracts from [`CONTRACT`] on.
 const UNWRITTEN: u32 = 0;
@@ -176,6 +176,8 @@ struct Held {
     past: Past<AccountValue>,
     /// First slot of each storage, a handle.
     storages: Vec<u32>,
+    /// Entries that are as in the tables below, and were never written.
+    clean: Bits,
 }
 
 /// The right to write.
@@ -243,8 +245,8 @@ impl Accounts {
         })
     }
 
-    pub(super) fn trie_account(&self, key: Key, version: u64) -> Option<TrieAccount> {
-        self.find(key, version).found(|value| trie_account(value, self.contract(&value))).present()
+    pub(super) fn trie_account(&self, key: Key, version: u64) -> Found<TrieAccount> {
+        self.find(key, version).found(|value| trie_account(value, self.contract(&value)))
     }
 
     /// Where an account's slots are at `version`.
@@ -254,6 +256,11 @@ impl Accounts {
             let words = value.form.checked_sub(CONTRACT).and_then(|number| self.contracts.get(number as usize));
             words.map_or(NO_STORAGE, |words| Storage::of(words[8].load(Ordering::Relaxed)))
         })
+    }
+
+    /// Whether an entry is as in the tables below, and was never written.
+    pub(super) fn is_clean(&self, entry: usize) -> bool {
+        self.read().clean.has(entry)
     }
 
     /// The account of an entry, as it is now.
@@ -364,7 +371,19 @@ impl Writer<'_> {
         if version > 0 {
             self.held.past.push(entry, version, before);
         }
+        self.held.clean.remove(entry);
         entry
+    }
+
+    /// Puts an account beside which there is none yet as it is in the tables below.
+    pub(super) fn warm(&mut self, key: Key, account: &TrieAccount, with_storage: bool) {
+        if self.part.entry_of(key).is_some() {
+            return;
+        }
+        let number = if with_storage { super::handle(super::part(key.hash), self.begin_storage()) } else { NONE };
+        let version = self.part.sequence.newest();
+        let (entry, _) = self.put(key, version, Some(account), Storage { number, cut_off: false });
+        self.held.clean.add(entry);
     }
 
     /// Puts an account in place of what it is, which is forgotten by whoever does not keep it, and gives its entry.

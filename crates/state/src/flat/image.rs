@@ -9,7 +9,8 @@ use interlace_trie::TrieAccount;
 
 use super::accounts::Storage;
 use super::slots::NONE;
-use super::{Flat, PARTS, handle, locate, part};
+use super::{Flat, PARTS, handle, locate, part, slot_key};
+use crate::checkpoint::SlotEntry;
 use crate::keccak::{Hasher, Messages};
 
 /// Entries that are looked at under one lock, and keys that are hashed together.
@@ -41,9 +42,19 @@ impl Flat {
                 }
             }
         }
-        let whole = |handle: u32| keccak256(self.account_at(handle).0);
+        let whole = |handle: u32| self.account_key(handle);
         all.sort_unstable_by(|(one, at), (other, to)| one.cmp(other).then_with(|| whole(*at).cmp(&whole(*to))));
         Some(all)
+    }
+
+    /// The hashed address of a handle.
+    pub(crate) fn account_key(&self, handle: u32) -> B256 {
+        keccak256(self.account_at(handle).0)
+    }
+
+    /// The hashed key of a slot's handle.
+    pub(crate) fn key_of_slot(&self, handle: u32) -> B256 {
+        slot_key(&self.slot_at(handle).0)
     }
 
     /// The account of a handle at `version`, and the number of its storage if it has one.
@@ -72,16 +83,16 @@ impl Flat {
             }
             all.extend(Hasher::default().hash(&keys).iter().map(beginning).zip(handles));
         }
-        let whole = |handle: u32| keccak256(self.slot_at(handle).0.to_be_bytes::<32>());
+        let whole = |handle: u32| self.key_of_slot(handle);
         all.sort_unstable_by(|(one, at), (other, to)| one.cmp(other).then_with(|| whole(*at).cmp(&whole(*to))));
         all
     }
 
     /// Key and value of a slot's handle at `version`.
-    pub(crate) fn slot_of_handle(&self, handle: u32, version: u64) -> (U256, U256) {
+    pub(crate) fn slot_entry(&self, handle: u32, version: u64) -> SlotEntry {
         let (part, entry) = locate(handle);
         let (key, value, _) = self.slots[part].link(entry, version);
-        (key, value.unwrap_or_default())
+        SlotEntry { key, value: value.unwrap_or_default() }
     }
 
     /// Puts an account in a state that does not have it, as of `version`. Gives its handle, and the number of a storage without slots if it

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::words::Records;
 
-/// Numbers are below it, so that one with the number of its part fits into 31 bits.
-pub(super) const MAX_NUMBERS: usize = 1 << 25;
+/// Numbers are below it, so that one with the number of its part fits into 31 bits, and leaves the highest free.
+pub(super) const MAX_NUMBERS: usize = (1 << 25) - 1;
 /// Places of a table that holds nothing; a power of two.
 const FIRST: usize = 64;
 /// Of eight places, at most six are taken.

@@ -13,6 +13,7 @@
 //! What it does not do: it knows no blocks, and does not know which versions were reverted; who reverts says so first (`memory`).
 
 mod accounts;
+mod cold;
 mod image;
 mod index;
 #[cfg(test)]
@@ -34,6 +35,10 @@ use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
+pub(crate) use cold::slot_key;
+pub(crate) use image::Ordered;
+
+use crate::checkpoint::Tables;
 use accounts::{Accounts, Found, Key, Storage, address_words};
 use slots::{NONE, Slots};
 
@@ -64,8 +69,10 @@ pub(crate) struct Flat {
     hasher: RandomState,
     /// Code is addressed by its hash: that of a reverted version is not reachable and does no harm.
     codes: RwLock<B256Map<Bytes>>,
-    /// Whether another chain's state lies below.
+    /// Whether something lies below: another chain's state, or tables.
     partial: bool,
+    /// Where accounts and slots are that were never written here.
+    tables: Option<Tables>,
 }
 
 impl Debug for Flat {
@@ -97,7 +104,13 @@ impl Flat {
             hasher: RandomState::default(),
             codes: RwLock::default(),
             partial,
+            tables: None,
         }
+    }
+
+    /// A state whose accounts and slots lie in tables.
+    pub(crate) fn over(tables: Tables) -> Self {
+        Self { tables: Some(tables), ..Self::new(true) }
     }
 
     #[inline]
@@ -125,15 +138,6 @@ impl Flat {
         self.accounts_of(key).account(key, version).written()
     }
 
-    pub(crate) fn account(&self, address: Address, version: u64) -> Option<Account> {
-        self.written_account(address, version).flatten()
-    }
-
-    pub(crate) fn trie_account(&self, address: Address, version: u64) -> Option<TrieAccount> {
-        let key = self.key(address);
-        self.accounts_of(key).trie_account(key, version)
-    }
-
     /// The value of a slot as it was written last, by a wipe too; `None` if it never was.
     #[inline]
     pub(crate) fn written_slot(&self, address: Address, slot: U256, version: u64) -> Option<U256> {
@@ -155,21 +159,18 @@ impl Flat {
         self.slots[part(hash)].value(hash, storage, slot, version)
     }
 
-    /// The accounts that exist at `version`, in no particular order.
-    pub(crate) fn accounts(&self, version: u64) -> Vec<(Address, TrieAccount)> {
+    /// The accounts that exist at `version` and were written or read, in no particular order.
+    fn held_accounts(&self, version: u64) -> Vec<(Address, TrieAccount)> {
         self.accounts.iter().flat_map(|part| part.all(version)).collect()
     }
 
-    /// The slots of `address` that are not zero at `version`, in no particular order.
-    pub(crate) fn slots(&self, address: Address, version: u64) -> Vec<(U256, U256)> {
-        let key = self.key(address);
-        let mut next = {
-            let accounts = self.accounts_of(key);
-            match accounts.storage(key, version).present() {
-                Some(Storage { number, .. }) if number != NONE => accounts.first_slot(locate(number).1),
-                _ => return Vec::new(),
-            }
-        };
+    /// The slots of a storage that were written and are not zero at `version`, in no particular order.
+    fn held_slots(&self, storage: u32, version: u64) -> Vec<(U256, U256)> {
+        if storage == NONE {
+            return Vec::new();
+        }
+        let (part, number) = locate(storage);
+        let mut next = self.accounts[part].first_slot(number);
         let mut found = Vec::new();
         while next != NONE {
             let (part, entry) = locate(next);

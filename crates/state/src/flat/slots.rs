@@ -3,7 +3,7 @@
 //! A slot is 72 bytes: storage, next slot of the same storage, key, value. Readers of the newest version take no lock (`words`).
 //!
 //! Invariant: an entry stays where it is, zero or not. The slots of a storage are a chain of entries, in whichever parts they lie, that
-//! begins at the newest.
+//! begins at the newest. Clean ones, read from the tables below and never written, are in none.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,7 +12,7 @@ use alloy_primitives::U256;
 
 use super::index::Index;
 use super::past::Past;
-use super::words::{Records, Sequence};
+use super::words::{Bits, Records, Sequence};
 
 /// No entry, and no storage.
 pub(super) const NONE: u32 = u32::MAX;
@@ -37,6 +37,8 @@ struct Held {
     len: usize,
     /// None before the first write.
     past: Past<Option<U256>>,
+    /// Entries that are as in the tables below, and were never written; they are in no chain.
+    clean: Bits,
 }
 
 /// The right to write.
@@ -114,6 +116,11 @@ impl Slots {
         before.unwrap_or_else(|| self.now(entry))
     }
 
+    /// Whether an entry is as in the tables below, and was never written.
+    pub(super) fn is_clean(&self, entry: usize) -> bool {
+        self.read().clean.has(entry)
+    }
+
     /// Key, and the newest value.
     pub(super) fn key_and_value(&self, entry: usize) -> (U256, U256) {
         let _held = self.read();
@@ -155,7 +162,21 @@ impl Writer<'_> {
         if version > 0 {
             self.held.past.push(entry, version, before);
         }
-        (entry, is_new)
+        let was_clean = self.held.clean.remove(entry);
+        if was_clean {
+            let _change = self.part.sequence.change(version);
+            self.part.entries.store(entry, words(u64::from(storage) | u64::from(next) << 32, key, value));
+        }
+        (entry, is_new || was_clean)
+    }
+
+    /// Puts a slot beside which there is none yet as it is in the tables below.
+    pub(super) fn warm(&mut self, hash: u64, storage: u32, key: &U256, value: &U256) {
+        if self.part.entry_of(hash, storage, key).is_none() {
+            let version = self.part.sequence.newest();
+            let (entry, _, _) = self.put(hash, storage, key, value, version, NONE);
+            self.held.clean.add(entry);
+        }
     }
 
     /// As [`Self::write`]; what the slot was is given, and forgotten by whoever does not keep it.

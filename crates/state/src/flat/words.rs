@@ -63,6 +63,11 @@ impl Sequence {
         Change(self)
     }
 
+    /// The newest version that was written.
+    pub(super) fn newest(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
     /// Begins to undo what is newer than `target`.
     pub(super) fn undo(&self, target: u64) -> Change<'_> {
         self.change(self.version.load(Ordering::Relaxed).min(target))
@@ -73,6 +78,32 @@ impl Drop for Change<'_> {
     fn drop(&mut self) {
         let Self(Sequence { number, .. }) = self;
         number.store(number.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+}
+
+/// A set of numbers.
+#[derive(Debug, Default)]
+pub(super) struct Bits(Vec<u64>);
+
+impl Bits {
+    pub(super) fn has(&self, number: usize) -> bool {
+        self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    pub(super) fn add(&mut self, number: usize) {
+        if self.0.len() <= number / 64 {
+            self.0.resize(number / 64 + 1, 0);
+        }
+        self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    /// Takes a number out, and says whether it was there.
+    pub(super) fn remove(&mut self, number: usize) -> bool {
+        let had = self.has(number);
+        if had {
+            self.0[number / 64] ^= 1 << (number % 64);
+        }
+        had
     }
 }
 

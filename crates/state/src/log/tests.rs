@@ -314,6 +314,10 @@ fn records_that_wait_together_share_one_sync() {
         fn set_size(&self, size: u64) -> std::io::Result<()> {
             self.0.set_size(size)
         }
+        fn map(&self) -> std::io::Result<crate::vfs::Map> {
+            self.0.map()
+        }
+
         fn sync(&self) -> std::io::Result<()> {
             let _turn = self.1.lock().unwrap();
             self.0.sync()

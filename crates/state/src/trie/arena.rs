@@ -1,4 +1,5 @@
-//! Branches of any number of tries, in a few large arrays. A leaf is a handle, of which a [`super::Source`] tells key and value.
+//! Branches of any number of tries, in a few large arrays. A leaf is a handle, of which a [`super::Source`] tells key and value,
+//! or cold: then the source is asked for it by its path.
 //!
 //! A branch's children lie side by side in a block of exactly as many places; a block or number that is given up is used
 //! again by the next one that needs its size. Extensions are not stored: a child that branches deeper than its parent's next
@@ -193,11 +194,11 @@ impl Arena {
         self.free_branches.push(number);
     }
 
-    /// The number of some leaf below `node`.
-    pub(super) fn any_leaf(&self, mut node: Ref) -> u32 {
+    /// Some leaf below `node`.
+    pub(super) fn any_leaf(&self, mut node: Ref) -> Ref {
         loop {
             match node.node() {
-                Node::Leaf(leaf) => return leaf,
+                Node::Leaf(_) | Node::Cold => return node,
                 Node::Branch(number) => node = self.child(self.branch(number), 0),
             }
         }

@@ -7,8 +7,8 @@ use alloy_primitives::B256;
 
 use super::Source;
 use super::arena::{Arena, Shape, bits};
-use super::node::{Cell, NIBBLES, Node, Ref, SHORTEST, put_branch, put_extension, put_leaf};
-use super::stage::{Change, Drafts, Kind, Target, Walk, any_key};
+use super::node::{Cell, NIBBLES, Node, SHORTEST, put_branch, put_extension, put_leaf};
+use super::stage::{Change, Drafts, Kind, Target, Walk, key};
 use crate::keccak::{Hasher, Messages};
 
 /// Nodes encoded at a time: at most 532 bytes each.
@@ -17,15 +17,16 @@ const AT_ONCE: usize = 256;
 /// What has to be known to encode nodes.
 struct Nodes<'a, S: Source> {
     arena: &'a Arena,
-    source: &'a S,
     changes: &'a [Change<S::Value>],
+    moved: &'a [(B256, Option<S::Value>)],
     hasher: Hasher,
 }
 
 impl<S: Source> Walk<'_, S> {
     /// Computes every hash that is noted for nodes that begin at `depth` or deeper.
     pub(super) fn settle(&mut self, depth: usize) {
-        let nodes = Nodes { arena: self.arena, source: self.source, changes: self.changes, hasher: self.hasher };
+        let nodes: Nodes<'_, S> =
+            Nodes { arena: self.arena, changes: self.changes, moved: &self.moved, hasher: self.hasher };
         for depth in (depth..=NIBBLES).rev() {
             let mut jobs = std::mem::take(&mut self.drafts.jobs[depth]);
             for jobs in jobs.chunks(AT_ONCE) {
@@ -95,7 +96,7 @@ impl<S: Source> Nodes<'_, S> {
         for (Waiting { target, extended_to }, hash) in batch.waiting.iter().zip(self.hasher.hash(&batch.messages)) {
             match (extended_to, drafts.kind(*target)) {
                 (Some(to), Some(kind)) => {
-                    let key = self.any_key(drafts, kind);
+                    let key = key(self.changes, drafts, self.moved, kind);
                     // With a hash in it, an extension is never short.
                     let _ = batch.extensions.push(0, |out| put_extension(out, &key, from, *to, &Cell::hash(hash)));
                     batch.extended.push(*target);
@@ -120,7 +121,7 @@ impl<S: Source> Nodes<'_, S> {
                 }
                 Change { value: None, .. } => return, // No walk leaves one in a draft.
             },
-            Kind::Kept(node) => self.encode_kept(batch, from, node),
+            Kind::Moved(number) => self.encode_moved(drafts, batch, from, number as usize),
             Kind::Branch(number) => {
                 let draft = &drafts.branches[number as usize];
                 let Shape { depth, mask, new, inline } = draft.shape;
@@ -136,7 +137,8 @@ impl<S: Source> Nodes<'_, S> {
                 let depth = usize::from(depth);
                 (depth, batch.messages.push(SHORTEST, |out| put_branch(out, mask, cells)))
             }
-            Kind::Part(_) => return, // Its own draft has hashed it.
+            // Its cell is known: from the branch that has it, or from its own draft.
+            Kind::Kept(_) | Kind::Part(_) => return,
         };
         let extended_to = (depth > from).then_some(depth);
         let short = match pushed {
@@ -151,7 +153,7 @@ impl<S: Source> Nodes<'_, S> {
             return;
         };
         // The branch stands in its extension, which may be short itself.
-        let key = self.any_key(drafts, kind);
+        let key = key(self.changes, drafts, self.moved, kind);
         match batch.messages.push(SHORTEST, |out| put_extension(out, &key, from, to, &short)) {
             Ok(_) => batch.waiting.push(Waiting { target, extended_to: None }),
             Err(short) => {
@@ -161,22 +163,25 @@ impl<S: Source> Nodes<'_, S> {
         }
     }
 
-    fn encode_kept<'b>(&self, batch: &'b mut Batch, from: usize, node: Ref) -> (usize, Result<usize, &'b [u8]>) {
-        match node.node() {
-            Node::Leaf(leaf) => {
-                let (key, value) = self.source.leaf(leaf);
-                (from, batch.messages.push(SHORTEST, |out| put_leaf(out, &key, from, &value)))
-            }
-            Node::Branch(number) => {
+    fn encode_moved<'b>(
+        &self,
+        drafts: &Drafts,
+        batch: &'b mut Batch,
+        from: usize,
+        number: usize,
+    ) -> (usize, Result<usize, &'b [u8]>) {
+        match (drafts.moved[number].node(), &self.moved[number]) {
+            (Node::Branch(number), _) => {
                 let branch = self.arena.branch(number);
                 let depth = usize::from(branch.depth);
                 let cells = self.arena.cells(branch);
                 (depth, batch.messages.push(SHORTEST, |out| put_branch(out, branch.mask, cells)))
             }
+            (Node::Leaf(_) | Node::Cold, (key, Some(value))) => {
+                (from, batch.messages.push(SHORTEST, |out| put_leaf(out, key, from, value)))
+            }
+            // A leaf is moved with its value.
+            (Node::Leaf(_) | Node::Cold, (_, None)) => (from, Err(&[])),
         }
-    }
-
-    fn any_key(&self, drafts: &Drafts, kind: Kind) -> B256 {
-        any_key(self.arena, self.source, self.changes, drafts, kind)
     }
 }

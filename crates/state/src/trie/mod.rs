@@ -10,7 +10,8 @@
 //! Invariant: a trie's hash equals `interlace_trie::sorted_root` of its leaves. What is staged and dropped leaves no trace.
 //! Source: yellow paper, appendix D.
 //! A leaf is a handle of 31 bits; its key and value are asked of whoever has them, when a leaf moves or is proved. Handles and keys
-//! are one to one, so a change that knows its handle needs no key to find its leaf.
+//! are one to one, so a change that knows its handle needs no key to find its leaf. A cold leaf has no handle: whoever has it finds it by
+//! its path, so that it may lie in a file and move there without the trie being told.
 //! What it does not do: it keeps nothing of the past, no key and no value.
 
 mod arena;
@@ -33,6 +34,7 @@ pub(crate) use self::node::Ref;
 use self::node::{Cell, Node, WIDTH};
 pub(crate) use self::stage::{Change, Leaf};
 use self::stage::{Drafts, Kind, Top, Walk, groups};
+use crate::error::StorageError;
 use crate::keccak::Hasher;
 
 /// Changes that are worth another thread.
@@ -71,7 +73,22 @@ pub(crate) trait Source: Sync {
     type Value: Encodable + Copy + Send + Sync;
 
     /// Hashed key and value of a leaf, as the tries have it now.
-    fn leaf(&self, handle: u32) -> (B256, Self::Value);
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn leaf(&self, handle: u32) -> Result<(B256, Self::Value), StorageError>;
+
+    /// Hashed key and value of some leaf of the trie of `owner` that has the first `nibbles` nibbles of `path`, as the tries have it now. It is
+    /// asked where there is a cold one, which is the only one then, or any will do; and by who looks for a key, which may not be there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn cold(&self, owner: &B256, path: &B256, nibbles: usize) -> Result<Option<(B256, Self::Value)>, StorageError>;
+}
+
+/// A cold leaf that must be there.
+fn found<T>(leaf: Option<T>) -> Result<T, StorageError> {
+    leaf.ok_or_else(|| StorageError::damaged("the tables", 0, "a leaf is cold that they do not have"))
 }
 
 /// Tries of one kind of value, in one arena.
@@ -94,12 +111,20 @@ pub(crate) struct Staged<V> {
 /// Of a divided trie, by first nibble: the share that walks it, if anything changes there.
 type Sixteenths = [Option<usize>; WIDTH];
 
+/// A trie that changes.
+struct Given {
+    owner: B256,
+    trie: Trie,
+    /// Its changes.
+    range: Range<usize>,
+}
+
 /// What one thread walks at a time.
 enum Share {
     /// Whole tries.
     Tries(Range<usize>),
     /// The changes below one child of a trie's root.
-    Sixteenth { child: Option<(Ref, Cell)>, changes: Range<usize> },
+    Sixteenth { owner: B256, child: Option<(Ref, Cell)>, changes: Range<usize> },
 }
 
 /// Appends changes in the order of their keys; of several to one key, one.
@@ -165,21 +190,29 @@ impl Forest {
 
     /// What `changes` would make of each trie.
     ///
-    /// Of several changes to one key of a trie one holds; which is not said. Other threads only walk: a caller outside of rayon's
-    /// pool may hold locks.
-    pub(crate) fn stage<S: Source>(&self, source: &S, tries: Vec<(Trie, Vec<Change<S::Value>>)>) -> Staged<S::Value> {
-        let total = tries.iter().map(|(_, changes)| changes.len()).sum();
+    /// Each comes with the owner by which a source finds its cold leaves. Of several changes to one key of a trie one holds; which is not said.
+    /// Other threads only walk: a caller outside of rayon's pool may hold locks.
+    ///
+    /// # Errors
+    /// The source's; only cold leaves are read where that can fail.
+    pub(crate) fn stage<S: Source>(
+        &self,
+        source: &S,
+        tries: Vec<(B256, Trie, Vec<Change<S::Value>>)>,
+    ) -> Result<Staged<S::Value>, StorageError> {
+        let total = tries.iter().map(|(_, _, changes)| changes.len()).sum();
         let mut flat = Vec::with_capacity(total);
         let mut ranges = Vec::with_capacity(tries.len());
-        for (trie, changes) in tries {
+        for (owner, trie, changes) in tries {
             let start = flat.len();
             put_sorted(&mut flat, changes);
-            ranges.push((trie, start..flat.len()));
+            ranges.push(Given { owner, trie, range: start..flat.len() });
         }
         let (shares, split) = self.share(&ranges, &flat);
         let walk = |share: &Share| self.walk(source, share, &ranges, &flat);
-        let mut parts: Vec<Drafts> =
+        let parts: Result<Vec<Drafts>, StorageError> =
             if shares.len() == 1 { shares.iter().map(walk).collect() } else { shares.par_iter().map(walk).collect() };
+        let mut parts = parts?;
         let mut places = vec![(0, 0); ranges.len()];
         for (part, share) in shares.iter().enumerate() {
             if let Share::Tries(tries) = share {
@@ -187,25 +220,21 @@ impl Forest {
             }
         }
         for (trie, sixteenths) in split {
-            let joined = self.join(source, trie, &ranges, &flat, sixteenths, &mut parts);
+            let joined = self.join(source, trie, &ranges, &flat, sixteenths, &mut parts)?;
             places[trie] = (parts.len(), 0);
             parts.push(joined);
         }
-        Staged { changes: flat, parts, places }
+        Ok(Staged { changes: flat, parts, places })
     }
 
     /// Divides the work: small tries together, large ones by the first nibble. Also says which tries are divided, and what
     /// their sixteenths are: shares by nibble.
-    fn share<V>(
-        &self,
-        ranges: &[(Trie, Range<usize>)],
-        changes: &[Change<V>],
-    ) -> (Vec<Share>, Vec<(usize, Sixteenths)>) {
+    fn share<V>(&self, ranges: &[Given], changes: &[Change<V>]) -> (Vec<Share>, Vec<(usize, Sixteenths)>) {
         let threads = rayon::current_num_threads();
         let least = if threads == 1 { usize::MAX } else { (changes.len() / (threads * SHARES)).max(SHARE) };
         let (mut shares, mut split) = (Vec::new(), Vec::new());
         let (mut start, mut weight) = (0, 0);
-        for (number, (trie, range)) in ranges.iter().enumerate() {
+        for (number, Given { owner, trie, range }) in ranges.iter().enumerate() {
             if range.len() / 2 <= least || self.wide_root(*trie).is_none() {
                 weight += range.len();
                 if weight >= least {
@@ -222,7 +251,7 @@ impl Forest {
             for (nibble, changes) in groups(changes, 0, range.clone()) {
                 let child = self.wide_root(*trie).and_then(|(_, branch)| self.child(&branch, nibble));
                 sixteenths[nibble] = Some(shares.len());
-                shares.push(Share::Sixteenth { child, changes });
+                shares.push(Share::Sixteenth { owner: *owner, child, changes });
             }
             split.push((number, sixteenths));
         }
@@ -236,7 +265,7 @@ impl Forest {
     fn wide_root(&self, trie: Trie) -> Option<(u32, Branch)> {
         match trie.root?.node() {
             Node::Branch(number) => Some((number, *self.arena.branch(number))).filter(|(_, branch)| branch.depth == 0),
-            Node::Leaf(_) => None,
+            Node::Leaf(_) | Node::Cold => None,
         }
     }
 
@@ -249,21 +278,25 @@ impl Forest {
         &self,
         source: &S,
         share: &Share,
-        ranges: &[(Trie, Range<usize>)],
+        ranges: &[Given],
         changes: &[Change<S::Value>],
-    ) -> Drafts {
+    ) -> Result<Drafts, StorageError> {
         let mut walk = Walk::new(&self.arena, source, changes, self.hasher);
         match share {
             Share::Tries(tries) => {
-                for (trie, range) in &ranges[tries.clone()] {
+                for Given { owner, trie, range } in &ranges[tries.clone()] {
+                    walk.owner = *owner;
                     let root = trie.root.map(|root| (root, Cell::hash(trie.hash)));
-                    walk.subtree(root, 0, range.clone());
+                    walk.subtree(root, 0, range.clone())?;
                 }
             }
-            Share::Sixteenth { child, changes } => walk.subtree(*child, 1, changes.clone()),
+            Share::Sixteenth { owner, child, changes } => {
+                walk.owner = *owner;
+                walk.subtree(*child, 1, changes.clone())?;
+            }
         }
         walk.settle(0);
-        walk.drafts
+        Ok(walk.drafts)
     }
 
     /// The draft of a divided trie over those of its sixteenths.
@@ -271,13 +304,13 @@ impl Forest {
         &self,
         source: &S,
         trie: usize,
-        ranges: &[(Trie, Range<usize>)],
+        ranges: &[Given],
         changes: &[Change<S::Value>],
         sixteenths: Sixteenths,
         parts: &mut [Drafts],
-    ) -> Drafts {
+    ) -> Result<Drafts, StorageError> {
         let mut children = [None; WIDTH];
-        if let Some((number, branch)) = self.wide_root(ranges[trie].0) {
+        if let Some((number, branch)) = self.wide_root(ranges[trie].trie) {
             for (nibble, child) in children.iter_mut().enumerate() {
                 *child = match sixteenths[nibble] {
                     Some(part) => {
@@ -291,7 +324,7 @@ impl Forest {
                 let mut walk = Walk::new(&self.arena, source, changes, self.hasher);
                 walk.join(number, &children);
                 walk.settle(0);
-                return walk.drafts;
+                return Ok(walk.drafts);
             }
         }
         // The root is no branch any more: what is left of it is drafted in one piece.
@@ -300,8 +333,8 @@ impl Forest {
     }
 
     /// Puts in place what was staged on the tries as they are now, and gives them in the order of [`Self::stage`]. `handle` gives the handles
-    /// of leaves that had none, by their ordinals.
-    pub(crate) fn apply<V>(&mut self, staged: Staged<V>, handle: impl Fn(u32) -> u32) -> Vec<Trie> {
+    /// of leaves that had none, by their ordinals; those that have none afterwards are cold.
+    pub(crate) fn apply<V>(&mut self, staged: Staged<V>, handle: impl Fn(u32) -> Option<u32>) -> Vec<Trie> {
         let hashes: Vec<B256> = (0..staged.places.len()).map(|trie| staged.hash(trie)).collect();
         let Staged { changes, parts, places } = staged;
         let mut tops: Vec<Vec<Option<Ref>>> = Vec::with_capacity(parts.len());
@@ -312,10 +345,12 @@ impl Forest {
                 Kind::Kept(node) => Some(node),
                 Kind::Branch(number) => Some(Ref::branch(numbers[number as usize])),
                 Kind::Part(part) => tops[part as usize][0],
-                Kind::Changed(index) => Some(Ref::leaf(match changes[index as usize].leaf {
-                    Leaf::Known(handle) => handle,
-                    Leaf::New(ordinal) => handle(ordinal),
-                })),
+                Kind::Moved(number) => Some(part.moved[number as usize]),
+                Kind::Changed(index) => Some(match changes[index as usize].leaf {
+                    Leaf::Known(handle) | Leaf::Warm(handle) => Ref::leaf(handle),
+                    Leaf::New(ordinal) => handle(ordinal).map_or(Ref::COLD, Ref::leaf),
+                    Leaf::Cold => Ref::COLD,
+                }),
             };
             for draft in &part.branches {
                 let children = part.children[draft.range()].iter();

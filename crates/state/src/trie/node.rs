@@ -13,7 +13,7 @@ pub(super) const SHORTEST: usize = 32;
 /// Children of a branch at most.
 pub(super) const WIDTH: usize = 16;
 
-/// A leaf's or a branch's number.
+/// A leaf's or a branch's number, or a leaf that is found by its path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ref(u32);
 
@@ -21,11 +21,15 @@ pub(crate) struct Ref(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Leaf(u32),
+    /// A leaf without a handle.
+    Cold,
     Branch(u32),
 }
 
 impl Ref {
     const LEAF: u32 = 1 << 31;
+    /// A leaf of which nothing is known here but where in the trie it is.
+    pub(super) const COLD: Self = Self(u32::MAX);
 
     pub(super) const fn leaf(number: u32) -> Self {
         Self(number | Self::LEAF)
@@ -36,6 +40,9 @@ impl Ref {
     }
 
     pub(super) const fn node(self) -> Node {
+        if self.0 == Self::COLD.0 {
+            return Node::Cold;
+        }
         if self.0 & Self::LEAF == 0 { Node::Branch(self.0) } else { Node::Leaf(self.0 & !Self::LEAF) }
     }
 }
@@ -50,6 +57,14 @@ impl std::fmt::Debug for Ref {
 pub(super) fn nibble(key: &B256, at: usize) -> usize {
     let byte = key[at / 2];
     usize::from(if at.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
+}
+
+/// `key` with another nibble at `at`.
+pub(super) fn with_nibble(key: &B256, at: usize, nibble: usize) -> B256 {
+    let mut key = *key;
+    let (kept, shift) = if at.is_multiple_of(2) { (0x0f, 4) } else { (0xf0, 0) };
+    key[at / 2] = key[at / 2] & kept | (nibble as u8) << shift;
+    key
 }
 
 /// The first nibble at or after `from` in which two keys differ; [`NIBBLES`] if there is none.

@@ -4,6 +4,9 @@
 //! the leaves up, and nothing else is looked at. Which hashes follow is noted on the way, by depth, and computed when a few
 //! hundred changes are drafted (`hash`), so that the nodes of one depth are hashed side by side.
 //!
+//! A node that moves, because a branch came or went above it, is drafted with a key below it, which its path and its hash need: who has
+//! cold leaves finds them by their path, and the path is known only on the way.
+//!
 //! Invariant: nothing outside the draft is changed; the drafted trie is the canonical one of its leaves: a branch left with
 //! one child gives way to it, however the changes are grouped. To remove what is not there is no change.
 //! Source: yellow paper, appendix D.
@@ -13,10 +16,11 @@ use std::ops::Range;
 
 use alloy_primitives::B256;
 
-use super::Source;
+use super::{Source, found};
 use super::arena::{Arena, Branch, Shape, bits, narrow};
 use super::hash::Batch;
-use super::node::{Cell, NIBBLES, Node, Ref, WIDTH, fork, nibble};
+use super::node::{Cell, NIBBLES, Node, Ref, WIDTH, fork, nibble, with_nibble};
+use crate::error::StorageError;
 use crate::keccak::Hasher;
 
 /// Which leaf a change is about.
@@ -24,8 +28,12 @@ use crate::keccak::Hasher;
 pub(crate) enum Leaf {
     /// The one with this handle, whether the trie has it or not.
     Known(u32),
+    /// The one with this handle, which the trie has, and has cold.
+    Warm(u32),
     /// One without a handle, so no trie has it; the number says which when it is asked for.
     New(u32),
+    /// One that is to be cold.
+    Cold,
 }
 
 /// A leaf's new value; `None` removes it.
@@ -41,8 +49,10 @@ pub(crate) struct Change<V> {
 /// A node of a drafted trie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// One that is there, with all that is below it.
+    /// One that stays where it is, with all that is below it.
     Kept(Ref),
+    /// One that is there, with all that is below it, and whose path begins elsewhere now: its place among [`Drafts::moved`].
+    Moved(u32),
     /// The leaf that a change makes.
     Changed(u32),
     /// A drafted branch.
@@ -59,6 +69,8 @@ pub(super) struct Draft {
     pub(super) shape: Shape,
     /// Its first new child in [`Drafts::children`].
     pub(super) first: u32,
+    /// A change or a moved node whose key has the nibbles before the branch.
+    path: Kind,
 }
 
 impl Draft {
@@ -93,6 +105,7 @@ pub(super) struct Drafts {
     /// New ones: what they are, and how their parents hold them.
     pub(super) children: Vec<(Kind, B256)>,
     pub(super) tops: Vec<Top>,
+    pub(super) moved: Vec<Ref>,
     /// Hashes to compute, by the depth at which their node begins.
     pub(super) jobs: Vec<Vec<Target>>,
     pub(super) freed_branches: Vec<u32>,
@@ -126,23 +139,40 @@ pub(super) struct Walk<'a, S: Source> {
     pub(super) drafts: Drafts,
     pub(super) hasher: Hasher,
     pub(super) batch: Batch,
+    /// Whose trie is walked, for who finds cold leaves.
+    pub(super) owner: B256,
+    /// Of each moved node a key below it, and its value if it is a leaf.
+    pub(super) moved: Vec<(B256, Option<S::Value>)>,
     /// Changes before this one have been looked ahead for.
     warm: usize,
-    /// The leaf that is being moved, with its key.
-    moved: Option<(u32, B256)>,
 }
 
 impl<'a, S: Source> Walk<'a, S> {
     pub(super) fn new(arena: &'a Arena, source: &'a S, changes: &'a [Change<S::Value>], hasher: Hasher) -> Self {
         let drafts = Drafts { jobs: vec![Vec::new(); NIBBLES + 1], ..Drafts::default() };
-        Self { arena, source, changes, drafts, hasher, batch: Batch::default(), warm: 0, moved: None }
+        Self {
+            arena,
+            source,
+            changes,
+            drafts,
+            hasher,
+            batch: Batch::default(),
+            owner: B256::ZERO,
+            moved: Vec::new(),
+            warm: 0,
+        }
     }
 
     /// Drafts what the changes of `range` make of the subtree of `root`, whose nodes' paths begin at depth `from`. A root
     /// comes with the cell that holds it now.
-    pub(super) fn subtree(&mut self, root: Option<(Ref, Cell)>, from: usize, range: Range<usize>) {
+    pub(super) fn subtree(
+        &mut self,
+        root: Option<(Ref, Cell)>,
+        from: usize,
+        range: Range<usize>,
+    ) -> Result<(), StorageError> {
         let outcome = match root {
-            Some((root, _)) => self.update(root, from, range),
+            Some((root, _)) => self.update(root, from, range)?,
             None => self.build(&self.inserted(range), from),
         };
         let top = narrow(self.drafts.tops.len());
@@ -155,6 +185,7 @@ impl<'a, S: Source> Walk<'a, S> {
             (Outcome::Gone | Outcome::Same, _) => (None, Cell::hash(B256::ZERO)),
         };
         self.drafts.tops.push(Top { kind, cell });
+        Ok(())
     }
 
     /// A drafted root branch over sixteenths drafted elsewhere, two or more of which are left.
@@ -166,7 +197,7 @@ impl<'a, S: Source> Walk<'a, S> {
             self.drafts.children.push((kind, cell.bytes));
         }
         shape.new = shape.mask;
-        self.drafts.branches.push(Draft { replaces: Some(replaces), shape, first: 0 });
+        self.drafts.branches.push(Draft { replaces: Some(replaces), shape, first: 0, path: Kind::Changed(0) });
         self.drafts.jobs[0].push(Target::Top(0));
         self.drafts.tops.push(Top { kind: Some(Kind::Branch(0)), cell: Cell::hash(B256::ZERO) });
     }
@@ -176,53 +207,74 @@ impl<'a, S: Source> Walk<'a, S> {
         range.filter(|index| self.changes[*index].value.is_some()).map(|index| Kind::Changed(narrow(index))).collect()
     }
 
-    /// A key below `kind`.
-    fn any_key(&self, kind: Kind) -> B256 {
-        match (kind, self.moved) {
-            // Asked for several times while its neighbours are sorted, and costly.
-            (Kind::Kept(node), Some((leaf, key))) if node == Ref::leaf(leaf) => key,
-            _ => any_key(self.arena, self.source, self.changes, &self.drafts, kind),
-        }
+    /// The key of a change or of a moved node.
+    fn key(&self, kind: Kind) -> B256 {
+        key(self.changes, &self.drafts, &self.moved, kind)
     }
 
-    fn update(&mut self, node: Ref, from: usize, range: Range<usize>) -> Outcome {
+    /// A key below `node`, whose path has the first `nibbles` of `path`, and its value if it is a leaf.
+    fn look(&self, node: Ref, path: &B256, nibbles: usize) -> Result<(B256, Option<S::Value>), StorageError> {
+        let (key, value) = match self.arena.any_leaf(node).node() {
+            Node::Leaf(leaf) => self.source.leaf(leaf)?,
+            Node::Cold | Node::Branch(_) => found(self.source.cold(&self.owner, path, nibbles)?)?,
+        };
+        Ok((key, (!matches!(node.node(), Node::Branch(_))).then_some(value)))
+    }
+
+    fn moved(&mut self, node: Ref, key: B256, value: Option<S::Value>) -> Kind {
+        self.drafts.moved.push(node);
+        self.moved.push((key, value));
+        Kind::Moved(narrow(self.moved.len() - 1))
+    }
+
+    fn update(&mut self, node: Ref, from: usize, range: Range<usize>) -> Result<Outcome, StorageError> {
         if range.is_empty() {
-            return Outcome::Same;
+            return Ok(Outcome::Same);
         }
         match node.node() {
-            Node::Leaf(leaf) => self.update_leaf(leaf, from, range),
+            Node::Leaf(_) | Node::Cold => self.update_leaf(node, from, range),
             Node::Branch(number) => self.update_branch(number, from, range),
         }
     }
 
-    fn update_leaf(&mut self, leaf: u32, from: usize, range: Range<usize>) -> Outcome {
-        let is_own = |change: &Change<S::Value>| change.leaf == Leaf::Known(leaf);
-        if let [change @ Change { value: Some(_), .. }] = &self.changes[range.clone()]
+    fn update_leaf(&mut self, leaf: Ref, from: usize, range: Range<usize>) -> Result<Outcome, StorageError> {
+        let changes = &self.changes[range.clone()];
+        // Of what the trie has cold, the way leads to its own leaf.
+        let is_own = |change: &Change<S::Value>| match (leaf.node(), change.leaf) {
+            (Node::Leaf(handle), Leaf::Known(other)) => handle == other,
+            (Node::Cold, Leaf::Warm(_)) => true,
+            _ => false,
+        };
+        if let [change @ Change { value: Some(_), .. }] = changes
             && is_own(change)
         {
-            return Outcome::New(Kind::Changed(narrow(range.start)));
+            return Ok(Outcome::New(Kind::Changed(narrow(range.start))));
         }
-        let mut left = self.inserted(range.clone());
-        if !self.changes[range].iter().any(is_own) {
+        let mut left = self.inserted(range);
+        if !changes.iter().any(is_own) {
             if left.is_empty() {
-                return Outcome::Same;
+                return Ok(Outcome::Same);
             }
-            let (key, _) = self.source.leaf(leaf);
-            self.moved = Some((leaf, key));
-            let at = left.partition_point(|kind| self.any_key(*kind) < key);
-            left.insert(at, Kind::Kept(Ref::leaf(leaf)));
+            let (key, value) = self.look(leaf, &changes[0].key, from)?;
+            let at = left.partition_point(|kind| self.key(*kind) < key);
+            let moved = self.moved(leaf, key, value);
+            left.insert(at, moved);
         }
-        self.build(&left, from)
+        Ok(self.build(&left, from))
     }
 
-    fn update_branch(&mut self, number: u32, from: usize, range: Range<usize>) -> Outcome {
+    fn update_branch(&mut self, number: u32, from: usize, range: Range<usize>) -> Result<Outcome, StorageError> {
         let branch = *self.arena.branch(number);
         let depth = usize::from(branch.depth);
         if depth == from {
             return self.update_children(number, branch, range);
         }
         // An extension stands above the branch: some changes may leave the trie's keys along it.
-        let (key, _) = self.source.leaf(self.arena.any_leaf(Ref::branch(number)));
+        let is_below = |change: &&Change<S::Value>| matches!(change.leaf, Leaf::Warm(_));
+        let key = match self.changes[range.clone()].iter().find(is_below) {
+            Some(change) => change.key,
+            None => self.look(Ref::branch(number), &self.changes[range.start].key, from)?.0,
+        };
         let mut inserted = range.clone().filter(|index| self.changes[*index].value.is_some());
         let first = inserted.next();
         // Of sorted keys, the first and the last leave another key first.
@@ -234,16 +286,17 @@ impl<'a, S: Source> Walk<'a, S> {
             .unwrap_or(depth);
         if fork_at >= depth {
             let within = self.within(&key, from..depth, range);
-            return self.update_children(number, branch, within);
+            return if within.is_empty() { Ok(Outcome::Same) } else { self.update_children(number, branch, within) };
         }
         let within = self.within(&key, from..fork_at, range);
         let own = nibble(&key, fork_at);
         let mut slots = [Slot::None; WIDTH];
         // Its path begins later now, whether or not anything in it changes.
-        slots[own] = Slot::New(Kind::Kept(Ref::branch(number)));
+        let moved = self.moved(Ref::branch(number), key, None);
+        slots[own] = Slot::New(moved);
         for (nibble, group) in groups(self.changes, fork_at, within) {
             let outcome = if nibble == own {
-                self.update(Ref::branch(number), fork_at + 1, group)
+                self.update(Ref::branch(number), fork_at + 1, group)?
             } else {
                 self.build(&self.inserted(group), fork_at + 1)
             };
@@ -253,11 +306,12 @@ impl<'a, S: Source> Walk<'a, S> {
                 Outcome::New(kind) => slots[nibble] = Slot::New(kind),
             }
         }
-        self.finish(fork_at, &slots, None)
+        self.finish(fork_at, &slots, None, moved)
     }
 
     /// Drafts a branch at whose depth all changes of `range` are still below it.
-    fn update_children(&mut self, number: u32, branch: Branch, range: Range<usize>) -> Outcome {
+    fn update_children(&mut self, number: u32, branch: Branch, range: Range<usize>) -> Result<Outcome, StorageError> {
+        let path = Kind::Changed(narrow(range.start));
         let depth = usize::from(branch.depth);
         let is_ahead = range.end > self.warm && LOOK_AHEAD.contains(&range.len());
         if is_ahead {
@@ -270,7 +324,7 @@ impl<'a, S: Source> Walk<'a, S> {
         let mut is_same = true;
         for (nibble, group) in groups(self.changes, depth, range) {
             let outcome = match slots[nibble] {
-                Slot::Old(child) => self.update(child, depth + 1, group),
+                Slot::Old(child) => self.update(child, depth + 1, group)?,
                 _ => match self.build(&self.inserted(group), depth + 1) {
                     Outcome::Gone => Outcome::Same, // There was nothing.
                     outcome => outcome,
@@ -284,14 +338,14 @@ impl<'a, S: Source> Walk<'a, S> {
             is_same = false;
         }
         if is_same {
-            return Outcome::Same;
+            return Ok(Outcome::Same);
         }
-        let outcome = self.finish(depth, &slots, Some(number));
+        let outcome = self.finish(depth, &slots, Some(number), path)?;
         if is_ahead {
             // What it needs is still in the cache, and nothing noted for deeper nodes waits for more to come.
             self.settle(depth + 1);
         }
-        outcome
+        Ok(outcome)
     }
 
     /// Reads what the walk below branch `number` will read, a level of all paths at a time.
@@ -309,7 +363,7 @@ impl<'a, S: Source> Walk<'a, S> {
             for (node, branch) in nodes.iter_mut().zip(&mut branches) {
                 *branch = match node.take().map(Ref::node) {
                     Some(Node::Branch(number)) => Some(*self.arena.branch(number)),
-                    Some(Node::Leaf(_)) | None => None,
+                    Some(Node::Leaf(_) | Node::Cold) | None => None,
                 };
             }
             for ((node, branch), change) in nodes.iter_mut().zip(&branches).zip(changes) {
@@ -328,33 +382,47 @@ impl<'a, S: Source> Walk<'a, S> {
         if leaves.len() == 1 {
             return Outcome::New(*first);
         }
-        let depth = fork(&self.any_key(*first), &self.any_key(*last), from);
+        let depth = fork(&self.key(*first), &self.key(*last), from);
         let mut slots = [Slot::None; WIDTH];
         let mut rest = leaves;
         while let Some(first) = rest.first() {
-            let own = nibble(&self.any_key(*first), depth);
-            let (group, others) =
-                rest.split_at(rest.partition_point(|kind| nibble(&self.any_key(*kind), depth) <= own));
+            let own = nibble(&self.key(*first), depth);
+            let (group, others) = rest.split_at(rest.partition_point(|kind| nibble(&self.key(*kind), depth) <= own));
             rest = others;
             if let Outcome::New(kind) = self.build(group, depth + 1) {
                 slots[own] = Slot::New(kind);
             }
         }
-        self.finish(depth, &slots, None)
+        self.branch(depth, &slots, None, *first)
     }
 
     /// Drafts a branch of the children in `slots`, or what stands in its place if there are fewer than two.
-    fn finish(&mut self, depth: usize, slots: &[Slot; WIDTH], replaces: Option<u32>) -> Outcome {
-        let mut filled = slots.iter().filter(|slot| !matches!(slot, Slot::None));
+    fn finish(
+        &mut self,
+        depth: usize,
+        slots: &[Slot; WIDTH],
+        replaces: Option<u32>,
+        path: Kind,
+    ) -> Result<Outcome, StorageError> {
+        let mut filled = slots.iter().enumerate().filter(|(_, slot)| !matches!(slot, Slot::None));
         let (first, second) = (filled.next(), filled.next());
-        if second.is_none() {
-            self.drafts.freed_branches.extend(replaces);
-            return match first {
-                Some(Slot::Old(child)) => Outcome::New(Kind::Kept(*child)),
-                Some(Slot::New(kind)) => Outcome::New(*kind),
-                Some(Slot::None) | None => Outcome::Gone,
-            };
+        if second.is_some() {
+            return Ok(self.branch(depth, slots, replaces, path));
         }
+        self.drafts.freed_branches.extend(replaces);
+        Ok(match first {
+            Some((nibble, Slot::Old(child))) => {
+                let path = with_nibble(&self.key(path), depth, nibble);
+                let (key, value) = self.look(*child, &path, depth + 1)?;
+                Outcome::New(self.moved(*child, key, value))
+            }
+            Some((_, Slot::New(kind))) => Outcome::New(*kind),
+            Some((_, Slot::None)) | None => Outcome::Gone,
+        })
+    }
+
+    /// Drafts a branch of the children in `slots`, of which there are two or more.
+    fn branch(&mut self, depth: usize, slots: &[Slot; WIDTH], replaces: Option<u32>, path: Kind) -> Outcome {
         let first = narrow(self.drafts.children.len());
         let number = narrow(self.drafts.branches.len());
         let mut shape = Shape { depth: depth as u8, mask: 0, new: 0, inline: 0 };
@@ -370,7 +438,7 @@ impl<'a, S: Source> Walk<'a, S> {
             }
             shape.mask |= 1 << nibble;
         }
-        self.drafts.branches.push(Draft { replaces, shape, first });
+        self.drafts.branches.push(Draft { replaces, shape, first, path });
         Outcome::New(Kind::Branch(number))
     }
 
@@ -405,29 +473,13 @@ pub(super) fn groups<V>(
     })
 }
 
-/// A key below `kind`.
-pub(super) fn any_key<S: Source>(
-    arena: &Arena,
-    source: &S,
-    changes: &[Change<S::Value>],
-    drafts: &Drafts,
-    mut kind: Kind,
-) -> B256 {
-    loop {
-        match kind {
-            Kind::Kept(node) => return source.leaf(arena.any_leaf(node)).0,
-            Kind::Changed(index) => return changes[index as usize].key,
-            Kind::Branch(number) => {
-                let draft = &drafts.branches[number as usize];
-                kind = match (drafts.children[draft.range()].first(), draft.replaces) {
-                    (Some((child, _)), _) => *child,
-                    // It only lost children. What it was begins as it does.
-                    (None, Some(replaced)) => Kind::Kept(Ref::branch(replaced)),
-                    (None, None) => return B256::ZERO, // No draft is both new and without new children.
-                };
-            }
-            // Stands only below a branch of depth 0, above which there is no path to tell.
-            Kind::Part(_) => return B256::ZERO,
-        }
+/// A key that has the path of a drafted node that may move: of a change, of a moved node, or of a drafted branch.
+pub(super) fn key<V>(changes: &[Change<V>], drafts: &Drafts, moved: &[(B256, Option<V>)], kind: Kind) -> B256 {
+    match kind {
+        Kind::Changed(index) => changes[index as usize].key,
+        Kind::Moved(number) => moved[number as usize].0,
+        Kind::Branch(number) => key(changes, drafts, moved, drafts.branches[number as usize].path),
+        // What stays where it is, and the top of another draft, have no path above them that is drafted here.
+        Kind::Kept(_) | Kind::Part(_) => B256::ZERO,
     }
 }

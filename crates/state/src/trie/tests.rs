@@ -1,5 +1,5 @@
 //! The arena trie against alloy-trie's builder, which knows all leaves each time.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 
@@ -14,35 +14,73 @@ use crate::keccak::Backend;
 
 type Model = BTreeMap<B256, U256>;
 
-/// Leaves of any tries: a handle for each key, and the value that it has now.
+/// Leaves of any tries: a handle for each key, and the value that it has now; those that have none lie in `cold`.
 #[derive(Default)]
 struct Shelf {
     handles: BTreeMap<(usize, B256), u32>,
-    leaves: Vec<(B256, U256)>,
+    leaves: BTreeMap<u32, (B256, U256)>,
+    cold: BTreeMap<(usize, B256), U256>,
+    /// Whether cold leaves cannot be read.
+    broken: bool,
+}
+
+fn owner(trie: usize) -> B256 {
+    B256::from(U256::from(trie))
 }
 
 impl Source for Shelf {
     type Value = U256;
 
-    fn leaf(&self, handle: u32) -> (B256, U256) {
-        self.leaves[handle as usize]
+    fn leaf(&self, handle: u32) -> Result<(B256, U256), StorageError> {
+        Ok(self.leaves[&handle])
+    }
+
+    fn cold(&self, owner: &B256, path: &B256, nibbles: usize) -> Result<Option<(B256, U256)>, StorageError> {
+        if self.broken {
+            return Err(StorageError::Stopped("broken".into()));
+        }
+        let trie = usize::try_from(U256::from_be_bytes(owner.0)).unwrap();
+        let mut below = self.cold.range((trie, B256::ZERO)..=(trie, B256::repeat_byte(0xff)));
+        // One that has a handle now is as that says, and need not be in the trie any more.
+        let live = |(key, value): (&(usize, B256), &U256)| {
+            let value = self.handles.get(key).map_or(*value, |handle| self.leaves[handle].1);
+            (!value.is_zero() && node::fork(&key.1, path, 0) >= nibbles).then_some((key.1, value))
+        };
+        Ok(below.find_map(live))
     }
 }
 
 impl Shelf {
     /// A change of a leaf of trie `trie`; `ordinal` is its number if the leaf has no handle.
     fn change(&self, trie: usize, key: B256, value: U256, ordinal: usize) -> Change<U256> {
-        let known = self.handles.get(&(trie, key)).map(|handle| Leaf::Known(*handle));
-        let leaf = known.unwrap_or(Leaf::New(ordinal as u32));
+        let leaf = match (self.handles.get(&(trie, key)), self.cold.contains_key(&(trie, key))) {
+            (Some(handle), _) => Leaf::Known(*handle),
+            (None, true) => Leaf::Warm(self.spare(trie, key)),
+            (None, false) => Leaf::New(ordinal as u32),
+        };
         Change { key, leaf, value: (!value.is_zero()).then_some(value) }
     }
 
+    /// Puts leaves without handles in an empty trie.
+    fn put_cold(&mut self, forest: &mut Forest, trie: usize, leaves: &Model) -> Trie {
+        self.cold.extend(leaves.iter().map(|(key, value)| ((trie, *key), *value)));
+        let change = |(key, value): (&B256, &U256)| Change { key: *key, leaf: Leaf::Cold, value: Some(*value) };
+        let changes = leaves.iter().map(change).collect();
+        let staged = forest.stage(self, vec![(owner(trie), Trie::default(), changes)]).unwrap();
+        forest.apply(staged, |_| unreachable!())[0]
+    }
+
+    /// The handle that a cold leaf gets when it is written.
+    fn spare(&self, trie: usize, key: B256) -> u32 {
+        let before = self.cold.keys().position(|other| *other == (trie, key)).unwrap();
+        (1 << 20) + before as u32
+    }
+
     fn write(&mut self, trie: usize, key: B256, value: U256) -> u32 {
-        let handle = *self.handles.entry((trie, key)).or_insert(self.leaves.len() as u32);
-        if handle as usize == self.leaves.len() {
-            self.leaves.push((key, value));
-        }
-        self.leaves[handle as usize].1 = value;
+        let known = self.handles.get(&(trie, key)).copied();
+        let next = if self.cold.contains_key(&(trie, key)) { self.spare(trie, key) } else { self.handles.len() as u32 };
+        let handle = *self.handles.entry((trie, key)).or_insert(known.unwrap_or(next));
+        self.leaves.insert(handle, (key, value));
         handle
     }
 }
@@ -69,24 +107,24 @@ fn step(forest: &mut Forest, shelf: &mut Shelf, trie: &mut Trie, model: &mut Mod
     let mut last: BTreeMap<B256, U256> = BTreeMap::new();
     last.extend(changes.into_iter().map(|(key, value)| (key, U256::from(value))));
     let changes = last.iter().enumerate().map(|(ordinal, (key, value))| shelf.change(0, *key, *value, ordinal));
-    let staged = forest.stage(shelf, vec![(*trie, changes.collect())]);
+    let staged = forest.stage(shelf, vec![(owner(0), *trie, changes.collect())]).unwrap();
     let handles: Vec<u32> = last.iter().map(|(key, value)| shelf.write(0, *key, *value)).collect();
     model.extend(last);
     model.retain(|_, value| !value.is_zero());
     assert_eq!(staged.hash(0), expected(model));
-    *trie = forest.apply(staged, |ordinal| handles[ordinal as usize])[0];
+    *trie = forest.apply(staged, |ordinal| Some(handles[ordinal as usize]))[0];
     assert_eq!(trie.hash(), expected(model));
     assert_eq!(trie.is_empty(), model.is_empty());
 }
 
 fn assert_proves(forest: &Forest, shelf: &Shelf, trie: Trie, model: &Model, key: &B256) {
-    let nodes = forest.prove(shelf, trie, key);
+    let nodes = forest.prove(shelf, &owner(0), trie, key).unwrap();
     assert_eq!(nodes, expected_proof(model, key), "{key}");
     let value = model.get(key).map(alloy_rlp::encode);
     if !model.is_empty() {
         verify_proof(trie.hash(), Nibbles::unpack(key), value, &nodes).unwrap();
     }
-    assert_eq!(forest.get(shelf, trie, key), model.get(key).copied());
+    assert_eq!(forest.get(shelf, &owner(0), trie, key).unwrap(), model.get(key).copied());
 }
 
 /// Keys that share long prefixes, in few groups, so that branches fork and collapse at every depth.
@@ -112,9 +150,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn it_equals_the_trie_of_all_leaves_after_every_step(steps in steps(), probes in prop::collection::vec(key(), 4)) {
+    fn it_equals_the_trie_of_all_leaves_after_every_step(
+        cold in prop::collection::btree_map(key(), (1u64..300).prop_map(U256::from), 0..20),
+        steps in steps(), probes in prop::collection::vec(key(), 4),
+    ) {
         let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
-        let (mut trie, mut model) = (Trie::default(), Model::new());
+        let mut trie = shelf.put_cold(&mut forest, 0, &cold);
+        assert_eq!(trie.hash(), expected(&cold));
+        cold.keys().for_each(|key| assert_proves(&forest, &shelf, trie, &cold, key));
+        let mut model = cold;
         let mut seen: Vec<B256> = probes;
         for changes in steps {
             seen.extend(changes.iter().map(|(key, _)| *key));
@@ -179,7 +223,13 @@ fn divided_tries_equal_whole_ones() {
 fn many_tries_share_a_forest() {
     let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
     let mut next = random(9);
-    let mut tries: Vec<(Trie, Model)> = vec![(Trie::default(), Model::new()); 200];
+    let mut tries: Vec<(Trie, Model)> = Vec::new();
+    for number in 0..200 {
+        // In some of them all leaves are cold.
+        let count = if number % 3 == 0 { next(90) } else { 0 };
+        let cold: Model = (0..count).map(|_| (keccak256(next(60).to_be_bytes()), U256::from(1 + next(3)))).collect();
+        tries.push((shelf.put_cold(&mut forest, number, &cold), cold));
+    }
     for round in 0..8 {
         let (mut staged, mut new) = (Vec::new(), Vec::new());
         for (number, (trie, model)) in tries.iter_mut().enumerate() {
@@ -190,25 +240,27 @@ fn many_tries_share_a_forest() {
                 new.push((number, *key, *value));
                 shelf.change(number, *key, *value, new.len() - 1)
             });
-            staged.push((*trie, listed.collect()));
+            staged.push((owner(number), *trie, listed.collect()));
             model.extend(changes);
             model.retain(|_, value| !value.is_zero());
         }
-        let staged = forest.stage(&shelf, staged);
+        let staged = forest.stage(&shelf, staged).unwrap();
         let handles: Vec<u32> = new.into_iter().map(|(number, key, value)| shelf.write(number, key, value)).collect();
         for (number, (trie, model)) in tries.iter_mut().enumerate() {
             assert_eq!(staged.hash(number), expected(model), "round {round}, trie {number}");
             *trie = Trie::default();
         }
-        for ((trie, _), new) in tries.iter_mut().zip(forest.apply(staged, |ordinal| handles[ordinal as usize])) {
+        for ((trie, _), new) in tries.iter_mut().zip(forest.apply(staged, |ordinal| Some(handles[ordinal as usize]))) {
             *trie = new;
         }
         let (trie, model) = &mut tries[round * 11];
         forest.clear(*trie);
         (*trie, *model) = (Trie::default(), Model::new());
     }
-    for (trie, model) in &tries {
-        model.keys().for_each(|key| assert_proves(&forest, &shelf, *trie, model, key));
+    for (number, (trie, model)) in tries.iter().enumerate() {
+        for key in model.keys() {
+            assert_eq!(forest.get(&shelf, &owner(number), *trie, key), Ok(model.get(key).copied()));
+        }
     }
     tries.iter().for_each(|(trie, _)| forest.clear(*trie));
     assert_eq!(forest.arena.live(), (0, 0));
@@ -245,12 +297,47 @@ fn what_is_staged_and_dropped_leaves_no_trace() {
         let (key, value) = numbered(number, value);
         shelf.change(0, key, U256::from(value), number as usize)
     };
-    let first = forest.stage(&shelf, vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0);
-    drop(forest.stage(&shelf, vec![(trie, (0..600).map(|number| change(number, 9)).collect())]));
-    assert_eq!(forest.stage(&shelf, vec![(trie, vec![change(3, 0), change(700, 1)])]).hash(0), first);
-    assert_eq!(forest.stage(&shelf, vec![(trie, Vec::new())]).hash(0), trie.hash());
-    assert_eq!(forest.stage(&shelf, vec![(trie, vec![change(900, 0)])]).hash(0), trie.hash());
-    let twice = forest.stage(&shelf, vec![(trie, vec![change(3, 5), change(3, 5)])]).hash(0);
-    assert_eq!(twice, forest.stage(&shelf, vec![(trie, vec![change(3, 5)])]).hash(0));
-    assert_eq!(forest.stage(&shelf, Vec::new()).places.len(), 0);
+    let stage = |tries| forest.stage(&shelf, tries).unwrap();
+    let first = stage(vec![(owner(0), trie, vec![change(3, 0), change(700, 1)])]).hash(0);
+    drop(stage(vec![(owner(0), trie, (0..600).map(|number| change(number, 9)).collect())]));
+    assert_eq!(stage(vec![(owner(0), trie, vec![change(3, 0), change(700, 1)])]).hash(0), first);
+    assert_eq!(stage(vec![(owner(0), trie, Vec::new())]).hash(0), trie.hash());
+    assert_eq!(stage(vec![(owner(0), trie, vec![change(900, 0)])]).hash(0), trie.hash());
+    let twice = stage(vec![(owner(0), trie, vec![change(3, 5), change(3, 5)])]).hash(0);
+    assert_eq!(twice, stage(vec![(owner(0), trie, vec![change(3, 5)])]).hash(0));
+    assert_eq!(stage(Vec::new()).places.len(), 0);
+}
+
+/// A large trie of cold leaves changes as one of others does, by several threads, and nobody sees what cannot be read.
+#[test]
+fn cold_leaves_are_found_by_their_paths() {
+    let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+    let mut next = random(11);
+    let mut model: Model = (0..2_000u64).map(|n| (keccak256(n.to_be_bytes()), U256::from(n + 1))).collect();
+    let mut trie = shelf.put_cold(&mut forest, 0, &model);
+    for count in [40, 1_500, 1_500, 3] {
+        let changes = (0..count).map(|_| (keccak256(next(2_500).to_be_bytes()), next(3))).collect();
+        step(&mut forest, &mut shelf, &mut trie, &mut model, changes);
+    }
+    for number in 0..2_500u64 {
+        assert_proves(&forest, &shelf, trie, &model, &keccak256(number.to_be_bytes()));
+    }
+    let cold = shelf.cold.keys().find(|key| !shelf.handles.contains_key(key)).unwrap().1;
+    // A neighbour that is new: the cold leaf has to be moved.
+    let mut neighbour = cold;
+    neighbour[31] ^= 1;
+    shelf.broken = true;
+    let stage = |shelf: &Shelf, key| {
+        let change = shelf.change(0, key, U256::from(5), 0);
+        forest.stage(shelf, vec![(owner(0), trie, vec![change])]).map(|staged| staged.hash(0))
+    };
+    assert_eq!(stage(&shelf, neighbour).unwrap_err().code(), "chain.data-stopped");
+    assert_eq!(forest.prove(&shelf, &owner(0), trie, &cold).unwrap_err().code(), "chain.data-stopped");
+    assert_eq!(forest.get(&shelf, &owner(0), trie, &cold).unwrap_err().code(), "chain.data-stopped");
+    shelf.broken = false;
+    for key in [cold, neighbour] {
+        let mut model = model.clone();
+        model.insert(key, U256::from(5));
+        assert_eq!(stage(&shelf, key), Ok(expected(&model)));
+    }
 }

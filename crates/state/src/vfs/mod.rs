@@ -2,11 +2,12 @@
 //!
 //! Invariant: what was written is durable only after [`File::sync`] of the file, and a file's name only after [`Vfs::sync_folder`].
 //! Whoever writes through this border relies on nothing else.
-//! What it does not do: folders within the folder, memory maps, permissions beyond those of the owner.
+//! What it does not do: folders within the folder, writing through memory maps, permissions beyond those of the owner.
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -47,11 +48,37 @@ pub trait File: Debug + Send + Sync {
     /// The system's.
     fn set_size(&self, size: u64) -> io::Result<()>;
 
+    /// Maps the file into memory, to be read. What is written to it or cut off later may be seen or not; whoever maps lets nobody do so.
+    ///
+    /// # Errors
+    /// The system's.
+    fn map(&self) -> io::Result<Map>;
+
     /// Returns when all that was written survives a loss of power.
     ///
     /// # Errors
     /// The system's; what was written since the last success is then in doubt for good.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// Bytes of a file that can be read without a call.
+#[derive(Debug)]
+pub enum Map {
+    /// Pages of the system's cache.
+    Mapped(memmap2::Mmap),
+    /// A copy, where there is no such file.
+    Copied(Vec<u8>),
+}
+
+impl Deref for Map {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Copied(bytes) => bytes,
+        }
+    }
 }
 
 /// A folder.
@@ -234,6 +261,16 @@ impl File for fs::File {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.set_len(size)
+    }
+
+    #[allow(unsafe_code)]
+    fn map(&self) -> io::Result<Map> {
+        // SAFETY: The bytes must not change while they are borrowed. Only tables of a checkpoint are mapped, which this program does not write
+        // to once they are whole; the folder's lock keeps other processes of it out.
+        let map = unsafe { memmap2::MmapOptions::new().map(self)? };
+        // Reads go where hashes say; neighbours are not wanted.
+        map.advise(memmap2::Advice::Random)?;
+        Ok(Map::Mapped(map))
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{File, Vfs, read_full};
+use super::{File, Map, Vfs, read_full};
 
 /// What was made of a file.
 #[derive(Debug)]
@@ -107,6 +107,13 @@ impl File for Layered {
             own.resize(size, 0);
             Ok(())
         })
+    }
+
+    fn map(&self) -> io::Result<Map> {
+        match &*lock(&self.0) {
+            Content::Below(file) => file.map(),
+            Content::Own(own) => Ok(Map::Copied(own.clone())),
+        }
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{File, Vfs};
+use super::{File, Map, Vfs};
 
 /// What a disk writes at once.
 const SECTOR: usize = 512;
@@ -309,6 +309,12 @@ impl File for Open {
         inode.current.resize(after, 0);
         inode.mark(before.min(after), before.max(after));
         Ok(())
+    }
+
+    fn map(&self) -> io::Result<Map> {
+        let mut machine = self.sim.machine();
+        machine.whole()?;
+        Ok(Map::Copied(machine.inodes[self.inode].current.clone()))
     }
 
     fn sync(&self) -> io::Result<()> {
