@@ -13,7 +13,7 @@ use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
 use crate::error::StorageError;
-use crate::flat::{Flat, slot_key};
+use crate::flat::{Entry, Flat, slot_key};
 use crate::keccak::{Hasher, Messages};
 use crate::proof::AccountProof;
 use crate::trie::{Change, Forest, Leaf, Source, Staged, Trie};
@@ -105,12 +105,12 @@ fn hashed_keys(changes: &Changes) -> Vec<B256> {
 }
 
 impl Leaves {
-    /// What `changes` to the state in `flat` would do.
+    /// What `changes` to the state in `flat` would do. Only what is staged with `keep` can be applied.
     ///
     /// # Errors
     /// When tables below cannot be read.
-    pub(crate) fn stage(&self, flat: &Flat, changes: &Changes) -> Result<Update, StorageError> {
-        flat.warm(changes)?;
+    pub(crate) fn stage(&self, flat: &Flat, changes: &Changes, keep: bool) -> Result<Update, StorageError> {
+        flat.warm(changes, keep)?;
         let keys = hashed_keys(changes);
         let mut rest = keys.as_slice();
         let mut own_keys = Vec::with_capacity(changes.accounts.len());
@@ -125,15 +125,14 @@ impl Leaves {
                 // After a wipe the account gets another storage, in which no slot has a handle yet.
                 let number = if wipes { None } else { flat.storage_of(*address, NOW) };
                 let leaves = slots.iter().zip(&change.storage).map(|(key, (slot, value))| {
-                    let known = number.and_then(|storage| flat.slot_handle(storage, slot));
-                    let leaf = known.map(|handle| known_leaf(handle, flat.is_clean_slot(handle)));
-                    let leaf = leaf.unwrap_or_else(|| {
+                    let entry = number.map(|storage| flat.slot_in(*address, storage, slot)).transpose()?;
+                    let leaf = leaf_of(entry.unwrap_or(Entry::None), || {
                         new_slots.push((*address, *slot));
-                        Leaf::New(new_slots.len() as u32 - 1)
+                        new_slots.len() as u32 - 1
                     });
-                    Change { key: *key, leaf, value: (!value.is_zero()).then_some(*value) }
+                    Ok(Change { key: *key, leaf, value: (!value.is_zero()).then_some(*value) })
                 });
-                let leaves = leaves.collect();
+                let leaves = leaves.collect::<Result<_, StorageError>>()?;
                 wiped.extend(wipes.then_some(*address));
                 tries.push((own[0], if wipes { Trie::default() } else { self.storage_trie(address) }, leaves));
                 storage.push(*address);
@@ -142,19 +141,18 @@ impl Leaves {
         let storage_tries = self.slots.stage(&SlotLeaves(flat), tries)?;
         let mut staged = storage.iter().enumerate().peekable();
         let addresses: Vec<Address> = changes.accounts.keys().copied().collect();
-        let handles = handles(flat, &addresses);
+        let entries = entries(flat, &addresses)?;
         let mut after = Vec::with_capacity(own_keys.len());
         let mut leaves = Vec::with_capacity(own_keys.len());
-        let each = (0u32..).zip(&changes.accounts).zip(own_keys).zip(handles);
-        for (((ordinal, (address, change)), key), handle) in each {
+        let each = (0u32..).zip(&changes.accounts).zip(own_keys).zip(entries);
+        for (((ordinal, (address, change)), key), entry) in each {
             let root = match staged.next_if(|(_, other)| *other == address) {
                 Some((trie, _)) => storage_tries.hash(trie),
                 None => self.storage_trie(address).hash(),
             };
             let value = change.info.map(|info| trie_account(info, root));
             after.push(value);
-            let leaf = handle.map(|handle| known_leaf(handle, flat.is_clean_account(handle)));
-            leaves.push(Change { key, leaf: leaf.unwrap_or(Leaf::New(ordinal)), value });
+            leaves.push(Change { key, leaf: leaf_of(entry, || ordinal), value });
         }
         let tries = vec![(B256::ZERO, self.account_trie, leaves)];
         let account_trie = self.accounts.stage(&AccountLeaves(flat), tries)?;
@@ -174,9 +172,14 @@ impl Leaves {
         }
         let slot_handle = |ordinal: u32| {
             let (address, slot) = update.new_slots[ordinal as usize];
-            // A wipe that is undone leaves slots that are still in the tables alone, or only read from there.
-            let handle = flat.storage_of(address, NOW).and_then(|storage| flat.slot_handle(storage, &slot));
-            written(flat, handle).filter(|handle| !flat.is_clean_slot(*handle))
+            let storage = flat.storage_of(address, NOW);
+            let entry = storage.and_then(|storage| flat.slot_in(address, storage, &slot).ok());
+            match entry {
+                // A wipe that is undone leaves slots that are in the tables alone.
+                Some(Entry::Clean) => None,
+                Some(Entry::Written(handle)) => Some(handle),
+                Some(Entry::None) | None => written(flat),
+            }
         };
         for (address, trie) in update.storage.into_iter().zip(self.slots.apply(update.storage_tries, slot_handle)) {
             if trie.is_empty() {
@@ -185,7 +188,8 @@ impl Leaves {
                 self.storage_tries.insert(address, trie);
             }
         }
-        let account_handle = |ordinal: u32| written(flat, flat.account_handle(update.addresses[ordinal as usize]));
+        let account_handle =
+            |ordinal: u32| flat.account_handle(update.addresses[ordinal as usize]).or_else(|| written(flat));
         self.account_trie = self.accounts.apply(update.account_trie, account_handle)[0];
     }
 
@@ -255,26 +259,31 @@ impl Leaves {
     }
 }
 
-/// The handles of accounts; of many, by several threads, because each waits for memory.
-fn handles(flat: &Flat, addresses: &[Address]) -> Vec<Option<u32>> {
-    let handle = |address: &Address| flat.account_handle(*address);
+/// What there is of accounts; of many, by several threads, because each waits for memory.
+fn entries(flat: &Flat, addresses: &[Address]) -> Result<Vec<Entry>, StorageError> {
+    let entry = |address: &Address| flat.account_entry(*address);
     if addresses.len() < MIN_PARALLEL {
-        return addresses.iter().map(handle).collect();
+        return addresses.iter().map(entry).collect();
     }
-    addresses.par_iter().with_min_len(MIN_PARALLEL / 4).map(handle).collect()
+    addresses.par_iter().with_min_len(MIN_PARALLEL / 4).map(entry).collect()
 }
 
-const fn known_leaf(handle: u32, is_clean: bool) -> Leaf {
-    if is_clean { Leaf::Warm(handle) } else { Leaf::Known(handle) }
+/// The leaf of an entry. What has none, or may lose it until it is written, is asked for again by its ordinal.
+fn leaf_of(entry: Entry, ordinal: impl FnOnce() -> u32) -> Leaf {
+    match entry {
+        Entry::Written(handle) => Leaf::Known(handle),
+        Entry::Clean => Leaf::Warm(ordinal()),
+        Entry::None => Leaf::New(ordinal()),
+    }
 }
 
-/// The handle of a leaf that was just written; without tables below, every one of them was.
+/// No handle for a leaf that was just written, which only a state over tables may have.
 ///
 /// # Panics
-/// If it was not.
-fn written(flat: &Flat, handle: Option<u32>) -> Option<u32> {
-    assert!(handle.is_some() || flat.tables().is_some(), "a leaf is put in place before the flat state was written");
-    handle
+/// In a state without tables.
+fn written(flat: &Flat) -> Option<u32> {
+    assert!(flat.tables().is_some(), "a leaf is put in place before the flat state was written");
+    None
 }
 
 fn trie_account(account: Account, storage_root: B256) -> TrieAccount {

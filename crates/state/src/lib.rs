@@ -31,6 +31,7 @@ pub mod vfs;
 
 pub use base::{Base, BaseAccount, BaseError, MAX_ACCOUNTS, MAX_CODE_BYTES, MAX_HASHES, MAX_SLOTS};
 pub use error::{StateError, StorageError};
+pub use flat::TierStats;
 pub use interlace_stf::{Account, AccountChange, Changes, StateReader};
 pub use interlace_trie::TrieAccount;
 pub use memory::{MemoryState, Staged, StateSizes, Version};

@@ -17,7 +17,7 @@ use interlace_trie::TrieAccount;
 use crate::base::{Base, Below};
 use crate::checkpoint::Manifest;
 use crate::error::{StateError, StorageError};
-use crate::flat::{Flat, Written};
+use crate::flat::{Flat, TierStats, Written};
 use crate::keccak::Hasher;
 use crate::leaves::{Leaves, Update};
 use crate::proof::AccountProof;
@@ -186,6 +186,7 @@ impl Inner {
         let root = update.root();
         let written = flat.write(version.0, changes, &update.after);
         self.leaves.apply(flat, update);
+        flat.settle();
         self.records.push(Record { version, number, hash, root, written, mark: self.mark });
         self.head = Head { version, number, hash, root };
         self.expire(shared);
@@ -193,7 +194,7 @@ impl Inner {
     }
 
     fn stage(&self, flat: &Flat, changes: Changes) -> Result<Staged, StateError> {
-        let update = self.leaves.stage(flat, &changes)?;
+        let update = self.leaves.stage(flat, &changes, true)?;
         Ok(Staged { base: self.head.version, changes, update })
     }
 
@@ -223,7 +224,7 @@ impl Inner {
             back.accounts.insert(address, AccountChange { info, wiped, storage });
         }
         // Before anything is undone: cold leaves are looked for in the state that the tries are of.
-        let update = self.leaves.stage(flat, &back)?;
+        let update = self.leaves.stage(flat, &back, true)?;
         shared.reverted.fetch_max(last + 1, Ordering::AcqRel);
         let undone: Vec<Record> = self.records.drain(keep + 1..).rev().collect();
         undone.iter().for_each(|record| flat.revert(record.version.0, head.version.0, &record.written));
@@ -270,7 +271,7 @@ impl MemoryState {
     fn build(number: u64, changes: Changes, hash: impl FnOnce(B256) -> B256, below: Option<Below>) -> Self {
         let mut leaves = Leaves::default();
         let flat = Flat::new(below.is_some());
-        let Ok(update) = leaves.stage(&flat, &changes) else { unreachable!("only tables can fail to be read") };
+        let Ok(update) = leaves.stage(&flat, &changes, true) else { unreachable!("only tables can fail to be read") };
         let root = update.root();
         let version = Version(0);
         let head = Head { version, number, hash: hash(root), root };
@@ -412,7 +413,7 @@ impl MemoryState {
     /// [`StateError::Storage`].
     pub fn root_after(&self, changes: &Changes) -> Result<B256, StateError> {
         let inner = self.shared.read();
-        Ok(inner.leaves.stage(&self.shared.flat, changes)?.root())
+        Ok(inner.leaves.stage(&self.shared.flat, changes, false)?.root())
     }
 
     /// Makes staged changes the state after block `number`, whose hash is `hash`.
@@ -509,7 +510,7 @@ impl MemoryState {
     pub(crate) fn extend_first(&self, changes: Changes) -> Result<(), StateError> {
         let mut inner = self.shared.write();
         let Inner { leaves, records, head, .. } = &mut *inner;
-        let update = leaves.stage(&self.shared.flat, &changes)?;
+        let update = leaves.stage(&self.shared.flat, &changes, true)?;
         head.root = update.root();
         records[0].root = head.root;
         // Nothing goes back behind the first version, so what it wrote needs no list.
@@ -528,6 +529,12 @@ impl MemoryState {
     pub fn sizes(&self) -> StateSizes {
         let (flat_bytes, older_values) = self.shared.flat.sizes();
         StateSizes { flat_bytes, trie_bytes: self.shared.read().leaves.bytes(), older_values }
+    }
+
+    /// What was read, and from where; `None` for a state that is in memory as a whole.
+    #[must_use]
+    pub fn tiers(&self) -> Option<TierStats> {
+        self.shared.flat.tier_stats()
     }
 
     /// How many blocks behind the newest one have states; all, if it is none.

@@ -102,7 +102,7 @@ impl Snapshot {
         {
             let inner = self.shared.read();
             if inner.head.version == self.version {
-                return Ok(inner.leaves.stage(&self.shared.flat, changes)?.root());
+                return Ok(inner.leaves.stage(&self.shared.flat, changes, false)?.root());
             }
         }
         let mut accounts: BTreeMap<Address, TrieAccount> = self.accounts()?.into_iter().collect();

@@ -64,16 +64,21 @@ struct Loader {
     slots: Table,
 }
 
-/// Loads the tables of `manifest` as `version`; if `cold`, accounts and slots stay in them.
+/// Loads the tables of `manifest` as `version`; with `cold`, accounts and slots stay in them, but for so many
+/// bytes of what is read.
 pub(super) fn load(
     vfs: &dyn Vfs,
     manifest: &Manifest,
     version: u64,
-    cold: bool,
+    cold: Option<usize>,
     progress: Progress<'_>,
 ) -> Result<(Flat, Leaves), StorageError> {
     let open = |kind| Table::open(vfs, kind, manifest.number, manifest.identity);
-    let flat = if cold { Flat::over(Tables::open(vfs, manifest)?) } else { Flat::new(false) };
+    let flat = match cold {
+        Some(bytes) => Flat::over(Tables::open(vfs, manifest)?, bytes),
+        None => Flat::new(false),
+    };
+    let cold = cold.is_some();
     flat.add_codes(read_codes(&open(Kind::Codes)?)?);
     let loader = Loader { flat, cold, version, accounts: open(Kind::Accounts)?, slots: open(Kind::Slots)? };
     let mut cursors = loader.sixteenths()?;

@@ -28,7 +28,7 @@ use crate::error::StorageError;
 use crate::memory::{MemoryState, Pin};
 use crate::vfs::Vfs;
 
-pub(crate) use entry::{SlotEntry, SlotRange};
+pub(crate) use entry::{AccountEntry, SlotEntry, SlotRange};
 pub use manifest::{MANIFEST, Manifest};
 pub use page::CHECKPOINT_FORMAT;
 pub(crate) use tables::Tables;
@@ -139,19 +139,19 @@ impl Checkpoints {
     /// # Errors
     /// [`StorageError::Damaged`] with file and place, [`StorageError::Io`]; [`StorageError::Stopped`] if `progress` says so.
     pub fn load(&self, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
-        self.state(false, progress)
+        self.state(None, progress)
     }
 
-    /// The same, with its accounts and slots left in the tables, which are mapped into memory: in memory are the tries, and what is written
-    /// from then on.
+    /// The same, with its accounts and slots left in the tables, which are mapped into memory. In memory are the tries, what is written from
+    /// then on, and `bytes` of what was only read.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn map(&self, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
-        self.state(true, progress)
+    pub fn map(&self, bytes: usize, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
+        self.state(Some(bytes), progress)
     }
 
-    fn state(&self, cold: bool, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
+    fn state(&self, cold: Option<usize>, progress: Progress<'_>) -> Result<MemoryState, StorageError> {
         let Some(manifest) = self.newest else {
             return Err(StorageError::damaged(MANIFEST, 0, "there is no checkpoint"));
         };

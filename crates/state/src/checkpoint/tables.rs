@@ -105,10 +105,9 @@ impl Tables {
         Ok(Self { accounts, slots: Fenced::open(vfs, Kind::Slots, manifest, slot)? })
     }
 
-    /// Bytes on disk, and of what is held in memory.
-    pub(crate) fn bytes(&self) -> (u64, usize) {
-        let disk = (self.accounts.table.pages() + self.slots.table.pages()) * super::page::PAGE as u64;
-        (disk, (self.accounts.fences.len() + self.slots.fences.len()) * size_of::<Fence>())
+    /// Bytes on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        (self.accounts.table.pages() + self.slots.table.pages()) * super::page::PAGE as u64
     }
 
     /// How many accounts there are.

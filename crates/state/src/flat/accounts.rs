@@ -5,10 +5,11 @@
 //!                                            └─► contract: code hash, storage root, number of its storage
 //! ```
 //! Readers of the newest version take no lock (`words`); what changes an entry holds the part's, and so does who reads an older one.
-//! Invariant: an entry stays where it is, and a contract's record is never changed: a change of code or storage root makes
+//! Invariant: an entry that was written stays where it is, and a contract's record is never changed: a change of code or storage root makes
 //! another, so that every version of an account names its own. A wiped account gets another storage, so nothing is erased one by one
 //! and older versions still read the old one.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,6 +18,7 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use interlace_stf::Account;
 use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
+use super::cold::Room;
 use super::index::{Index, MAX_NUMBERS};
 use super::past::Past;
 use super::slots::NONE;
@@ -178,6 +180,12 @@ struct Held {
     storages: Vec<u32>,
     /// Entries that are as in the tables below, and were never written.
     clean: Bits,
+    /// Those of them that may be given up, the first first; some may have been written since.
+    spare: VecDeque<u32>,
+    /// Those of them that are about to be written, and stay until something else was.
+    kept: Vec<u32>,
+    /// Entries that were given up.
+    free: Vec<u32>,
 }
 
 /// The right to write.
@@ -198,7 +206,17 @@ impl Accounts {
         })
     }
 
+    /// The entry of an account, for who does not hold the right to write.
     pub(super) fn entry_of(&self, key: Key) -> Option<usize> {
+        let found = self.sequence.read(u64::MAX, || self.place_of(key));
+        found.unwrap_or_else(|| {
+            let _held = self.read();
+            self.place_of(key)
+        })
+    }
+
+    /// The same, while nobody writes.
+    fn place_of(&self, key: Key) -> Option<usize> {
         self.with_entry(key, |entry, _| entry)
     }
 
@@ -222,7 +240,7 @@ impl Accounts {
     #[cold]
     fn find_older(&self, key: Key, version: u64) -> AccountValue {
         let held = self.read();
-        self.entry_of(key).map_or(NEVER, |entry| self.at(&held, entry, version))
+        self.place_of(key).map_or(NEVER, |entry| self.at(&held, entry, version))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Held> {
@@ -258,9 +276,10 @@ impl Accounts {
         })
     }
 
-    /// Whether an entry is as in the tables below, and was never written.
-    pub(super) fn is_clean(&self, entry: usize) -> bool {
-        self.read().clean.has(entry)
+    /// The entry of an account, and whether it is as in the tables below and was never written.
+    pub(super) fn entry_and_clean(&self, key: Key) -> Option<(usize, bool)> {
+        let held = self.read();
+        self.place_of(key).map(|entry| (entry, held.clean.has(entry)))
     }
 
     /// The account of an entry, as it is now.
@@ -358,7 +377,7 @@ impl Writer<'_> {
 
     /// Where an account's slots go that are written now: none before the first one after it is made, or wiped.
     pub(super) fn storage_to_write(&self, key: Key, wiped: bool, partial: bool) -> Storage {
-        let now = self.part.entry_of(key).map(|entry| self.part.value(entry));
+        let now = self.part.place_of(key).map(|entry| self.part.value(entry));
         if wiped || now.is_some_and(|value| value.form == ABSENT) {
             return Storage { number: NONE, cut_off: partial };
         }
@@ -376,14 +395,53 @@ impl Writer<'_> {
     }
 
     /// Puts an account beside which there is none yet as it is in the tables below.
-    pub(super) fn warm(&mut self, key: Key, account: &TrieAccount, with_storage: bool) {
-        if self.part.entry_of(key).is_some() {
-            return;
+    /// At most as many as the room has are held of such accounts without code and storage; others stay. Says whether one was given up for it.
+    pub(super) fn warm(&mut self, key: Key, account: &TrieAccount, room: &Room, hash: impl Fn(Address) -> u64) -> bool {
+        if self.part.place_of(key).is_some() {
+            return false;
         }
+        let is_plain = account.storage_root == EMPTY_ROOT_HASH && account.code_hash == KECCAK256_EMPTY;
+        let gives_up = is_plain && self.held.spare.len() >= room.accounts && self.give_up(hash);
+        let with_storage = account.storage_root != EMPTY_ROOT_HASH;
         let number = if with_storage { super::handle(super::part(key.hash), self.begin_storage()) } else { NONE };
         let version = self.part.sequence.newest();
         let (entry, _) = self.put(key, version, Some(account), Storage { number, cut_off: false });
         self.held.clean.add(entry);
+        if is_plain {
+            self.held.spare.push_back(entry as u32);
+        }
+        gives_up
+    }
+
+    /// Keeps a clean entry until [`Self::settle`].
+    pub(super) fn keep(&mut self, key: Key) {
+        let entry = self.part.place_of(key);
+        if let Some(entry) = entry.filter(|entry| self.held.clean.has(*entry)) {
+            self.held.kept.push(entry as u32);
+        }
+    }
+
+    /// Keeps nothing any more.
+    pub(super) fn settle(&mut self) {
+        self.held.kept.clear();
+    }
+
+    /// Gives the first entry up that is still clean and not kept.
+    fn give_up(&mut self, hash: impl Fn(Address) -> u64) -> bool {
+        for _ in 0..self.held.spare.len() {
+            let Some(entry) = self.held.spare.pop_front() else { break };
+            if self.held.kept.contains(&entry) {
+                self.held.spare.push_back(entry);
+            } else if self.held.clean.remove(entry as usize) {
+                let part = self.part;
+                let _change = part.sequence.change(part.sequence.newest());
+                part.index.remove(hash(part.address(entry as usize)), entry as usize);
+                part.entries.store(entry as usize, [0; 8]);
+                self.held.free.push(entry);
+                return true;
+            }
+        }
+        false
     }
 
     /// Puts an account in place of what it is, which is forgotten by whoever does not keep it, and gives its entry.
@@ -396,8 +454,8 @@ impl Writer<'_> {
     ) -> (usize, AccountValue) {
         let part = self.part;
         let _change = part.sequence.change(version);
-        let known = part.entry_of(key);
-        let entry = known.unwrap_or(self.held.len);
+        let known = part.place_of(key);
+        let entry = known.or_else(|| self.held.free.pop().map(|entry| entry as usize)).unwrap_or(self.held.len);
         let before = known.map_or(NEVER, |entry| part.value(entry));
         let value = match after {
             None => AccountValue { form: ABSENT, ..NEVER },
@@ -409,7 +467,7 @@ impl Writer<'_> {
         part.entries.store(entry, value.words(key.address));
         if known.is_none() {
             part.index.insert(key.hash, entry);
-            self.held.len += 1;
+            self.held.len = self.held.len.max(entry + 1);
         }
         (entry, before)
     }

@@ -1,27 +1,112 @@
-//! A flat state over tables: what was never written here is read there.
+//! A flat state over tables: what was never written here is read there, and kept here for a while.
 //!
-//! Invariant: an account or slot that a change is about has an entry here before it is written, if the tables have it (`warm`), so what
-//! is undone is undone to a value, and nothing below is asked about what was written. An entry that was read and never written is
-//! clean: it is as in the tables, and the trie has its leaf cold.
-//! What it does not do: it forgets no clean entries.
+//! ```text
+//! read ─► entry, clean or written: as ever ─► none: tables ─► clean entry; the first one that was made is given up if there is no room
+//! ```
+//! Invariant: an entry that was read and never written is clean: it is as in the tables, and the trie has its leaf cold. What a change is
+//! about has an entry before it is written, if the tables have it (`warm`), so what is undone is undone to a value. What is about to
+//! be written is not given up until something was written.
+//! Bounds: clean slots, and clean accounts without code and storage, as many as the room has; other clean accounts stay.
+//! What it does not do: what was written is never given up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use interlace_stf::{Account, AccountChange, Changes};
-use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
 use super::accounts::{Found, Storage};
 use super::slots::NONE;
-use super::{Flat, MIN_PARALLEL, locate, part};
-use crate::checkpoint::{SlotRange, Tables};
+use super::{Flat, MIN_PARALLEL, PARTS, handle, part};
+use crate::checkpoint::{AccountEntry, SlotRange, Tables};
 use crate::error::StorageError;
 
 /// The version after all others.
 const NOW: u64 = u64::MAX;
+/// Bytes of a clean entry, with what finds it.
+const ENTRY_BYTES: usize = 96;
+
+/// How many clean entries a part holds at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) accounts: usize,
+    pub(super) slots: usize,
+}
+
+/// What a state over tables did since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierStats {
+    /// Accounts and slots that were read.
+    pub reads: u64,
+    /// Those of them that had to be looked for in the tables.
+    pub cold_reads: u64,
+    /// Clean entries that were given up for others.
+    pub evictions: u64,
+    /// Bytes of the tables on disk.
+    pub disk_bytes: u64,
+}
+
+/// A counter on a line of the cache of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Counter(AtomicU64);
+
+/// What lies below.
+#[derive(Debug)]
+pub(super) struct Cold {
+    pub(super) tables: Tables,
+    room: Room,
+    /// By part, so that readers seldom meet.
+    reads: Box<[Counter]>,
+    below: Counter,
+    evictions: Counter,
+}
+
+impl Cold {
+    /// With room for clean entries of so many bytes.
+    pub(super) fn new(tables: Tables, bytes: usize) -> Self {
+        let each = bytes / 2 / ENTRY_BYTES / PARTS;
+        let reads = (0..PARTS).map(|_| Counter::default()).collect();
+        let (below, evictions) = (Counter::default(), Counter::default());
+        Self { tables, room: Room { accounts: each, slots: each }, reads, below, evictions }
+    }
+
+    #[inline]
+    pub(super) fn count_read(&self, part: usize) {
+        self.reads[part].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_below(&self) {
+        self.below.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_eviction(&self, evicted: bool) {
+        self.evictions.0.fetch_add(u64::from(evicted), Ordering::Relaxed);
+    }
+}
+
+/// What there is of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// An entry that was written, with its handle.
+    Written(u32),
+    /// It lies in the tables, and was never written; it may have a clean entry.
+    Clean,
+    None,
+}
 
 impl Flat {
-    pub(crate) const fn tables(&self) -> Option<&Tables> {
-        self.tables.as_ref()
+    pub(crate) fn tables(&self) -> Option<&Tables> {
+        self.cold.as_ref().map(|cold| &cold.tables)
+    }
+
+    /// What was read, and from where; `None` without tables.
+    pub(crate) fn tier_stats(&self) -> Option<TierStats> {
+        let Cold { tables, reads, below, evictions, .. } = self.cold.as_ref()?;
+        let count = |counter: &Counter| counter.0.load(Ordering::Relaxed);
+        let (reads, disk_bytes) = (reads.iter().map(count).sum(), tables.disk_bytes());
+        Some(TierStats { reads, cold_reads: count(below), evictions: count(evictions), disk_bytes })
     }
 
     // ---- reading, wherever it is
@@ -29,16 +114,28 @@ impl Flat {
     /// The account at `address` with its storage root.
     pub(crate) fn trie_account(&self, address: Address, version: u64) -> Result<Option<TrieAccount>, StorageError> {
         let key = self.key(address);
-        match (self.accounts_of(key).trie_account(key, version), &self.tables) {
+        match (self.accounts_of(key).trie_account(key, version), &self.cold) {
             (Found::Present(account), _) => Ok(Some(account)),
-            (Found::Unwritten, Some(tables)) => Ok(tables.account(&address)?.map(|entry| entry.account)),
+            (Found::Unwritten, Some(cold)) => Ok(self.account_below(cold, address)?.map(|entry| entry.account)),
             (Found::Absent | Found::Unwritten, _) => Ok(None),
         }
     }
 
+    /// Reads an account in the tables and keeps it.
+    fn account_below(&self, cold: &Cold, address: Address) -> Result<Option<AccountEntry>, StorageError> {
+        cold.count_below();
+        let entry = cold.tables.account(&address)?;
+        if let Some(entry) = &entry {
+            let key = self.key(address);
+            let hash = |address| self.key(address).hash;
+            cold.count_eviction(self.accounts_of(key).write().warm(key, &entry.account, &cold.room, hash));
+        }
+        Ok(entry)
+    }
+
     /// The account at `address`.
     pub(crate) fn account(&self, address: Address, version: u64) -> Result<Option<Account>, StorageError> {
-        match (self.written_account(address, version), &self.tables) {
+        match (self.written_account(address, version), &self.cold) {
             (None, Some(_)) => Ok(self.trie_account(address, version)?.map(|account| Account {
                 nonce: account.nonce,
                 balance: account.balance,
@@ -48,22 +145,39 @@ impl Flat {
         }
     }
 
-    /// The value of a slot, and whether it was written here.
+    /// The value of a slot.
     pub(crate) fn slot(&self, address: Address, slot: U256, version: u64) -> Result<U256, StorageError> {
-        match (self.written_slot(address, slot, version), &self.tables) {
-            (Some(value), _) => Ok(value),
-            (None, Some(tables)) => match tables.account(&address)? {
-                Some(entry) => tables.slot(entry.slots, &slot),
-                None => Ok(U256::ZERO),
-            },
-            (None, None) => Ok(U256::ZERO),
+        let (None, Some(cold)) = (self.written_slot(address, slot, version), &self.cold) else {
+            return Ok(self.written_slot(address, slot, version).unwrap_or_default());
+        };
+        let Some(entry) = self.account_below(cold, address)?.filter(|entry| entry.slots.count > 0) else {
+            return Ok(U256::ZERO);
+        };
+        let value = cold.tables.slot(entry.slots, &slot)?;
+        if !value.is_zero() {
+            let key = self.key(address);
+            let storage = self.accounts_of(key).storage(key, NOW).present();
+            if let Some(Storage { number, cut_off: false }) = storage.filter(|storage| storage.number != NONE) {
+                self.warm_slot(cold, number, &slot, &value, false);
+            }
+        }
+        Ok(value)
+    }
+
+    fn warm_slot(&self, cold: &Cold, storage: u32, slot: &U256, value: &U256, keep: bool) {
+        let hash = self.slot_hash(storage, slot);
+        let mut slots = self.slots[part(hash)].write();
+        let rehash = |storage, slot: &U256| self.slot_hash(storage, slot);
+        cold.count_eviction(slots.warm(hash, storage, (slot, value), &cold.room, rehash));
+        if keep {
+            slots.keep(hash, storage, slot);
         }
     }
 
     /// The accounts that exist at `version`, in no particular order.
     pub(crate) fn accounts(&self, version: u64) -> Result<Vec<(Address, TrieAccount)>, StorageError> {
         let mut all = self.held_accounts(version);
-        if let Some(tables) = &self.tables {
+        if let Some(tables) = self.tables() {
             tables.accounts_from(&B256::ZERO, 0, |_, entry| {
                 if self.account_handle(entry.address).is_none() {
                     all.push((entry.address, entry.account));
@@ -83,7 +197,7 @@ impl Flat {
             Found::Unwritten => Storage { number: NONE, cut_off: false },
         };
         let mut all = self.held_slots(storage.number, version);
-        if let Some(tables) = self.tables.as_ref().filter(|_| !storage.cut_off) {
+        if let Some(tables) = self.tables().filter(|_| !storage.cut_off) {
             let range = tables.account(&address)?.map(|entry| entry.slots).unwrap_or_default();
             tables.slots_from(range, &B256::ZERO, 0, |_, entry| {
                 if !self.is_written(storage.number, &entry.key) {
@@ -97,15 +211,16 @@ impl Flat {
 
     /// Whether a slot of a storage was written, and is not only read from the tables.
     pub(crate) fn is_written(&self, storage: u32, slot: &U256) -> bool {
-        storage != NONE && self.slot_handle(storage, slot).is_some_and(|handle| !self.is_clean_slot(handle))
+        let hash = self.slot_hash(storage, slot);
+        storage != NONE && self.slots[part(hash)].entry_and_clean(hash, storage, slot).is_some_and(|(_, clean)| !clean)
     }
 
     // ---- entries for what lies in the tables
 
-    /// Gives everything that `changes` are about an entry, if the tables have it.
-    pub(crate) fn warm(&self, changes: &Changes) -> Result<(), StorageError> {
-        let Some(tables) = &self.tables else { return Ok(()) };
-        let warm = |(address, change): (&Address, &AccountChange)| self.warm_account(tables, *address, change);
+    /// Gives everything that `changes` are about an entry, if the tables have it; with `keep`, none is given up until something was written.
+    pub(crate) fn warm(&self, changes: &Changes, keep: bool) -> Result<(), StorageError> {
+        let Some(cold) = &self.cold else { return Ok(()) };
+        let warm = |(address, change): (&Address, &AccountChange)| self.warm_change(cold, *address, change, keep);
         if changes.accounts.len() < MIN_PARALLEL {
             return changes.accounts.iter().try_for_each(warm);
         }
@@ -113,43 +228,78 @@ impl Flat {
         all.into_par_iter().try_for_each(warm)
     }
 
-    fn warm_account(&self, tables: &Tables, address: Address, change: &AccountChange) -> Result<(), StorageError> {
+    fn warm_change(
+        &self,
+        cold: &Cold,
+        address: Address,
+        change: &AccountChange,
+        keep: bool,
+    ) -> Result<(), StorageError> {
         let key = self.key(address);
-        let is_held = self.account_handle(address).is_some();
-        if is_held && change.storage.is_empty() {
+        let accounts = self.accounts_of(key);
+        // One that was written stays; of one that was made here the tables have no slots.
+        let is_written = accounts.entry_and_clean(key).is_some_and(|(_, clean)| !clean);
+        if is_written && change.storage.is_empty() {
             return Ok(());
         }
-        // Of an account that was made here the tables have no slots.
-        let Some(entry) = tables.account(&address)? else { return Ok(()) };
-        if !is_held {
-            let with_storage = entry.account.storage_root != EMPTY_ROOT_HASH;
-            self.accounts_of(key).write().warm(key, &entry.account, with_storage);
+        let Some(entry) = cold.tables.account(&address)? else { return Ok(()) };
+        if !is_written {
+            let mut accounts = accounts.write();
+            let hash = |address| self.key(address).hash;
+            cold.count_eviction(accounts.warm(key, &entry.account, &cold.room, hash));
+            if keep {
+                accounts.keep(key);
+            }
         }
-        let Some(Storage { number, cut_off: false }) = self.accounts_of(key).storage(key, NOW).present() else {
-            return Ok(());
-        };
+        let Some(Storage { number, cut_off: false }) = accounts.storage(key, NOW).present() else { return Ok(()) };
         for slot in change.storage.keys().filter(|_| number != NONE && entry.slots.count > 0) {
-            if self.slot_handle(number, slot).is_none() {
-                let value = tables.slot(entry.slots, slot)?;
+            if !self.is_written(number, slot) {
+                let value = cold.tables.slot(entry.slots, slot)?;
                 if !value.is_zero() {
-                    let hash = self.slot_hash(number, slot);
-                    self.slots[part(hash)].write().warm(hash, number, slot, &value);
+                    self.warm_slot(cold, number, slot, &value, keep);
                 }
             }
         }
         Ok(())
     }
 
-    /// Whether the account of a handle is as in the tables, and was never written.
-    pub(crate) fn is_clean_account(&self, handle: u32) -> bool {
-        let (part, entry) = locate(handle);
-        self.tables.is_some() && self.accounts[part].is_clean(entry)
+    /// Something was written: what was kept for it may be given up again.
+    pub(crate) fn settle(&self) {
+        if self.cold.is_some() {
+            self.accounts.iter().for_each(|part| part.write().settle());
+            self.slots.iter().for_each(|part| part.write().settle());
+        }
     }
 
-    /// Whether the slot of a handle is as in the tables, and was never written.
-    pub(crate) fn is_clean_slot(&self, handle: u32) -> bool {
-        let (part, entry) = locate(handle);
-        self.tables.is_some() && self.slots[part].is_clean(entry)
+    /// What there is of an account.
+    pub(crate) fn account_entry(&self, address: Address) -> Result<Entry, StorageError> {
+        let key = self.key(address);
+        let Some(cold) = &self.cold else {
+            return Ok(self.account_handle(address).map_or(Entry::None, Entry::Written));
+        };
+        Ok(match self.accounts_of(key).entry_and_clean(key) {
+            Some((entry, false)) => Entry::Written(handle(part(key.hash), entry)),
+            Some((_, true)) => Entry::Clean,
+            None if cold.tables.account(&address)?.is_some() => Entry::Clean,
+            None => Entry::None,
+        })
+    }
+
+    /// What there is of a slot of a storage.
+    pub(crate) fn slot_in(&self, address: Address, storage: u32, slot: &U256) -> Result<Entry, StorageError> {
+        let Some(cold) = &self.cold else {
+            return Ok(self.slot_handle(storage, slot).map_or(Entry::None, Entry::Written));
+        };
+        let hash = self.slot_hash(storage, slot);
+        Ok(match self.slots[part(hash)].entry_and_clean(hash, storage, slot) {
+            Some((entry, false)) => Entry::Written(handle(part(hash), entry)),
+            Some((_, true)) => Entry::Clean,
+            None => {
+                let range = self.slots_below(address, NOW)?;
+                let is_below = range.count > 0 && !cold.tables.slot(range, slot)?.is_zero();
+                if is_below { Entry::Clean } else { Entry::None }
+            }
+        })
     }
 
     // ---- leaves by their paths
@@ -160,7 +310,7 @@ impl Flat {
         path: &B256,
         nibbles: usize,
     ) -> Result<Option<(B256, TrieAccount)>, StorageError> {
-        let Some(tables) = &self.tables else { return Ok(None) };
+        let Some(tables) = self.tables() else { return Ok(None) };
         tables.accounts_from(path, nibbles, |key, entry| {
             let now = match self.account_handle(entry.address) {
                 None => Some(entry.account),
@@ -177,7 +327,7 @@ impl Flat {
         path: &B256,
         nibbles: usize,
     ) -> Result<Option<(B256, U256)>, StorageError> {
-        let Some(tables) = &self.tables else { return Ok(None) };
+        let Some(tables) = self.tables() else { return Ok(None) };
         let Some(entry) = tables.account_of_key(owner)? else { return Ok(None) };
         let storage = self.storage_of(entry.address, NOW);
         tables.slots_from(entry.slots, path, nibbles, |key, slot| {
@@ -191,7 +341,7 @@ impl Flat {
     pub(crate) fn slots_below(&self, address: Address, version: u64) -> Result<SlotRange, StorageError> {
         let key = self.key(address);
         let cut_off = self.accounts_of(key).storage(key, version).present().is_some_and(|storage| storage.cut_off);
-        let Some(tables) = self.tables.as_ref().filter(|_| !cut_off) else { return Ok(SlotRange::default()) };
+        let Some(tables) = self.tables().filter(|_| !cut_off) else { return Ok(SlotRange::default()) };
         Ok(tables.account(&address)?.map(|entry| entry.slots).unwrap_or_default())
     }
 }

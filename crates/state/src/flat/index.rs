@@ -1,6 +1,6 @@
 //! Where a key's record is: a hash table of numbers beside the records themselves.
 //!
-//! Invariant: a number that was put in is found under its hash for ever; records are never removed, so neither are numbers.
+//! Invariant: a number that was put in is found under its hash until it is taken out.
 //! A place holds 32 bits of the hash and 32 of the number. They give the place in a table of any size, so growing reads no record; the
 //! table grows by as much as it has, and its first half stays where it is.
 //! What it does not do: it holds no keys; who looks up compares the record. Readers do not lock; whoever writes excludes other
@@ -82,6 +82,35 @@ impl Index {
         self.len.store(len + 1, Ordering::Relaxed);
     }
 
+    /// Takes a number out that is there. What follows moves up, so that no gap stands before what belongs there.
+    pub(super) fn remove(&self, hash: u64, number: usize) {
+        let size = self.size.load(Ordering::Relaxed);
+        let wanted = hash >> 32 << 32 | (number as u64 + 1);
+        let mut gap = home(wanted, size);
+        while self.content(gap) != wanted {
+            if self.content(gap) == 0 {
+                return;
+            }
+            gap = (gap + 1) & (size - 1);
+        }
+        let mut place = gap;
+        loop {
+            place = (place + 1) & (size - 1);
+            let content = self.content(place);
+            if content == 0 {
+                break;
+            }
+            // It may move to the gap unless its search begins behind it.
+            let (from_home, from_gap) = (place.wrapping_sub(home(content, size)), place.wrapping_sub(gap));
+            if from_home & (size - 1) >= from_gap & (size - 1) {
+                self.places.store(gap, [content]);
+                gap = place;
+            }
+        }
+        self.places.store(gap, [0]);
+        self.len.store(self.len.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
     fn grow(&self, size: usize) {
         let contents: Vec<u64> = (0..size).map(|place| self.content(place)).filter(|content| *content != 0).collect();
         (0..size).for_each(|place| self.places.store(place, [0]));
@@ -115,6 +144,20 @@ mod tests {
         for number in 0..5_000 {
             assert_eq!(index.find(hash(number), |other| (other == number).then_some(other)), Some(number));
             assert_eq!(index.find(hash(number) ^ 1 << 40, |other| (other == number).then_some(other)), None);
+        }
+        assert_eq!(index.bytes(), 8 * 8_192);
+        // Those that are taken out are gone, and nothing else; what is put in again is there.
+        for number in (0..5_000).filter(|number| number % 3 == 0) {
+            index.remove(hash(number), number);
+            index.remove(hash(number), number);
+        }
+        for number in 0..5_000 {
+            let found = index.find(hash(number), |other| (other == number).then_some(other));
+            assert_eq!(found, (number % 3 != 0).then_some(number));
+        }
+        (0..5_000).filter(|number| number % 3 == 0).for_each(|number| index.insert(hash(number), number));
+        for number in 0..5_000 {
+            assert_eq!(index.find(hash(number), |other| (other == number).then_some(other)), Some(number));
         }
         assert_eq!(index.bytes(), 8 * 8_192);
     }

@@ -35,7 +35,9 @@ use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
-pub(crate) use cold::slot_key;
+use cold::Cold;
+pub use cold::TierStats;
+pub(crate) use cold::{Entry, slot_key};
 pub(crate) use image::Ordered;
 
 use crate::checkpoint::Tables;
@@ -72,7 +74,7 @@ pub(crate) struct Flat {
     /// Whether something lies below: another chain's state, or tables.
     partial: bool,
     /// Where accounts and slots are that were never written here.
-    tables: Option<Tables>,
+    cold: Option<Cold>,
 }
 
 impl Debug for Flat {
@@ -104,13 +106,13 @@ impl Flat {
             hasher: RandomState::default(),
             codes: RwLock::default(),
             partial,
-            tables: None,
+            cold: None,
         }
     }
 
-    /// A state whose accounts and slots lie in tables.
-    pub(crate) fn over(tables: Tables) -> Self {
-        Self { tables: Some(tables), ..Self::new(true) }
+    /// A state whose accounts and slots lie in tables, with room for so many bytes of what is only read.
+    pub(crate) fn over(tables: Tables, bytes: usize) -> Self {
+        Self { cold: Some(Cold::new(tables, bytes)), ..Self::new(true) }
     }
 
     #[inline]
@@ -135,6 +137,9 @@ impl Flat {
     #[inline]
     pub(crate) fn written_account(&self, address: Address, version: u64) -> Option<Option<Account>> {
         let key = self.key(address);
+        if let Some(cold) = &self.cold {
+            cold.count_read(part(key.hash));
+        }
         self.accounts_of(key).account(key, version).written()
     }
 
@@ -142,6 +147,9 @@ impl Flat {
     #[inline]
     pub(crate) fn written_slot(&self, address: Address, slot: U256, version: u64) -> Option<U256> {
         let key = self.key(address);
+        if let Some(cold) = &self.cold {
+            cold.count_read(part(key.hash));
+        }
         let storage = self.accounts_of(key).storage(key, version);
         match storage {
             Found::Unwritten => None,

@@ -2,14 +2,16 @@
 //!
 //! A slot is 72 bytes: storage, next slot of the same storage, key, value. Readers of the newest version take no lock (`words`).
 //!
-//! Invariant: an entry stays where it is, zero or not. The slots of a storage are a chain of entries, in whichever parts they lie, that
+//! Invariant: an entry that was written stays where it is, zero or not. The slots of a storage are a chain of entries, in whichever parts they lie, that
 //! begins at the newest. Clean ones, read from the tables below and never written, are in none.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::U256;
 
+use super::cold::Room;
 use super::index::Index;
 use super::past::Past;
 use super::words::{Bits, Records, Sequence};
@@ -39,6 +41,12 @@ struct Held {
     past: Past<Option<U256>>,
     /// Entries that are as in the tables below, and were never written; they are in no chain.
     clean: Bits,
+    /// Those of them that may be given up, the first first; some may have been written since.
+    spare: VecDeque<u32>,
+    /// Those of them that are about to be written, and stay until something else was.
+    kept: Vec<u32>,
+    /// Entries that were given up.
+    free: Vec<u32>,
 }
 
 /// The right to write.
@@ -78,8 +86,17 @@ impl Slots {
         })
     }
 
-    /// The entry of a slot that was ever written.
+    /// The entry of a slot, for who does not hold the right to write.
     pub(super) fn entry_of(&self, hash: u64, storage: u32, key: &U256) -> Option<usize> {
+        let found = self.sequence.read(u64::MAX, || self.place_of(hash, storage, key));
+        found.unwrap_or_else(|| {
+            let _held = self.read();
+            self.place_of(hash, storage, key)
+        })
+    }
+
+    /// The same, while nobody writes.
+    fn place_of(&self, hash: u64, storage: u32, key: &U256) -> Option<usize> {
         self.with_entry(hash, storage, key, |entry, _| entry)
     }
 
@@ -104,7 +121,7 @@ impl Slots {
     #[cold]
     fn older_value(&self, hash: u64, storage: u32, key: &U256, version: u64) -> Option<U256> {
         let held = self.read();
-        self.entry_of(hash, storage, key).and_then(|entry| self.at(&held, entry, version))
+        self.place_of(hash, storage, key).and_then(|entry| self.at(&held, entry, version))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Held> {
@@ -116,9 +133,10 @@ impl Slots {
         before.unwrap_or_else(|| self.now(entry))
     }
 
-    /// Whether an entry is as in the tables below, and was never written.
-    pub(super) fn is_clean(&self, entry: usize) -> bool {
-        self.read().clean.has(entry)
+    /// The entry of a slot, and whether it is as in the tables below and was never written.
+    pub(super) fn entry_and_clean(&self, hash: u64, storage: u32, key: &U256) -> Option<(usize, bool)> {
+        let held = self.read();
+        self.place_of(hash, storage, key).map(|entry| (entry, held.clean.has(entry)))
     }
 
     /// Key, and the newest value.
@@ -171,12 +189,56 @@ impl Writer<'_> {
     }
 
     /// Puts a slot beside which there is none yet as it is in the tables below.
-    pub(super) fn warm(&mut self, hash: u64, storage: u32, key: &U256, value: &U256) {
-        if self.part.entry_of(hash, storage, key).is_none() {
-            let version = self.part.sequence.newest();
-            let (entry, _, _) = self.put(hash, storage, key, value, version, NONE);
-            self.held.clean.add(entry);
+    /// At most as many as the room has are held; `rehash` gives the hash of a slot. Says whether one was given up for it.
+    pub(super) fn warm(
+        &mut self,
+        hash: u64,
+        storage: u32,
+        (key, value): (&U256, &U256),
+        room: &Room,
+        rehash: impl Fn(u32, &U256) -> u64,
+    ) -> bool {
+        if self.part.place_of(hash, storage, key).is_some() {
+            return false;
         }
+        let gives_up = self.held.spare.len() >= room.slots && self.give_up(rehash);
+        let version = self.part.sequence.newest();
+        let (entry, _, _) = self.put(hash, storage, key, value, version, NONE);
+        self.held.clean.add(entry);
+        self.held.spare.push_back(entry as u32);
+        gives_up
+    }
+
+    /// Keeps a clean entry until [`Self::settle`].
+    pub(super) fn keep(&mut self, hash: u64, storage: u32, key: &U256) {
+        let entry = self.part.place_of(hash, storage, key);
+        if let Some(entry) = entry.filter(|entry| self.held.clean.has(*entry)) {
+            self.held.kept.push(entry as u32);
+        }
+    }
+
+    /// Keeps nothing any more.
+    pub(super) fn settle(&mut self) {
+        self.held.kept.clear();
+    }
+
+    /// Gives the first entry up that is still clean and not kept.
+    fn give_up(&mut self, rehash: impl Fn(u32, &U256) -> u64) -> bool {
+        for _ in 0..self.held.spare.len() {
+            let Some(entry) = self.held.spare.pop_front() else { break };
+            if self.held.kept.contains(&entry) {
+                self.held.spare.push_back(entry);
+            } else if self.held.clean.remove(entry as usize) {
+                let part = self.part;
+                let now = part.entries.load(entry as usize).unwrap_or_default();
+                let _change = part.sequence.change(part.sequence.newest());
+                part.index.remove(rehash((now[0] & (UNWRITTEN - 1)) as u32, &key_of(&now)), entry as usize);
+                part.entries.store(entry as usize, [UNWRITTEN, 0, 0, 0, 0, 0, 0, 0, 0]);
+                self.held.free.push(entry);
+                return true;
+            }
+        }
+        false
     }
 
     /// As [`Self::write`]; what the slot was is given, and forgotten by whoever does not keep it.
@@ -191,8 +253,8 @@ impl Writer<'_> {
     ) -> (usize, bool, Option<U256>) {
         let part = self.part;
         let _change = part.sequence.change(version);
-        let known = part.entry_of(hash, storage, key);
-        let entry = known.unwrap_or(self.held.len);
+        let known = part.place_of(hash, storage, key);
+        let entry = known.or_else(|| self.held.free.pop().map(|entry| entry as usize)).unwrap_or(self.held.len);
         let before = known.and_then(|entry| part.now(entry));
         let links = match known {
             Some(entry) => part.entries.load(entry).unwrap_or_default()[0] & !UNWRITTEN,
@@ -201,7 +263,7 @@ impl Writer<'_> {
         part.entries.store(entry, words(links, key, value));
         if known.is_none() {
             part.index.insert(hash, entry);
-            self.held.len += 1;
+            self.held.len = self.held.len.max(entry + 1);
         }
         (entry, known.is_none(), before)
     }

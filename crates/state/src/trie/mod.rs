@@ -347,8 +347,8 @@ impl Forest {
                 Kind::Part(part) => tops[part as usize][0],
                 Kind::Moved(number) => Some(part.moved[number as usize]),
                 Kind::Changed(index) => Some(match changes[index as usize].leaf {
-                    Leaf::Known(handle) | Leaf::Warm(handle) => Ref::leaf(handle),
-                    Leaf::New(ordinal) => handle(ordinal).map_or(Ref::COLD, Ref::leaf),
+                    Leaf::Known(handle) => Ref::leaf(handle),
+                    Leaf::New(ordinal) | Leaf::Warm(ordinal) => handle(ordinal).map_or(Ref::COLD, Ref::leaf),
                     Leaf::Cold => Ref::COLD,
                 }),
             };

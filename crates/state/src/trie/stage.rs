@@ -16,10 +16,10 @@ use std::ops::Range;
 
 use alloy_primitives::B256;
 
-use super::{Source, found};
 use super::arena::{Arena, Branch, Shape, bits, narrow};
 use super::hash::Batch;
 use super::node::{Cell, NIBBLES, Node, Ref, WIDTH, fork, nibble, with_nibble};
+use super::{Source, found};
 use crate::error::StorageError;
 use crate::keccak::Hasher;
 
@@ -28,7 +28,7 @@ use crate::keccak::Hasher;
 pub(crate) enum Leaf {
     /// The one with this handle, whether the trie has it or not.
     Known(u32),
-    /// The one with this handle, which the trie has, and has cold.
+    /// One that the trie has cold; the number says which when it is asked for.
     Warm(u32),
     /// One without a handle, so no trie has it; the number says which when it is asked for.
     New(u32),

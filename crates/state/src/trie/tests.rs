@@ -55,7 +55,7 @@ impl Shelf {
     fn change(&self, trie: usize, key: B256, value: U256, ordinal: usize) -> Change<U256> {
         let leaf = match (self.handles.get(&(trie, key)), self.cold.contains_key(&(trie, key))) {
             (Some(handle), _) => Leaf::Known(*handle),
-            (None, true) => Leaf::Warm(self.spare(trie, key)),
+            (None, true) => Leaf::Warm(ordinal as u32),
             (None, false) => Leaf::New(ordinal as u32),
         };
         Change { key, leaf, value: (!value.is_zero()).then_some(value) }
@@ -70,16 +70,9 @@ impl Shelf {
         forest.apply(staged, |_| unreachable!())[0]
     }
 
-    /// The handle that a cold leaf gets when it is written.
-    fn spare(&self, trie: usize, key: B256) -> u32 {
-        let before = self.cold.keys().position(|other| *other == (trie, key)).unwrap();
-        (1 << 20) + before as u32
-    }
-
     fn write(&mut self, trie: usize, key: B256, value: U256) -> u32 {
-        let known = self.handles.get(&(trie, key)).copied();
-        let next = if self.cold.contains_key(&(trie, key)) { self.spare(trie, key) } else { self.handles.len() as u32 };
-        let handle = *self.handles.entry((trie, key)).or_insert(known.unwrap_or(next));
+        let next = self.handles.len() as u32;
+        let handle = *self.handles.entry((trie, key)).or_insert(next);
         self.leaves.insert(handle, (key, value));
         handle
     }
