@@ -410,3 +410,79 @@ fn a_byte_that_rots_is_told_with_its_file() {
     assert_eq!((checkpoints.newest(), checkpoints.torn()), (None, 2));
     assert_eq!(disk.list().unwrap(), [MANIFEST]);
 }
+
+/// A balance and a slot of an account after `number` blocks, each of which writes its number to one account of seven.
+fn mark(account: u64, number: u64) -> u64 {
+    let last = (1..=number).rev().take(7).find(|block| account % 7 == block % 7);
+    last.unwrap_or(1_000_000 + account)
+}
+
+fn marked(numbers: impl Iterator<Item = u64>, value: impl Fn(u64) -> u64) -> Changes {
+    let change = |number: u64| {
+        let info = Account { nonce: 1, balance: U256::from(value(number)), code_hash: KECCAK256_EMPTY };
+        let storage = if number % 3 == 0 { [(U256::from(number), info.balance)].into() } else { [].into() };
+        (address(number), AccountChange { info: Some(info), storage, ..AccountChange::default() })
+    };
+    Changes { accounts: numbers.map(change).collect(), ..Changes::default() }
+}
+
+#[test]
+fn readers_beside_a_writer_see_their_version_while_entries_come_and_go() {
+    const ACCOUNTS: u64 = 3_000;
+    let disk = Sim::default();
+    let state = MemoryState::new(0, Changes::default(), |root| root);
+    state.keep(Some(0));
+    state.logged(1);
+    let first = marked(0..ACCOUNTS, |account| 1_000_000 + account);
+    state.commit(1, B256::ZERO, state.stage(first.clone()).unwrap()).unwrap();
+    open(&disk).unwrap().write(&state, flushed, &go_on).unwrap().unwrap();
+    // Room for a tenth of the accounts.
+    let state = open(&disk).unwrap().map(60_000, &go_on).unwrap();
+    state.precede([(0, B256::ZERO, B256::ZERO)]).unwrap();
+    state.keep(Some(5));
+    let whole = MemoryState::new(1, first, |root| root);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for reader in 0..3 {
+            let (state, stop) = (&state, &stop);
+            scope.spawn(move || {
+                let mut dice = Dice(reader);
+                while !stop.load(Ordering::Relaxed) {
+                    let newest = state.latest();
+                    // Blocks count from the first one's.
+                    let back = dice.roll(5).min(newest.number() - 1);
+                    let snapshot = state.at(newest.number() - back).unwrap();
+                    let number = snapshot.number() - 1;
+                    for _ in 0..40 {
+                        let account = dice.roll(ACCOUNTS);
+                        let expected = U256::from(mark(account, number));
+                        match snapshot.account(address(account)) {
+                            Ok(found) => assert_eq!(found.unwrap().balance, expected, "{account} at {number}"),
+                            Err(error) => assert_eq!(error.code(), "engine.snapshot-expired"),
+                        }
+                        let slot = if account % 3 == 0 { expected } else { U256::ZERO };
+                        match snapshot.storage(address(account), U256::from(account)) {
+                            Ok(found) => assert_eq!(found, slot, "slot of {account} at {number}"),
+                            Err(error) => assert_eq!(error.code(), "engine.snapshot-expired"),
+                        }
+                    }
+                    // Others try changes meanwhile; nothing of it is seen.
+                    state.root_after(&marked([dice.roll(ACCOUNTS)].into_iter(), |_| 7)).unwrap();
+                }
+            });
+        }
+        for block in 1..=60 {
+            let changes = marked((0..ACCOUNTS).filter(|account| account % 7 == block % 7), |_| block);
+            for state in [&state, &whole] {
+                let staged = state.stage(changes.clone()).unwrap();
+                state.commit(block + 1, B256::ZERO, staged).unwrap();
+            }
+            assert_eq!(state.root(), whole.root());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(content(&state), content(&whole));
+    let tiers = state.tiers().unwrap();
+    assert!(tiers.evictions > 100, "{tiers:?}");
+    assert!(tiers.cold_reads > tiers.evictions && tiers.reads > tiers.cold_reads, "{tiers:?}");
+}
