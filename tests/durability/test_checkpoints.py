@@ -55,6 +55,8 @@ def test_a_start_from_a_checkpoint_gives_the_chain_that_was(tmp_path: Path) -> N
     assert written.accounts > 10
     assert folder.compact(data, HISTORY) is None
     steps: list[Step] = []
+    with Chain(port=None, data_dir=data, history=HISTORY, state_memory_mib=1) as chain:
+        assert view(chain) == made
     with Chain(port=None, data_dir=data, history=HISTORY) as chain:
         assert view(chain) == made
         chain.client.rpc("anvil_rollback", hex(HISTORY))
@@ -210,6 +212,15 @@ def test_wrong_use_is_told(
     assert main(["db", *words]) == status
     assert said in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
+
+
+def test_room_for_the_state_has_bounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for room in (0, -1, 1 << 21):
+        with pytest.raises(ChainError, match=r"^chain\.bad-config: state_memory_mib"):
+            Chain(port=None, data_dir=tmp_path / "chain", history=HISTORY, state_memory_mib=room)
+    for words in (["--state-memory", "9"], ["--state-memory", "9", "--data-dir", str(tmp_path / "chain")]):
+        assert main(["up", "--port", "0", *words]) == 1
+        assert "--state-memory needs --data-dir, and a --history" in capsys.readouterr().err
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

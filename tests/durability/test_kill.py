@@ -133,6 +133,7 @@ def rounds(folder: Path, count: int, seed: int) -> int:
             data_dir=data,
             history=dice.choice((HISTORY, None)),
             checkpoint_bytes=CHECKPOINT_BYTES,
+            state_memory_mib=dice.choice((None, 1)),
         ) as chain:
             known.check(chain)
             # It goes on, and stops in order.

@@ -30,7 +30,12 @@ def work(folder: str, durability: Literal["process", "power"], seed: int, histor
     """Change the chain in `folder` for ever."""
     dice = random.Random(seed)
     with Chain(
-        port=None, data_dir=folder, durability=durability, history=history, checkpoint_bytes=CHECKPOINT_BYTES
+        port=None,
+        data_dir=folder,
+        durability=durability,
+        history=history,
+        checkpoint_bytes=CHECKPOINT_BYTES,
+        state_memory_mib=dice.choice((None, 1)),
     ) as chain:
         tell(did="start", block=chain.client.block_number())
         sender = chain.accounts[0]

@@ -150,7 +150,8 @@ impl Chain {
     /// All counters and sizes as text for a Prometheus server.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        self.metrics.sized(self.state().sizes());
+        let state = self.state();
+        self.metrics.sized(state.sizes(), state.tiers());
         self.metrics.text()
     }
 

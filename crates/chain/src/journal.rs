@@ -172,6 +172,8 @@ pub struct DataDir {
     file_bytes: u64,
     checkpoint_bytes: u64,
     log_alone: bool,
+    /// Bytes of what is only read that are held, if the state stays in the checkpoint's tables.
+    read_bytes: Option<usize>,
 }
 
 impl DataDir {
@@ -186,13 +188,20 @@ impl DataDir {
     /// A folder on any disk; the log begins a new file after `file_bytes`.
     #[must_use]
     pub fn on(vfs: Arc<dyn Vfs>, durability: Durability, file_bytes: u64) -> Self {
-        Self { vfs, durability, file_bytes, checkpoint_bytes: MIN_CHECKPOINT_BYTES, log_alone: false }
+        Self { vfs, durability, file_bytes, checkpoint_bytes: MIN_CHECKPOINT_BYTES, log_alone: false, read_bytes: None }
     }
 
     /// Writes checkpoints whenever the log has grown by so many bytes, and by as many as the last one has.
     #[must_use]
     pub const fn checkpoint_after(mut self, bytes: u64) -> Self {
         self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// Leaves accounts and slots in the checkpoint's tables, if there is one, and holds so many bytes of those that are only read.
+    #[must_use]
+    pub const fn in_tables(mut self, bytes: usize) -> Self {
+        self.read_bytes = Some(bytes);
         self
     }
 
@@ -289,7 +298,11 @@ impl Chain {
         let used = newest.filter(|newest| kept.is_some_and(|kept| kept <= newest.window));
         let mut used = used.filter(|_| !data.log_alone);
         if used.is_some() {
-            chain.replace_state(checkpoints.load(&|done, all| progress(Phase::Load, done, all))?);
+            let tell = |done, all| progress(Phase::Load, done, all);
+            chain.replace_state(match data.read_bytes {
+                Some(bytes) => checkpoints.map(bytes, &tell)?,
+                None => checkpoints.load(&tell)?,
+            });
         }
         let (log, restore) = match chain.read_log(
             &data,

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use interlace_state::StateSizes;
 use interlace_state::checkpoint::CheckpointStats;
 use interlace_state::log::LogStats;
+use interlace_state::{StateSizes, TierStats};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -49,6 +49,14 @@ pub struct Metrics {
     pub state_trie_bytes: Gauge,
     /// Values of older states that are held.
     pub state_older_values: Gauge,
+    /// Accounts and slots that were read, in a state over tables.
+    pub state_reads: Counter,
+    /// Those of them that had to be read in the tables.
+    pub state_cold_reads: Counter,
+    /// Accounts and slots that were given up for others.
+    pub state_evictions: Counter,
+    /// Bytes of the tables.
+    pub state_table_bytes: Gauge,
     /// Requests answered.
     pub requests: Counter,
     /// Requests answered with an error.
@@ -110,6 +118,10 @@ impl Default for Metrics {
             state_flat_bytes: Gauge::default(),
             state_trie_bytes: Gauge::default(),
             state_older_values: Gauge::default(),
+            state_reads: Counter::default(),
+            state_cold_reads: Counter::default(),
+            state_evictions: Counter::default(),
+            state_table_bytes: Gauge::default(),
             requests: Counter::default(),
             request_errors: Counter::default(),
             notifications_dropped: Counter::default(),
@@ -135,6 +147,10 @@ impl Default for Metrics {
         registry.register("state_flat_bytes", "Bytes of the newest state", metrics.state_flat_bytes.clone());
         registry.register("state_trie_bytes", "Bytes of the state's tries", metrics.state_trie_bytes.clone());
         registry.register("state_older_values", "Values of older states", metrics.state_older_values.clone());
+        registry.register("state_reads", "Reads of a state over tables", metrics.state_reads.clone());
+        registry.register("state_cold_reads", "Reads that went to the tables", metrics.state_cold_reads.clone());
+        registry.register("state_evictions", "Entries given up for others", metrics.state_evictions.clone());
+        registry.register("state_table_bytes", "Bytes of the tables", metrics.state_table_bytes.clone());
         registry.register("rpc_requests", "JSON-RPC requests answered", metrics.requests.clone());
         registry.register("rpc_errors", "JSON-RPC requests answered with an error", metrics.request_errors.clone());
         registry.register(
@@ -148,7 +164,13 @@ impl Default for Metrics {
 
 impl Metrics {
     /// What the state takes now.
-    pub(crate) fn sized(&self, sizes: StateSizes) {
+    pub(crate) fn sized(&self, sizes: StateSizes, tiers: Option<TierStats>) {
+        let TierStats { reads, cold_reads, evictions, disk_bytes } = tiers.unwrap_or_default();
+        let counters = [&self.state_reads, &self.state_cold_reads, &self.state_evictions];
+        for (counter, now) in counters.into_iter().zip([reads, cold_reads, evictions]) {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+        self.state_table_bytes.set(i64::try_from(disk_bytes).unwrap_or(i64::MAX));
         let StateSizes { flat_bytes, trie_bytes, older_values } = sizes;
         let gauges = [&self.state_flat_bytes, &self.state_trie_bytes, &self.state_older_values];
         for (gauge, size) in gauges.into_iter().zip([flat_bytes, trie_bytes, older_values]) {

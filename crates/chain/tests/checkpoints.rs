@@ -23,17 +23,17 @@ const WINDOW: u64 = 2;
 const STEPS: usize = 22;
 
 fn reopen(sim: &Sim) -> Result<Chain, ChainError> {
-    reopen_with(sim, Durability::Power)
+    reopen_with(sim, Durability::Power, None)
 }
 
 /// A start that reads the log once, from its beginning to its end.
-fn reopen_with(sim: &Sim, durability: Durability) -> Result<Chain, ChainError> {
+fn reopen_with(sim: &Sim, durability: Durability, in_tables: Option<usize>) -> Result<Chain, ChainError> {
     let read = AtomicU64::new(0);
     let once = |phase, done, _| {
         assert!(phase != Phase::Log || read.swap(done, Ordering::Relaxed) < done, "the log is read a second time");
         true
     };
-    open_watched(sim, durability, Some(WINDOW), u64::MAX, &once)
+    open_watched(sim, durability, Some(WINDOW), u64::MAX, in_tables, &once)
 }
 
 fn checkpoint(chain: &Chain) -> Result<bool, ChainError> {
@@ -64,6 +64,9 @@ fn a_start_from_a_checkpoint_gives_the_chain_that_was() {
     let sim = Sim::default();
     let mut written = 0;
     for index in 0..STEPS {
+        // In memory, or in the checkpoint's tables with room for some entries, or for hardly any.
+        let in_tables = [None, Some(100_000), Some(0)][index % 3];
+        let reopen = |sim: &Sim| reopen_with(sim, Durability::Power, in_tables);
         let chain = reopen(&sim).unwrap();
         step(&chain, index).unwrap_or_else(|error| panic!("step {index}: {error}"));
         let living = view(&chain);
@@ -106,7 +109,7 @@ fn a_start_from_a_checkpoint_gives_the_chain_that_was() {
 #[test]
 fn a_crash_in_any_call_leaves_a_chain_that_was_and_all_that_was_acknowledged() {
     let run = |sim: &Sim, durability| {
-        let Ok(chain) = reopen_with(sim, durability) else { return 0 };
+        let Ok(chain) = reopen_with(sim, durability, None) else { return 0 };
         (0..STEPS).take_while(|index| step(&chain, *index).is_ok()).count()
     };
     let mut views: Vec<View> = Vec::new();
@@ -217,6 +220,30 @@ fn what_does_not_fit_together_is_told() {
     assert!(living.states.iter().any(Option::is_none));
     let (_, state) = reopen(&sim).unwrap().head_with_state();
     assert_eq!(state.storage(RICH.create(0), U256::from(89)), Ok(U256::from(89)));
+}
+
+#[test]
+fn a_state_in_tables_tells_what_it_reads() {
+    let sim = Sim::default();
+    let chain = reopen(&sim).unwrap();
+    (0..STEPS).for_each(|index| step(&chain, index).unwrap());
+    checkpoint(&chain).unwrap();
+    assert!(chain.metrics_text().contains("interlace_state_reads_total 0"));
+    drop(chain);
+    let chain = reopen_with(&sim, Durability::Power, Some(1 << 20)).unwrap();
+    let (_, state) = chain.head_with_state();
+    for _ in 0..10 {
+        assert_eq!(state.storage(RICH.create(0), U256::from(89)), Ok(U256::from(89)));
+    }
+    let text = chain.metrics_text();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("interlace_state_{name} ")));
+        line.unwrap_or_else(|| panic!("{name} in {text}")).parse::<u64>().unwrap()
+    };
+    assert!(value("reads_total") >= 10, "{text}");
+    assert!((1..5).contains(&value("cold_reads_total")), "{text}");
+    assert_eq!((value("evictions_total"), value("table_bytes") % 4_096), (0, 0));
+    assert!(value("table_bytes") > 0);
 }
 
 fn files(sim: &Sim) -> BTreeMap<String, Vec<u8>> {

@@ -48,6 +48,8 @@ struct Config {
     history: Option<u64>,
     /// Bytes by which the log grows between checkpoints; those of the newest checkpoint if they are more.
     checkpoint_bytes: u64,
+    /// Leave accounts and slots in the checkpoint's tables, and hold so many bytes of those that are only read.
+    read_bytes: Option<usize>,
     /// The chain that this one goes on after, instead of from a genesis.
     remote: Option<Remote>,
     /// `instant`, `manual`, or milliseconds between blocks.
@@ -149,7 +151,11 @@ impl Config {
         };
         let open = |folder: &PathBuf| {
             let data = DataDir::open(folder, durability).map_err(|error| chain_error(&error))?;
-            Ok(data.checkpoint_after(self.checkpoint_bytes))
+            let data = data.checkpoint_after(self.checkpoint_bytes);
+            Ok(match self.read_bytes {
+                Some(bytes) => data.in_tables(bytes),
+                None => data,
+            })
         };
         self.data_dir.as_ref().map(open).transpose()
     }

@@ -75,6 +75,10 @@ class Chain(Controls):
     checkpoint_bytes
         With a `data_dir` and a `history`: how much the log grows before the oldest of these states is written beside,
         so that the next start need not make it again; as much as the last one took, if that is more.
+    state_memory_mib
+        With a `data_dir` and a `history`: leave accounts and slots in the files of the checkpoint, and hold at most so
+        many MiB of those that were only read. In memory are the tries as well (about 65 bytes an account), and what
+        was written since the start. `None` holds all of it.
     fork_url, fork_block
         JSON-RPC of another chain: this one goes on after its block `fork_block`, or its newest, and reads what it
         does not hold from there. Chain id, gas limit and clock are the remote's, and so are mainnet's rules; another
@@ -122,6 +126,7 @@ class Chain(Controls):
         durability: Literal["process", "power"] = "process",
         history: int | None = None,
         checkpoint_bytes: int = 256 << 20,
+        state_memory_mib: int | None = None,
         fork_url: str | None = None,
         fork_block: int | None = None,
         fork_cache: str | Path | None = None,
@@ -151,6 +156,7 @@ class Chain(Controls):
             "durability": durability,
             "history": None if history is None else _u64("history", history),
             "checkpoint_bytes": _u64("checkpoint_bytes", checkpoint_bytes),
+            "read_bytes": None if state_memory_mib is None else _mib("state_memory_mib", state_memory_mib),
             "remote": _remote(
                 fork_url, fork_block, fork, fork_cache, others=(genesis, state, deployments, base_fee_wei)
             ),
@@ -386,6 +392,12 @@ def _u64(name: str, value: int) -> int:
     if not 0 <= value < 1 << 64:
         raise ChainError("chain.bad-config", f"{name} {value} is not between 0 and 2^64 - 1")
     return value
+
+
+def _mib(name: str, value: int) -> int:
+    if not 1 <= value <= 1 << 20:
+        raise ChainError("chain.bad-config", f"{name} {value} is not between 1 and 1,048,576")
+    return value << 20
 
 
 def _mining(block_time_ms: int | None) -> str | int:

@@ -72,6 +72,12 @@ def up(
         typer.Option(help="What survives in it once it is answered: the end of the process, or a loss of power too."),
     ] = None,
     history: Annotated[str, typer.Option(help=HISTORY_HELP)] = "archive",
+    state_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MIB", min=1, max=1 << 20, help="Leave the state on disk, and hold so much of what is only read."
+        ),
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="Go on from this dump if it exists, and write it again at the end.")
     ] = None,
@@ -116,6 +122,8 @@ def up(
     if start is not None:
         _refuse_genesis_options(context)
     promise = _durability(durability, data_dir)
+    if state_memory is not None and (data_dir is None or history == "archive"):
+        raise UsageError("cli.data-dir", "--state-memory needs --data-dir, and a --history that is not archive")
     if data_dir is not None and (start is not None or end is not None or fork_url is not None):
         raise UsageError("cli.data-dir", "--data-dir excludes --state, --load-state, --dump-state and --fork-url")
     if fork_url is not None and (genesis is not None or start is not None or base_fee is not None):
@@ -148,6 +156,7 @@ def up(
         data_dir=data_dir,
         durability=promise,
         history=blocks_of_history(history),
+        state_memory_mib=state_memory,
         host=host,
         port=port,
         block_time_ms=0 if no_mining else None if block_time is None else max(1, round(block_time * 1000)),

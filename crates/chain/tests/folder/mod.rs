@@ -52,18 +52,23 @@ pub fn open_keeping(
     history: Option<u64>,
     checkpoint_after: u64,
 ) -> Result<Chain, ChainError> {
-    open_watched(sim, durability, history, checkpoint_after, &|_, _, _| true)
+    open_watched(sim, durability, history, checkpoint_after, None, &|_, _, _| true)
 }
 
-/// As [`open_keeping`], telling how far it is.
+/// As [`open_keeping`], telling how far it is; in tables with room for so many bytes, if they are given.
 pub fn open_watched(
     sim: &Sim,
     durability: Durability,
     history: Option<u64>,
     checkpoint_after: u64,
+    in_tables: Option<usize>,
     progress: Progress<'_>,
 ) -> Result<Chain, ChainError> {
     let data = DataDir::on(Arc::new(sim.clone()), durability, FILE_BYTES).checkpoint_after(checkpoint_after);
+    let data = match in_tables {
+        Some(bytes) => data.in_tables(bytes),
+        None => data,
+    };
     let genesis = GenesisBlock::from_json(&data.document(&document())?)?;
     genesis.state.keep(history);
     Chain::open(data, genesis, orderer(), PoolConfig::default(), progress)
