@@ -85,11 +85,45 @@ impl BenchState {
         })
     }
 
-    /// Writes a checkpoint to `folder` and goes on with what is loaded from it: time to write, time to load, bytes on disk.
-    fn restart(&mut self, py: Python<'_>, folder: PathBuf) -> PyResult<(f64, f64, u64)> {
+    /// Writes a checkpoint to `folder`: the time it took, and its bytes.
+    fn write_checkpoint(&mut self, py: Python<'_>, folder: PathBuf) -> PyResult<(f64, u64)> {
         enter(py, || {
-            let (write, load, bytes) = self.0.restart(&folder).map_err(error)?;
-            Ok((seconds(write), seconds(load), bytes))
+            let (time, bytes) = self.0.write_checkpoint(&folder).map_err(error)?;
+            Ok((seconds(time), bytes))
+        })
+    }
+
+    /// Goes on with the checkpoint in `folder`, in memory or in its tables with room for so many bytes: the time it took.
+    #[pyo3(signature = (folder, in_tables = None))]
+    fn start_from(&mut self, py: Python<'_>, folder: PathBuf, in_tables: Option<usize>) -> PyResult<f64> {
+        enter(py, || Ok(seconds(self.0.start_from(&folder, in_tables).map_err(error)?)))
+    }
+
+    /// Lets the mapped pages of the tables go.
+    fn forget_pages(&self) {
+        self.0.forget_pages();
+    }
+
+    /// Reads `count` accounts drawn at random, each timed alone.
+    fn read_each(&mut self, py: Python<'_>, count: u64) -> PyResult<Vec<f64>> {
+        enter(py, || Ok(self.0.read_each(count).map_err(error)?.into_iter().map(seconds).collect()))
+    }
+
+    /// Runs a trace of `blocks` blocks of reads and writes: time of all reads, of all commits, root, reads, reads in the tables, evictions,
+    /// bytes of the flat state.
+    #[allow(clippy::type_complexity)]
+    fn trace(
+        &mut self,
+        py: Python<'_>,
+        blocks: u64,
+        reads: u64,
+        writes: u64,
+    ) -> PyResult<(f64, f64, String, Option<(u64, u64, u64)>, usize)> {
+        enter(py, || {
+            let bench::Trace { reads, commits, root, tiers, flat_bytes } =
+                self.0.trace(blocks, reads, writes).map_err(error)?;
+            let tiers = tiers.map(|tiers| (tiers.reads, tiers.cold_reads, tiers.evictions));
+            Ok((seconds(reads), seconds(commits), root.to_string(), tiers, flat_bytes))
         })
     }
 

@@ -58,9 +58,15 @@ pub enum StateError {
     /// The question needs the whole state, and this one holds only what was written since another chain's block.
     #[error("block {0} is on a forked chain: only what changed since the fork is held, so nothing can be proved")]
     Partial(u64),
-    /// The tables below the state could not be read.
+    /// The tables below the state could not be read. In a box, so that what is read all the time is not copied with room for it.
     #[error("{0}")]
-    Storage(#[from] StorageError),
+    Storage(Box<StorageError>),
+}
+
+impl From<StorageError> for StateError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(Box::new(error))
+    }
 }
 
 impl StateError {

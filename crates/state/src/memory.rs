@@ -99,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) codes: CodeCache,
     /// What answers for keys that were never written; read without the lock, because it may take long.
     pub(crate) below: Option<Below>,
+    /// Whether nothing lies below: neither another chain's state nor tables.
+    pub(crate) is_whole: bool,
 }
 
 /// A state that stays readable until this is dropped.
@@ -287,7 +289,8 @@ impl MemoryState {
         let next_version = version.0 + 1;
         let inner = Inner { leaves, records, oldest: 0, window: None, next_version, mark, pinned: None, head };
         let (reverted, oldest) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Shared { inner: RwLock::new(inner), flat, reverted, oldest, codes: CodeCache::default(), below };
+        let (codes, is_whole) = (CodeCache::default(), below.is_none() && flat.tables().is_none());
+        let shared = Shared { inner: RwLock::new(inner), flat, reverted, oldest, codes, below, is_whole };
         Self { shared: Arc::new(shared) }
     }
 

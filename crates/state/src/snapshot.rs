@@ -59,6 +59,30 @@ impl Snapshot {
         self.checked(self.shared.flat.trie_account(address, self.version.0)?)
     }
 
+    /// An account of a state under which something lies.
+    #[cold]
+    fn account_elsewhere(&self, address: Address) -> Result<Option<Account>, StateError> {
+        let Some(below) = &self.shared.below else {
+            return self.checked(self.shared.flat.account(address, self.version.0)?);
+        };
+        match self.checked(self.shared.flat.written_account(address, self.version.0))? {
+            Some(account) => Ok(account),
+            None => below.account(address),
+        }
+    }
+
+    /// A slot of such a state.
+    #[cold]
+    fn slot_elsewhere(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let Some(below) = &self.shared.below else {
+            return self.checked(self.shared.flat.slot(address, slot, self.version.0)?);
+        };
+        match self.written_slot(address, slot)? {
+            Some(value) => Ok(value),
+            None => below.storage(address, slot),
+        }
+    }
+
     /// All accounts, in no particular order.
     ///
     /// # Errors
@@ -152,22 +176,19 @@ impl StateReader for Snapshot {
     type Error = StateError;
 
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        let written = self.checked(self.shared.flat.written_account(address, self.version.0))?;
-        match (written, &self.shared.below) {
-            (Some(account), _) => Ok(account),
-            (None, Some(below)) => below.account(address),
-            // It may have got an entry meanwhile, so all is asked again.
-            (None, None) => self.checked(self.shared.flat.account(address, self.version.0)?),
+        // As short as can be: a processor overlaps reads that wait for memory only if the next one is within what it looks ahead.
+        if self.shared.is_whole {
+            return self.checked(self.shared.flat.written_account(address, self.version.0).flatten());
         }
+        self.account_elsewhere(address)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let written = self.written_slot(address, slot)?;
-        match (written, &self.shared.below) {
-            (Some(value), _) => Ok(value),
-            (None, Some(below)) => below.storage(address, slot),
-            (None, None) => self.checked(self.shared.flat.slot(address, slot, self.version.0)?),
+        if self.shared.is_whole {
+            let written = self.shared.flat.written_slot(address, slot, self.version.0);
+            return self.checked(written.unwrap_or_default());
         }
+        self.slot_elsewhere(address, slot)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -2,18 +2,21 @@
 
 Invariant: figures are medians of several batches of random accounts; ways to hash take turns on one state. None is
 returned unless every read and every proof was right, and the root equals that of all accounts computed anew (up to
-`MAX_CHECKED` accounts).
-What it does not do: all accounts are without code and storage; no read goes to a disk.
+`MAX_CHECKED` accounts), and one trace gave the same root in memory and in tables.
+What it does not do: all accounts are without code and storage.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from interlace import _core
+from interlace.errors import InterlaceError
 
 SIZES = (200, 2_000, 40_000, 100_000)
 """Accounts changed by a batch."""
@@ -23,6 +26,11 @@ READS = 100_000
 """Groups of 16 reads; of each group, the time of a read counts."""
 HOT = 4_096
 """Accounts that are read again and again: what they need fits into a second-level cache."""
+COLD_READS = 2_000
+TRACE = (20, 20_000, 5_000)
+"""Blocks of the trace, and accounts that each reads and changes; some are drawn much more often than others."""
+ROOM = 24
+"""Bytes of memory an account for what is only read from the tables: room for a quarter of them."""
 PROOFS = 2_000
 BLOCK = 20_000
 """Accounts changed by a block while commits are sustained."""
@@ -70,6 +78,32 @@ class Commits:
 
 
 @dataclass(frozen=True, slots=True)
+class Tier:
+    """One trace, of `TRACE` blocks, reads and writes a block, over a state that lies somewhere.
+
+    Attributes
+    ----------
+    load_seconds
+        To have the state back from a checkpoint, its root computed anew.
+    read_ns, updates_per_second
+        A read of the trace; accounts changed per second with the root and the state in place.
+    hit_rate
+        Part of the reads that were answered from memory.
+    evictions
+        Entries that were given up for others.
+    flat_bytes
+        Bytes of accounts in memory at the end, without the tries.
+    """
+
+    load_seconds: float
+    read_ns: float
+    updates_per_second: int
+    hit_rate: float
+    evictions: int
+    flat_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class StateBench:
     """Figures of a state of `accounts` accounts.
 
@@ -89,8 +123,12 @@ class StateBench:
         The fastest way to hash over the one that hashes one node at a time, by size of the batch.
     commits
         Sustained commits by durability.
-    checkpoint_seconds, load_seconds, disk_bytes_per_account
-        To write the whole state to disk, and to have it back with its root computed anew; on disk.
+    checkpoint_seconds, disk_bytes_per_account
+        To write the whole state to disk; on disk.
+    tiers
+        A trace over the state in memory, in tables with room for `ROOM` of what is read, and in tables without room.
+    table_read_us, cold_read_us
+        p50 and p99 of a read of an account in the tables: with their pages in the system's cache, and without.
     proof_microseconds
         Median time to prove one account.
     """
@@ -108,8 +146,10 @@ class StateBench:
     ratio_to_scalar: dict[str, float]
     commits: dict[str, Commits]
     checkpoint_seconds: float
-    load_seconds: float
     disk_bytes_per_account: float
+    tiers: dict[str, Tier]
+    table_read_us: tuple[float, float]
+    cold_read_us: tuple[float, float]
     proof_microseconds: float
     root_computed_anew: bool
 
@@ -144,8 +184,19 @@ class StateBench:
                 f" a record in {commits.durable_p50_ms:.1f} ms (p95 {commits.durable_p95_ms:.1f})"
             )
         lines.append(
-            f"  a checkpoint: written in {self.checkpoint_seconds:.1f} s, loaded in {self.load_seconds:.1f} s,"
-            f" {self.disk_bytes_per_account:.1f} bytes an account"
+            f"  a checkpoint: written in {self.checkpoint_seconds:.1f} s,"
+            f" {self.disk_bytes_per_account:.1f} bytes an account on disk"
+        )
+        for name, tier in self.tiers.items():
+            lines.append(
+                f"  from it, {name:<16} back in {tier.load_seconds:>5.1f} s; a trace: a read {tier.read_ns:>6.0f} ns,"
+                f" {tier.updates_per_second:>9,} changes per second, {tier.hit_rate:.1%} of reads from memory,"
+                f" {tier.flat_bytes / (1 << 20):,.0f} MiB"
+            )
+        (warm, warm99), (cold, cold99) = self.table_read_us, self.cold_read_us
+        lines.append(
+            f"  a read in the tables: {warm:.2f} us (p99 {warm99:.2f}), not in the system's cache {cold:.0f} us"
+            f" (p99 {cold99:.0f})"
         )
         return "\n".join(lines)
 
@@ -179,12 +230,59 @@ def _commits(state: _core.BenchState, power: bool, size: int) -> Commits:
     )
 
 
+def _cold(folder: Path) -> None:
+    """Ask the system to forget what it holds of a folder's files."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _tiers(
+    state: _core.BenchState, folder: Path, accounts: int, tell: Callable[[str], None]
+) -> tuple[dict[str, Tier], tuple[float, float], tuple[float, float]]:
+    """Run one trace over the state of a checkpoint, wherever it lies, and read in its tables."""
+    tiers: dict[str, Tier] = {}
+    roots = set()
+    for name, in_tables in (("in tables alone", 0), ("in tables", int(accounts * ROOM)), ("in memory", None)):
+        tell(f"starting from it, {name}")
+        load = state.start_from(folder, in_tables)
+        if in_tables == 0:
+            times = [seconds * 1e6 for seconds in state.read_each(READS)]
+            table_read = (round(_percentile(times, 0.5), 3), round(_percentile(times, 0.99), 3))
+            tell("reading what the system does not hold")
+            state.forget_pages()
+            _cold(folder)
+            times = [seconds * 1e6 for seconds in state.read_each(COLD_READS)]
+            cold_read = (round(_percentile(times, 0.5), 1), round(_percentile(times, 0.99), 1))
+        before = (0, 0)
+        blocks, reads, writes = TRACE
+        read, commit, root, counts, flat = state.trace(blocks, reads, min(writes, max(accounts // 20, 1)))
+        roots.add(root)
+        all_, below, evictions = counts or (1, 0, 0)
+        if in_tables == 0:
+            before = (READS + COLD_READS, READS + COLD_READS)
+        tiers[name] = Tier(
+            load_seconds=round(load, 3),
+            read_ns=round(read / (blocks * reads) * 1e9, 1),
+            updates_per_second=round(blocks * min(writes, max(accounts // 20, 1)) / commit),
+            hit_rate=round(1 - (below - before[1]) / max(all_ - before[0], 1), 4),
+            evictions=evictions,
+            flat_bytes=flat,
+        )
+    if len(roots) != 1:
+        raise InterlaceError("engine.bench-differs", f"one trace gave the roots {', '.join(sorted(roots))}")
+    # What comes afterwards reads the state as it was before the traces.
+    state.start_from(folder)
+    return tiers, table_read, cold_read
+
+
 def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str], None] = _silent) -> StateBench:
     """Measure a state of `accounts` accounts, `rounds` batches of each size; `tell` hears what is being done.
 
     Raises
     ------
-    EngineError
+    InterlaceError
         `engine.bench-differs` if a read, a root or a proof is wrong.
     ChainError
         `chain.data-io` if the log cannot be written to the folder for temporary files.
@@ -213,9 +311,10 @@ def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str]
     for durability in ("process", "power"):
         tell(f"committing blocks, durable for {durability}")
         commits[durability] = _commits(state, durability == "power", min(BLOCK, max(accounts // 4, 1)))
-    tell("writing a checkpoint and starting from it")
+    tell("writing a checkpoint")
     with tempfile.TemporaryDirectory(prefix="interlace-bench-") as folder:
-        checkpoint, load, disk = state.restart(folder)
+        checkpoint, disk = state.write_checkpoint(folder)
+        tiers, table_read, cold_read = _tiers(state, Path(folder), accounts, tell)
     tell("proving accounts")
     proofs = state.prove(PROOFS)
     if accounts <= MAX_CHECKED:
@@ -245,7 +344,9 @@ def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str]
         ratio_to_scalar={size: round(rate / figures["scalar"][size], 2) for size, rate in figures[fastest].items()},
         commits=commits,
         checkpoint_seconds=round(checkpoint, 3),
-        load_seconds=round(load, 3),
+        tiers=tiers,
+        table_read_us=table_read,
+        cold_read_us=cold_read,
         disk_bytes_per_account=round(disk / accounts, 1),
         proof_microseconds=round(statistics.median(proofs) * 1e6, 2),
         root_computed_anew=accounts <= MAX_CHECKED,

@@ -81,7 +81,7 @@ def state(
     """
     from interlace.chain.bench_state import PORTION, SIZES, bench_state
 
-    with _steps(-(-accounts // PORTION) + len(SIZES) + 6) as step:
+    with _steps(-(-accounts // PORTION) + len(SIZES) + 10) as step:
         result = bench_state(accounts, rounds, step)
     if json:
         output.emit_json(result.to_json())

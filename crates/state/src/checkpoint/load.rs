@@ -28,12 +28,20 @@ use crate::leaves::Leaves;
 use crate::trie::{Change, Leaf};
 use crate::vfs::Vfs;
 
-/// Pages of accounts of each sixteenth that are loaded together.
-const PAGES: u64 = 64;
+/// Pages of accounts of each sixteenth that are loaded together; in tests few, so that there are several portions.
+const PAGES: u64 = if cfg!(test) { 1 } else { 64 };
 /// Pages of slots that are read together.
 const SLOT_PAGES: u64 = 16;
 /// Slots of one account that are loaded together; more are loaded one portion after another. In tests, few are many.
 const MAX_SLOTS_AT_ONCE: u64 = if cfg!(test) { 40 } else { 1 << 17 };
+
+/// Pages of a sixteenth of the hashed addresses that are not loaded yet; the first and the last may hold others, too.
+struct Cursor {
+    nibble: u8,
+    pages: Range<u64>,
+    /// The key that was loaded last.
+    last: Option<B256>,
+}
 
 /// What one thread loads at a time.
 #[derive(Default)]
@@ -84,7 +92,7 @@ pub(super) fn load(
     let mut cursors = loader.sixteenths()?;
     let mut leaves = Leaves::default();
     let (mut root, mut done) = (interlace_trie::EMPTY_ROOT_HASH, 0);
-    while cursors.iter().any(|cursor| !cursor.is_empty()) {
+    while cursors.iter().any(|cursor| !cursor.pages.is_empty()) {
         if !progress(done, loader.accounts.records()) {
             return Err(given_up());
         }
@@ -111,19 +119,21 @@ pub(super) fn load(
 }
 
 impl Loader {
-    /// The pages of each sixteenth of the hashed addresses; where two meet, a page counts to the lower one.
-    fn sixteenths(&self) -> Result<Vec<Range<u64>>, StorageError> {
-        let pages = self.accounts.pages();
-        let mut cursors: Vec<Range<u64>> = Vec::new();
+    /// Where each sixteenth of the hashed addresses is.
+    fn sixteenths(&self) -> Result<Vec<Cursor>, StorageError> {
+        let all = self.accounts.pages();
+        let mut cursors: Vec<Cursor> = Vec::new();
         let mut start = 1;
-        for nibble in 1..=16_u8 {
-            let (mut low, mut high) = (start, pages);
-            while low < high && nibble < 16 {
+        for nibble in 0..16_u8 {
+            // The first page that begins behind it.
+            let (mut low, mut high) = (start, all);
+            while low < high {
                 let middle = low.midpoint(high);
-                if self.first_key(middle)?[0] >> 4 < nibble { low = middle + 1 } else { high = middle }
+                if self.first_key(middle)?[0] >> 4 <= nibble { low = middle + 1 } else { high = middle }
             }
-            cursors.push(start..high);
-            start = high;
+            cursors.push(Cursor { nibble, pages: start..high, last: None });
+            // The page before may end with what comes next.
+            start = (high - 1).max(1);
         }
         Ok(cursors)
     }
@@ -142,32 +152,38 @@ impl Loader {
     }
 
     /// Loads the next pages of a sixteenth.
-    fn portion(&self, cursor: &mut Range<u64>) -> Result<Portion, StorageError> {
-        let count = PAGES.min(cursor.end - cursor.start);
-        let pages = self.accounts.read(cursor.start, count)?;
-        cursor.start += count;
-        let mut portion = Portion::default();
+    fn portion(&self, cursor: &mut Cursor) -> Result<Portion, StorageError> {
+        let Cursor { nibble, pages: rest, last } = cursor;
+        let count = PAGES.min(rest.end - rest.start);
+        let pages = self.accounts.read(rest.start, count)?;
+        rest.start += count;
+        let mut entries = Vec::new();
         let mut keys = Messages::default();
-        let mut slots = SlotReader::new(&self.slots);
         for (page, count, mut bytes) in pages.iter() {
             for _ in 0..count {
                 let entry = AccountEntry::take(&mut bytes);
                 let entry = entry.ok_or_else(|| self.accounts.damaged(page, "a record is no account"))?;
                 keys.add(entry.address.as_slice());
-                self.load_account(page, entry, &mut slots, &mut portion)?;
+                entries.push((page, entry));
             }
         }
-        let hashes = Hasher::default().hash(&keys);
-        let key = |place: &B256| hashes[usize::try_from(U256::from_be_bytes(place.0)).unwrap_or_default()];
-        portion.storages.iter_mut().for_each(|(place, _, _)| *place = key(place));
-        portion.large.iter_mut().for_each(|large| large.key = key(&large.key));
-        portion.accounts.iter_mut().zip(&hashes).for_each(|(change, key)| change.key = *key);
+        let (mut portion, mut slots) = (Portion::default(), SlotReader::new(&self.slots));
+        for ((page, entry), key) in entries.into_iter().zip(Hasher::default().hash(&keys)) {
+            // Who finds cold leaves relies on it that those of a sixteenth are loaded in their order.
+            if key[0] >> 4 == *nibble {
+                if last.replace(key).is_some_and(|last| last >= key) {
+                    return Err(self.accounts.damaged(page, "its accounts are out of order"));
+                }
+                self.load_account(page, key, entry, &mut slots, &mut portion)?;
+            }
+        }
         Ok(portion)
     }
 
     fn load_account(
         &self,
         page: u64,
+        key: B256,
         entry: AccountEntry,
         reader: &mut SlotReader<'_>,
         portion: &mut Portion,
@@ -177,8 +193,6 @@ impl Loader {
             let detail = format!("account {address} has code {}, which is not there", account.code_hash);
             return Err(self.accounts.damaged(page, detail));
         }
-        // Its place stands for the key until all keys are hashed.
-        let key = B256::from(U256::from(portion.accounts.len()));
         let (leaf, storage) = if self.cold {
             (Leaf::Cold, None)
         } else {
@@ -214,8 +228,11 @@ impl Loader {
             keys.add(&key.to_be_bytes::<32>());
             slots.push((key, value));
         }
-        let handles = storage.map(|storage| self.flat.load_slots(self.version, storage, &slots));
         let hashes = Hasher::default().hash(&keys);
+        if !hashes.is_sorted_by(|one, other| one < other) {
+            return Err(self.slots.damaged(reader.place.page, "an account's slots are out of order"));
+        }
+        let handles = storage.map(|storage| self.flat.load_slots(self.version, storage, &slots));
         let change = |(place, (key, (_, value))): (usize, (B256, &(U256, U256)))| Change {
             key,
             leaf: handles.as_ref().map_or(Leaf::Cold, |handles| Leaf::Known(handles[place])),

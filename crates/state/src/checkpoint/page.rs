@@ -308,6 +308,11 @@ impl Mapped {
         (self.map.len() / PAGE) as u64
     }
 
+    /// Lets the pages go that are mapped.
+    pub(super) fn forget(&self) {
+        self.map.forget();
+    }
+
     pub(super) fn damaged(&self, page: u64, detail: impl Into<String>) -> StorageError {
         StorageError::damaged(&self.name, page * PAGE as u64, detail)
     }

@@ -110,6 +110,11 @@ impl Tables {
         (self.accounts.table.pages() + self.slots.table.pages()) * super::page::PAGE as u64
     }
 
+    /// Lets the pages go that are mapped.
+    pub(crate) fn forget(&self) {
+        [&self.accounts, &self.slots].into_iter().for_each(|fenced| fenced.table.forget());
+    }
+
     /// How many accounts there are.
     pub(crate) fn count(&self) -> u64 {
         let last = self.accounts.table.pages().saturating_sub(1);

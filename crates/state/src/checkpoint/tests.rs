@@ -181,8 +181,11 @@ fn a_loaded_state_is_the_one_that_was_written_and_goes_on_like_it() {
     }
 }
 
+/// An account as it is read in every way, with some slots.
+type Reading = (Address, Option<Account>, Option<TrieAccount>, Vec<U256>);
+
 /// Reads all that there is of a version.
-fn read(snapshot: &Snapshot) -> Vec<(Address, Option<Account>, Option<TrieAccount>, Vec<U256>)> {
+fn read(snapshot: &Snapshot) -> Vec<Reading> {
     let keys = (0..60u64).step_by(7).flat_map(|key| (0..3).map(move |shift| U256::from(key) << (shift * 100)));
     let keys: Vec<U256> = keys.collect();
     let all = (0..80).map(|number| {
@@ -387,6 +390,49 @@ fn the_log_is_flushed_first_and_whoever_asks_may_give_up() {
 }
 
 #[test]
+fn records_out_of_order_are_told() {
+    let entry = |number: u64| {
+        let account = TrieAccount { nonce: number, ..TrieAccount::default() };
+        entry::AccountEntry { address: address(number), account, slots: SlotRange::default() }
+    };
+    let mut entries: Vec<_> = (0..40).map(entry).collect();
+    entries.sort_by_key(|entry| keccak256(entry.address));
+    let (first, again) = (entries[3], entries[3]);
+    let swapped = [entries[4], entries[3]];
+    // As they are, one twice, and two that changed places.
+    for (entries, holds) in [
+        (entries.clone(), true),
+        ([&entries[..3], &[first, again], &entries[4..]].concat(), false),
+        ([&entries[..3], &swapped, &entries[5..]].concat(), false),
+    ] {
+        let disk = Sim::default();
+        let mut accounts = page::TableWriter::create(&disk, page::Kind::Accounts, 1, IDENTITY).unwrap();
+        for entry in &entries {
+            let mut record = Vec::new();
+            entry.put(&mut record);
+            accounts.push(&record).unwrap();
+        }
+        accounts.finish().unwrap();
+        for kind in [page::Kind::Slots, page::Kind::Codes] {
+            page::TableWriter::create(&disk, kind, 1, IDENTITY).unwrap().finish().unwrap();
+        }
+        let root = interlace_trie::state_root(entries.iter().map(|entry| (entry.address, entry.account)));
+        let (number, mark, block, edits, window) = (1, 1, 1, 0, 0);
+        let manifest = Manifest { number, mark, block, edits, window, hash: root, root, identity: IDENTITY };
+        manifest.write(&disk).unwrap();
+        for loaded in [open(&disk).unwrap().load(&go_on), open(&disk).unwrap().map(0, &go_on)] {
+            match loaded {
+                Ok(state) => assert!(holds && state.root() == root),
+                Err(StorageError::Damaged { detail, .. }) => {
+                    assert!(!holds && detail == "its accounts are out of order", "{detail}");
+                }
+                Err(error) => unreachable!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_byte_that_rots_is_told_with_its_file() {
     let (disk, _, _) = two();
     let names: Vec<String> = disk.list().unwrap().into_iter().filter(|name| name != MANIFEST).collect();
@@ -420,7 +466,7 @@ fn mark(account: u64, number: u64) -> u64 {
 fn marked(numbers: impl Iterator<Item = u64>, value: impl Fn(u64) -> u64) -> Changes {
     let change = |number: u64| {
         let info = Account { nonce: 1, balance: U256::from(value(number)), code_hash: KECCAK256_EMPTY };
-        let storage = if number % 3 == 0 { [(U256::from(number), info.balance)].into() } else { [].into() };
+        let storage = if number.is_multiple_of(3) { [(U256::from(number), info.balance)].into() } else { [].into() };
         (address(number), AccountChange { info: Some(info), storage, ..AccountChange::default() })
     };
     Changes { accounts: numbers.map(change).collect(), ..Changes::default() }
@@ -460,7 +506,7 @@ fn readers_beside_a_writer_see_their_version_while_entries_come_and_go() {
                             Ok(found) => assert_eq!(found.unwrap().balance, expected, "{account} at {number}"),
                             Err(error) => assert_eq!(error.code(), "engine.snapshot-expired"),
                         }
-                        let slot = if account % 3 == 0 { expected } else { U256::ZERO };
+                        let slot = if account.is_multiple_of(3) { expected } else { U256::ZERO };
                         match snapshot.storage(address(account), U256::from(account)) {
                             Ok(found) => assert_eq!(found, slot, "slot of {account} at {number}"),
                             Err(error) => assert_eq!(error.code(), "engine.snapshot-expired"),

@@ -22,7 +22,7 @@ use super::cold::Room;
 use super::index::{Index, MAX_NUMBERS};
 use super::past::Past;
 use super::slots::NONE;
-use super::words::{Bits, Records, Sequence};
+use super::words::{Bits, Records, Sequence, same};
 
 /// Forms of an account; higher ones number contracts from [`CONTRACT`] on.
 const UNWRITTEN: u32 = 0;
@@ -63,7 +63,7 @@ pub(super) enum Found<T> {
 }
 
 impl<T> Found<T> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn written(self) -> Option<Option<T>> {
         match self {
             Self::Unwritten => None,
@@ -99,14 +99,14 @@ type AccountWords = [u64; 8];
 type ContractWords = [u64; 9];
 
 impl AccountValue {
-    #[inline]
+    #[inline(always)]
     fn load(words: &[AtomicU64; 8]) -> Self {
         let word = |word: usize| words[word].load(Ordering::Relaxed);
         let balance = U256::from_limbs([word(4), word(5), word(6), word(7)]);
         Self { form: (word(2) >> 32) as u32, nonce: word(3), balance }
     }
 
-    #[inline]
+    #[inline(always)]
     fn found<T>(self, with: impl FnOnce(Self) -> T) -> Found<T> {
         match self.form {
             UNWRITTEN => Found::Unwritten,
@@ -196,13 +196,13 @@ pub(super) struct Writer<'a> {
 
 impl Accounts {
     /// The entry of an account, and what `take` has of its words.
-    #[inline]
+    #[inline(always)]
     fn with_entry<T>(&self, key: Key, take: impl Fn(usize, &[AtomicU64; 8]) -> T) -> Option<T> {
         let address = address_words(key.address);
         self.index.find(key.hash, |entry| {
             let words = self.entries.get(entry)?;
             let [one, two, rest] = [0, 1, 2].map(|word: usize| words[word].load(Ordering::Relaxed));
-            ([one, two, rest & u64::from(u32::MAX)] == address).then(|| take(entry, words))
+            same([one, two, rest & u64::from(u32::MAX)], address).then(|| take(entry, words))
         })
     }
 
@@ -231,7 +231,7 @@ impl Accounts {
     }
 
     /// The value of an account at a version; its form may be that of one that is not there.
-    #[inline]
+    #[inline(always)]
     fn find(&self, key: Key, version: u64) -> AccountValue {
         let newest = self.sequence.read(version, || self.with_entry(key, |_, words| AccountValue::load(words)));
         newest.map_or_else(|| self.find_older(key, version), |found| found.unwrap_or(NEVER))
@@ -252,7 +252,7 @@ impl Accounts {
         before.unwrap_or_else(|| self.value(entry))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn account(&self, key: Key, version: u64) -> Found<Account> {
         self.find(key, version).found(|AccountValue { form, nonce, balance }| {
             let words = form.checked_sub(CONTRACT).and_then(|number| self.contracts.get(number as usize));

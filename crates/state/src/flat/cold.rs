@@ -72,11 +72,6 @@ impl Cold {
         Self { tables, room: Room { accounts: each, slots: each }, reads, below, evictions }
     }
 
-    #[inline]
-    pub(super) fn count_read(&self, part: usize) {
-        self.reads[part].0.fetch_add(1, Ordering::Relaxed);
-    }
-
     fn count_below(&self) {
         self.below.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -109,6 +104,12 @@ impl Flat {
         Some(TierStats { reads, cold_reads: count(below), evictions: count(evictions), disk_bytes })
     }
 
+    fn count_read(&self, address: Address) {
+        if let Some(cold) = &self.cold {
+            cold.reads[part(self.key(address).hash)].0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     // ---- reading, wherever it is
 
     /// The account at `address` with its storage root.
@@ -135,6 +136,7 @@ impl Flat {
 
     /// The account at `address`.
     pub(crate) fn account(&self, address: Address, version: u64) -> Result<Option<Account>, StorageError> {
+        self.count_read(address);
         match (self.written_account(address, version), &self.cold) {
             (None, Some(_)) => Ok(self.trie_account(address, version)?.map(|account| Account {
                 nonce: account.nonce,
@@ -147,8 +149,10 @@ impl Flat {
 
     /// The value of a slot.
     pub(crate) fn slot(&self, address: Address, slot: U256, version: u64) -> Result<U256, StorageError> {
-        let (None, Some(cold)) = (self.written_slot(address, slot, version), &self.cold) else {
-            return Ok(self.written_slot(address, slot, version).unwrap_or_default());
+        self.count_read(address);
+        let cold = match (self.written_slot(address, slot, version), &self.cold) {
+            (None, Some(cold)) => cold,
+            (written, _) => return Ok(written.unwrap_or_default()),
         };
         let Some(entry) = self.account_below(cold, address)?.filter(|entry| entry.slots.count > 0) else {
             return Ok(U256::ZERO);

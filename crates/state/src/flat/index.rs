@@ -49,7 +49,7 @@ impl Index {
     }
 
     /// What `take` has of the number with this hash of which it has something. In a torn read, any answer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find<T>(&self, hash: u64, take: impl Fn(usize) -> Option<T>) -> Option<T> {
         let size = self.size.load(Ordering::Relaxed);
         let first = home(hash, size);

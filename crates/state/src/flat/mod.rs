@@ -115,7 +115,7 @@ impl Flat {
         Self { cold: Some(Cold::new(tables, bytes)), ..Self::new(true) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&self, address: Address) -> Key {
         let [one, two, rest] = address_words(address);
         Key { address, hash: self.hasher.hash_one((one, two, rest)) }
@@ -134,12 +134,9 @@ impl Flat {
     // ---- reading
 
     /// The account at `address` as it was written last; `None` if it never was.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn written_account(&self, address: Address, version: u64) -> Option<Option<Account>> {
         let key = self.key(address);
-        if let Some(cold) = &self.cold {
-            cold.count_read(part(key.hash));
-        }
         self.accounts_of(key).account(key, version).written()
     }
 
@@ -147,9 +144,6 @@ impl Flat {
     #[inline]
     pub(crate) fn written_slot(&self, address: Address, slot: U256, version: u64) -> Option<U256> {
         let key = self.key(address);
-        if let Some(cold) = &self.cold {
-            cold.count_read(part(key.hash));
-        }
         let storage = self.accounts_of(key).storage(key, version);
         match storage {
             Found::Unwritten => None,

@@ -14,7 +14,7 @@ use alloy_primitives::U256;
 use super::cold::Room;
 use super::index::Index;
 use super::past::Past;
-use super::words::{Bits, Records, Sequence};
+use super::words::{Bits, Records, Sequence, same};
 
 /// No entry, and no storage.
 pub(super) const NONE: u32 = u32::MAX;
@@ -82,7 +82,7 @@ impl Slots {
             let words = self.entries.get(entry)?;
             let load = |word: usize| words[word].load(Ordering::Relaxed);
             let is_storage = (load(0) & (UNWRITTEN - 1)) as u32 == storage;
-            (is_storage && [load(1), load(2), load(3), load(4)] == *key.as_limbs()).then(|| take(entry, words))
+            (is_storage && same([load(1), load(2), load(3), load(4)], *key.as_limbs())).then(|| take(entry, words))
         })
     }
 

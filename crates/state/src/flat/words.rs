@@ -31,7 +31,7 @@ pub(super) struct Change<'a>(&'a Sequence);
 
 impl Sequence {
     /// What `read` has of the newest values, if they are those of `version` and nothing changed meanwhile. Else whoever asks takes the lock.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read<T>(&self, version: u64, read: impl Fn() -> T) -> Option<T> {
         for _ in 0..TRIES {
             let number = self.number.load(Ordering::Acquire);
@@ -107,6 +107,13 @@ impl Bits {
     }
 }
 
+/// Whether words are the same. As arrays they may be compared through memory, in one piece that was stored in several: such a load waits
+/// for the stores, and they for every read before, so that no read would overlap with another.
+#[inline(always)]
+pub(super) fn same<const N: usize>(one: [u64; N], other: [u64; N]) -> bool {
+    one.iter().zip(&other).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
+}
+
 /// Words of a line of the cache.
 const LINE: usize = 8;
 
@@ -151,7 +158,7 @@ const fn locate(index: usize) -> (usize, usize) {
 
 impl<const W: usize> Records<W> {
     /// The words of a record; `None` if no segment has it, which a reader may meet in a torn read.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, index: usize) -> Option<&[AtomicU64; W]> {
         let (segment, at) = locate(index);
         self.segments.get(segment)?.get()?.records().get(at)

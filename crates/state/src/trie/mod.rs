@@ -98,6 +98,9 @@ pub(crate) struct Forest {
     hasher: Hasher,
 }
 
+/// A trie's owner, the trie, and what changes.
+pub(crate) type Changed<V> = (B256, Trie, Vec<Change<V>>);
+
 /// Changes to some tries with the nodes that follow from them, not yet in place.
 #[derive(Debug)]
 pub(crate) struct Staged<V> {
@@ -198,7 +201,7 @@ impl Forest {
     pub(crate) fn stage<S: Source>(
         &self,
         source: &S,
-        tries: Vec<(B256, Trie, Vec<Change<S::Value>>)>,
+        tries: Vec<Changed<S::Value>>,
     ) -> Result<Staged<S::Value>, StorageError> {
         let total = tries.iter().map(|(_, _, changes)| changes.len()).sum();
         let mut flat = Vec::with_capacity(total);

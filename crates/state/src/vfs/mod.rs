@@ -70,6 +70,18 @@ pub enum Map {
     Copied(Vec<u8>),
 }
 
+impl Map {
+    /// Lets the pages go that are mapped; they are read again when they are needed.
+    #[allow(unsafe_code)]
+    pub(crate) fn forget(&self) {
+        if let Self::Mapped(map) = self {
+            // SAFETY: Of a private memory this would lose what was written; this one is of a file and only read, so the same bytes come back.
+            // A system that refuses keeps the pages, which is no harm.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+}
+
 impl Deref for Map {
     type Target = [u8];
 

@@ -4,6 +4,8 @@
 //! computed anew.
 //! What it does not do: it has no contracts and no storage, and takes no median; the caller repeats.
 
+mod tiers;
+
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -14,7 +16,6 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 use interlace_stf::{Account, AccountChange, Changes, StateReader};
 use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount, sorted_root, verify_proof};
 
-use crate::checkpoint::Checkpoints;
 use crate::error::{StateError, StorageError};
 use crate::keccak::{Backend, Hasher};
 use crate::log::{Durability, Log, MAX_FILE_BYTES};
@@ -46,6 +47,8 @@ impl BenchError {
         }
     }
 }
+
+pub use tiers::Trace;
 
 /// Reads that are timed together, because a clock costs as much as a read.
 pub const GROUP: usize = 16;
@@ -247,34 +250,6 @@ impl BenchState {
         Ok((whole.elapsed(), times))
     }
 
-    /// Writes the state as a checkpoint to `folder` and goes on with the state that is loaded from there. Says how long both took, and how many
-    /// bytes the checkpoint has.
-    ///
-    /// # Errors
-    /// [`BenchError::Storage`]; [`BenchError::Differs`] if nothing was written.
-    pub fn restart(&mut self, folder: &Path) -> Result<(Duration, Duration, u64), BenchError> {
-        let disk = Arc::new(Disk::open(folder)?);
-        // As if a log had led here, and no older state were needed.
-        self.state.logged(self.block + 1);
-        self.block += 1;
-        self.state.commit(self.block, B256::ZERO, self.state.stage(Changes::default())?)?;
-        self.state.keep(Some(0));
-        let written =
-            Checkpoints::open(disk.clone(), B256::ZERO)?
-                .write::<StorageError>(&self.state, |_| Ok(()), &|_, _| true)?;
-        let stats = written.ok_or_else(|| BenchError::Differs("no checkpoint was written".into()))?;
-        let before = core::mem::replace(&mut self.state, Self::default().state);
-        let root = before.root();
-        drop(before);
-        let start = Instant::now();
-        self.state = Checkpoints::open(disk, B256::ZERO)?.load(&|_, _| true)?;
-        let time = start.elapsed();
-        if self.state.root() != root {
-            return Err(BenchError::Differs("another state was loaded".into()));
-        }
-        Ok((stats.time, time, stats.bytes))
-    }
-
     /// Proves an account drawn at random, says how long it took, and verifies the proof.
     ///
     /// # Errors
@@ -329,9 +304,21 @@ mod tests {
         assert_eq!(bench.read(50, 20, true).unwrap().len(), 20);
         bench.prove().unwrap();
         let folder = std::env::temp_dir().join(format!("interlace-bench-{}", std::process::id()));
-        bench.restart(&folder).unwrap();
-        bench.batch(100, Backend::Scalar).unwrap().unwrap();
+        bench.write_checkpoint(&folder).unwrap();
+        let mut roots = Vec::new();
+        for in_tables in [None, Some(0), Some(100_000)] {
+            bench.start_from(&folder, in_tables).unwrap();
+            assert_eq!(bench.check(), Ok(()));
+            bench.forget_pages();
+            assert_eq!(bench.read_each(30).unwrap().len(), 30);
+            let trace = bench.trace(5, 100, 40).unwrap();
+            assert_eq!(trace.tiers.is_some(), in_tables.is_some());
+            roots.push(trace.root);
+        }
+        assert!(roots[0] == roots[1] && roots[0] == roots[2]);
+        bench.start_from(&folder, None).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
+        bench.batch(100, Backend::Scalar).unwrap().unwrap();
         assert_eq!(bench.check(), Ok(()));
         bench.balances.iter_mut().for_each(|balance| *balance += 1);
         assert_eq!(bench.check().unwrap_err().code(), "engine.bench-differs");
