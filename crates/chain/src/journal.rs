@@ -340,7 +340,9 @@ impl Chain {
             );
         }
         let metrics = chain.metrics().checkpoint.clone();
-        let keeper = Keeper::new(checkpoints, Arc::clone(&log), metrics, checkpoint_bytes);
+        // Whoever does without the checkpoint, because it keeps more states, does not look at its tables either.
+        let bytes = if used.is_some() { checkpoints.bytes()? } else { 0 };
+        let keeper = Keeper::new(checkpoints, bytes, Arc::clone(&log), metrics, checkpoint_bytes);
         keeper.logged(restore.behind);
         if restore.dumped {
             keeper.refuse();

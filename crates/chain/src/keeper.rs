@@ -44,14 +44,21 @@ struct Shared {
 }
 
 impl Keeper {
-    pub(crate) fn new(checkpoints: Checkpoints, log: Arc<Log>, metrics: CheckpointMetrics, least: u64) -> Self {
+    /// `bytes` are those of the newest checkpoint.
+    pub(crate) fn new(
+        checkpoints: Checkpoints,
+        bytes: u64,
+        log: Arc<Log>,
+        metrics: CheckpointMetrics,
+        least: u64,
+    ) -> Self {
         let shared = Shared {
             checkpoints: Mutex::new(Some(checkpoints)),
             log,
             metrics,
             least,
             logged: AtomicU64::default(),
-            bytes: AtomicU64::default(),
+            bytes: AtomicU64::new(bytes),
             stop: AtomicBool::default(),
             refused: AtomicBool::default(),
         };

@@ -154,7 +154,22 @@ fn a_checkpoint_is_written_beside_when_the_log_has_grown() {
     let living = view(&chain);
     chain.close();
     assert_eq!(chain.checkpoint(&|_, _| true), Ok(None));
-    assert_eq!(view(&reopen(&sim).unwrap()), living);
+    let chain = reopen(&sim).unwrap();
+    assert_eq!(view(&chain), living);
+    (0..WINDOW + 1).for_each(|_| send(&chain, TxKind::Call(POOR), Bytes::new()).unwrap());
+    assert!(checkpoint(&chain).unwrap());
+    drop(chain);
+    // The next one comes after as much of the log as the last one has, also after a start.
+    let chain = open_keeping(&sim, Durability::Process, Some(0), 1).unwrap();
+    send(&chain, TxKind::Call(POOR), Bytes::new()).unwrap();
+    sleep(Duration::from_millis(50));
+    assert_eq!(chain.metrics().checkpoint.accounts.get(), 0);
+    let since = Instant::now();
+    while chain.metrics().checkpoint.accounts.get() == 0 {
+        send(&chain, TxKind::Call(POOR), Bytes::new()).unwrap();
+        assert!(since.elapsed() < Duration::from_secs(60), "no checkpoint");
+    }
+    drop(chain);
     // A chain that keeps all states writes none.
     let sim = Sim::default();
     let chain = open_keeping(&sim, Durability::Process, None, 1).unwrap();

@@ -16,8 +16,8 @@ use crate::proof::{AccountProof, Material};
 
 /// A fixed version of a [`crate::MemoryState`]; cheap to clone, may outlive it and travel between threads.
 ///
-/// A read takes the lock of one shard for its own length, a few tens of nanoseconds; a commit takes one shard's at a time to put values in
-/// place, and computes no hash under it.
+/// A read of the newest version takes no lock. One of an older version takes that of a part for its own length; a commit takes one part's at
+/// a time to put values in place, and computes no hash under it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) shared: Arc<Shared>,

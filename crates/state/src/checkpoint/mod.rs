@@ -111,6 +111,17 @@ impl Checkpoints {
         names.iter().try_for_each(remove)
     }
 
+    /// Bytes of the tables of the checkpoint that counts; none if there is no checkpoint.
+    ///
+    /// # Errors
+    /// As [`Self::load`], as far as the tables' heads are concerned.
+    pub fn bytes(&self) -> Result<u64, StorageError> {
+        let Some(Manifest { number, identity, .. }) = self.newest else { return Ok(0) };
+        let pages = |kind| page::Table::open(self.vfs.as_ref(), kind, number, identity).map(|table| table.pages());
+        let pages: u64 = page::Kind::ALL.into_iter().map(pages).sum::<Result<u64, _>>()?;
+        Ok(pages * page::PAGE as u64)
+    }
+
     /// Compares every checksum of the checkpoint that counts, and says how many bytes its tables have; none if there is no checkpoint.
     ///
     /// # Errors
