@@ -219,10 +219,15 @@ fn a_state_over_tables_is_as_one_in_memory_at_every_version_and_back() {
             run.step(&[&mapped]);
             assert_eq!(mapped.root(), run.state.root(), "seed {seed}");
             // What is tried and dropped changes nothing.
-            let tried = changes(&mut run.dice, 5, 80);
+            let tried = changes(&mut run.dice, 60, 80);
             assert_eq!(mapped.root_after(&tried), run.state.root_after(&tried));
             for number in run.block.saturating_sub(6).max(first)..=run.block {
                 let [one, other] = [&mapped, &run.state].map(|state| state.at(number).unwrap());
+                // It went back, and kept no more for it.
+                if let Err(error) = other.account(Address::ZERO) {
+                    assert_eq!(one.account(Address::ZERO), Err(error));
+                    continue;
+                }
                 assert_eq!(read(&one), read(&other), "seed {seed}, block {number} of {}", run.block);
                 let who = address(run.dice.roll(80));
                 assert_eq!(one.root_after(&tried), other.root_after(&tried));
