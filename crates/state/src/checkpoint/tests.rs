@@ -280,6 +280,44 @@ fn the_chain_goes_on_while_a_checkpoint_is_written() {
 }
 
 #[test]
+fn a_chain_over_tables_goes_on_and_is_read_while_a_checkpoint_is_written() {
+    for seed in 0..12 {
+        let mut run = Run::new(200 + seed);
+        (0..6).for_each(|_| run.step(&[]));
+        run.state.revert_to(run.block - 3).unwrap();
+        run.block -= 3;
+        let disk = Sim::default();
+        open(&disk).unwrap().write(&run.state, flushed, &go_on).unwrap().unwrap();
+        let mapped = open(&disk).unwrap().map((seed as usize % 2) * 60_000, &go_on).unwrap();
+        mapped.precede((0..run.block).map(|number| (number, B256::ZERO, B256::ZERO))).unwrap();
+        [&mapped, &run.state].into_iter().for_each(|state| state.keep(Some(2)));
+        (0..4).for_each(|_| run.step(&[&mapped]));
+        let (mark, root) = oldest(&mapped);
+        let run = std::sync::Mutex::new((run, 0));
+        // Accounts are written, removed, read, and given up between any two that are put on disk.
+        let progress = |_, _| {
+            let (run, calls) = &mut *run.lock().unwrap();
+            *calls += 1;
+            if *calls % 5 == 0 && *calls < 400 {
+                run.step(&[&mapped]);
+            }
+            let latest = mapped.latest();
+            for _ in 0..12 {
+                let who = address(run.dice.roll(80));
+                latest.account(who).unwrap();
+                latest.storage(who, U256::from(run.dice.roll(60)) << (run.dice.roll(3) as usize * 100)).unwrap();
+            }
+            true
+        };
+        let mut checkpoints = open(&disk).unwrap();
+        checkpoints.write(&mapped, flushed, &progress).unwrap().unwrap();
+        // Loading compares every root.
+        let loaded = open(&disk).unwrap().load(&go_on).unwrap();
+        assert_eq!((checkpoints.newest().unwrap().mark, loaded.root()), (mark, root), "seed {seed}");
+    }
+}
+
+#[test]
 fn what_no_record_led_to_is_not_written() {
     let disk = Sim::default();
     let state = MemoryState::new(0, changes(&mut Dice(1), 9, 9), |root| root);

@@ -5,14 +5,15 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use alloy_primitives::{B256, KECCAK256_EMPTY};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY};
+use interlace_trie::TrieAccount;
 
 use super::entry::{AccountEntry, CodeEntry, SlotEntry, SlotRange};
 use super::page::{Kind, TableWriter};
 use super::tables::{Tables, beginning};
 use super::{Progress, given_up};
 use crate::error::StorageError;
-use crate::flat::{Flat, Ordered};
+use crate::flat::{Flat, Found, Ordered, Storage};
 use crate::vfs::Vfs;
 
 /// What was written.
@@ -23,8 +24,8 @@ pub(super) struct Written {
     pub(super) bytes: u64,
 }
 
-/// Accounts between two looks at whether to go on.
-const STEP: u64 = 4_096;
+/// Accounts between two looks at whether to go on; in tests few.
+const STEP: u64 = if cfg!(test) { 7 } else { 4_096 };
 /// Bytes of a code's piece below which another page is begun for it.
 const MIN_PIECE: usize = 64;
 
@@ -55,18 +56,22 @@ pub(super) fn write(
             let own = |handle| flat.account_key(handle);
             let before = |held: &Ordered| is_before(*held, &key, own);
             while let Some((_, handle)) = ordered.next_if(before) {
-                writer.put_held(handle)?;
+                writer.put_handle(handle)?;
             }
-            // What has an entry is as that says, whether it exists or not.
-            if flat.account_handle(entry.address).is_none() {
-                writer.put_below(tables, entry)?;
-            }
+            // What the tables have is asked for by its key, as it was at the version: entries come and go and are written meanwhile.
+            ordered.next_if(|(start, handle)| *start == beginning(&key) && own(*handle) == key);
+            let storage = match flat.account_at_version(entry.address, version) {
+                Found::Present((account, storage)) => Some((account, storage)),
+                Found::Unwritten => Some((entry.account, Storage::BELOW)),
+                Found::Absent => None,
+            };
+            storage.map(|(account, storage)| writer.put(entry.address, account, storage, entry.slots)).transpose()?;
             Ok(None::<()>)
         })?;
     }
     for (_, handle) in ordered {
         go_on()?;
-        writer.put_held(handle)?;
+        writer.put_handle(handle)?;
     }
     let Writer { accounts, slots, codes, mut written, .. } = writer;
     written.bytes = accounts.finish()? + slots.finish()? + put_codes(flat, vfs, number, identity, &codes)?;
@@ -92,23 +97,36 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes an account that has an entry, if it exists.
-    fn put_held(&mut self, handle: u32) -> Result<(), StorageError> {
+    /// Writes an account that the tables do not have, if it exists.
+    fn put_handle(&mut self, handle: u32) -> Result<(), StorageError> {
+        match self.flat.account_of(handle, self.version) {
+            Some((address, account, storage)) => self.put(address, account, storage, SlotRange::default()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes an account with its slots, of which the tables have some `below`.
+    fn put(
+        &mut self,
+        address: Address,
+        account: TrieAccount,
+        Storage { number, cut_off }: Storage,
+        below: SlotRange,
+    ) -> Result<(), StorageError> {
         let Self { flat, version, .. } = *self;
-        let Some((address, account, storage)) = flat.account_of(handle, version) else { return Ok(()) };
         let mut range = SlotRange::default();
-        let held = storage.map(|storage| flat.ordered_slots(storage, version)).unwrap_or_default();
-        let mut held = held.into_iter().peekable();
-        if let Some(tables) = flat.tables() {
-            let below = flat.slots_below(address, version)?;
+        let mut held = flat.ordered_slots(number, version).into_iter().peekable();
+        if let Some(tables) = flat.tables().filter(|_| !cut_off) {
             tables.slots_from(below, &B256::ZERO, 0, |key, entry| {
                 let own = |handle| flat.key_of_slot(handle);
                 let before = |held: &Ordered| is_before(*held, &key, own);
                 while let Some((_, handle)) = held.next_if(before) {
                     self.put_slot(&mut range, &flat.slot_entry(handle, version))?;
                 }
-                if !storage.is_some_and(|storage| flat.is_written(storage, &entry.key)) {
-                    self.put_slot(&mut range, &entry)?;
+                held.next_if(|(start, handle)| *start == beginning(&key) && own(*handle) == key);
+                let value = flat.slot_at_version(number, &entry.key, version).unwrap_or(entry.value);
+                if !value.is_zero() {
+                    self.put_slot(&mut range, &SlotEntry { value, ..entry })?;
                 }
                 Ok(None::<()>)
             })?;
@@ -117,16 +135,6 @@ impl Writer<'_> {
             self.put_slot(&mut range, &flat.slot_entry(handle, version))?;
         }
         self.put_account(AccountEntry { address, account, slots: range })
-    }
-
-    /// Writes an account as the tables below have it.
-    fn put_below(&mut self, tables: &Tables, entry: AccountEntry) -> Result<(), StorageError> {
-        let mut range = SlotRange::default();
-        tables.slots_from(entry.slots, &B256::ZERO, 0, |_, slot| {
-            self.put_slot(&mut range, &slot)?;
-            Ok(None::<()>)
-        })?;
-        self.put_account(AccountEntry { slots: range, ..entry })
     }
 
     fn put_slot(&mut self, range: &mut SlotRange, entry: &SlotEntry) -> Result<(), StorageError> {

@@ -54,7 +54,7 @@ const BARE: Contract = Contract { code_hash: KECCAK256_EMPTY, storage_root: EMPT
 
 /// What an account is at a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found<T> {
+pub(crate) enum Found<T> {
     /// Never written.
     Unwritten,
     /// Written, and not there.
@@ -86,11 +86,11 @@ pub(super) struct Key {
 
 /// Where an account's slots are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Storage {
+pub(crate) struct Storage {
     /// Number of its storage; [`NONE`] if it has none.
-    pub(super) number: u32,
+    pub(crate) number: u32,
     /// Whether its slots that were never written are zero even if another chain's state lies below.
-    pub(super) cut_off: bool,
+    pub(crate) cut_off: bool,
 }
 
 /// Words of an account: 20 bytes of address and form, nonce, balance.
@@ -142,6 +142,9 @@ fn words_of(hash: B256) -> [u64; 4] {
 }
 
 impl Storage {
+    /// Of an account without an entry: its slots are in the tables.
+    pub(crate) const BELOW: Self = Self { number: NONE, cut_off: false };
+
     const fn of(word: u64) -> Self {
         Self { number: word as u32, cut_off: word >> 32 == 1 }
     }
@@ -314,22 +317,32 @@ impl Accounts {
             .present()
     }
 
-    /// Of some entries, those whose accounts exist at `version`; none behind the last entry.
+    /// Of some entries, those that were written and whose accounts exist at `version`; none behind the last entry.
     pub(super) fn existing(&self, entries: Range<usize>, version: u64) -> Option<Vec<(usize, Address)>> {
         let held = self.read();
         if entries.start >= held.len {
             return None;
         }
-        let exists = |entry: &usize| self.at(&held, *entry, version).found(|_| ()).present().is_some();
+        let exists = |entry: &usize| {
+            !held.clean.has(*entry) && self.at(&held, *entry, version).found(|_| ()).present().is_some()
+        };
         let entries = (entries.start..entries.end.min(held.len)).filter(exists);
         Some(entries.map(|entry| (entry, self.address(entry))).collect())
     }
 
-    /// The account of an entry at `version`, and the number of its storage.
-    pub(super) fn of_entry_at(&self, entry: usize, version: u64) -> Option<(Address, TrieAccount, u32)> {
+    /// The account of an entry that was written, at `version`, and where its slots are.
+    pub(super) fn of_entry_at(&self, entry: usize, version: u64) -> Option<(Address, TrieAccount, Storage)> {
         let held = self.read();
         let (account, storage) = self.present(&held, entry, version)?;
-        Some((self.address(entry), account, storage.number))
+        Some((self.address(entry), account, storage))
+    }
+
+    /// An account at `version`, and where its slots are.
+    pub(super) fn account_and_storage(&self, key: Key, version: u64) -> Found<(TrieAccount, Storage)> {
+        self.find(key, version).found(|value| {
+            let contract = self.contract(&value);
+            (trie_account(value, contract), contract.storage)
+        })
     }
 
     /// The first slot of a storage.

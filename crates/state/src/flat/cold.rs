@@ -11,6 +11,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use alloy_primitives::map::{AddressMap, U256Map};
 use alloy_primitives::{Address, B256, U256, keccak256};
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
@@ -180,41 +181,44 @@ impl Flat {
 
     /// The accounts that exist at `version`, in no particular order.
     pub(crate) fn accounts(&self, version: u64) -> Result<Vec<(Address, TrieAccount)>, StorageError> {
-        let mut all = self.held_accounts(version);
-        if let Some(tables) = self.tables() {
-            tables.accounts_from(&B256::ZERO, 0, |_, entry| {
-                if self.account_handle(entry.address).is_none() {
-                    all.push((entry.address, entry.account));
-                }
-                Ok(None::<()>)
-            })?;
-        }
-        Ok(all)
+        let held = self.held_accounts(version);
+        let Some(tables) = self.tables() else { return Ok(held) };
+        // Clean entries come and go meanwhile, so whatever the tables have is asked for again.
+        let mut all: AddressMap<TrieAccount> = held.into_iter().collect();
+        tables.accounts_from(&B256::ZERO, 0, |_, entry| {
+            match self.account_at_version(entry.address, version) {
+                Found::Present((account, _)) => drop(all.insert(entry.address, account)),
+                Found::Unwritten => drop(all.insert(entry.address, entry.account)),
+                Found::Absent => {}
+            }
+            Ok(None::<()>)
+        })?;
+        Ok(all.into_iter().collect())
     }
 
     /// The slots of `address` that are not zero at `version`, in no particular order.
     pub(crate) fn slots(&self, address: Address, version: u64) -> Result<Vec<(U256, U256)>, StorageError> {
-        let key = self.key(address);
-        let storage = match self.accounts_of(key).storage(key, version) {
-            Found::Present(storage) => storage,
+        let storage = match self.account_at_version(address, version) {
+            Found::Present((_, storage)) => storage,
             Found::Absent => return Ok(Vec::new()),
-            Found::Unwritten => Storage { number: NONE, cut_off: false },
+            Found::Unwritten => Storage::BELOW,
         };
-        let mut all = self.held_slots(storage.number, version);
-        if let Some(tables) = self.tables().filter(|_| !storage.cut_off) {
-            let range = tables.account(&address)?.map(|entry| entry.slots).unwrap_or_default();
-            tables.slots_from(range, &B256::ZERO, 0, |_, entry| {
-                if !self.is_written(storage.number, &entry.key) {
-                    all.push((entry.key, entry.value));
-                }
-                Ok(None::<()>)
-            })?;
-        }
-        Ok(all)
+        let held = self.held_slots(storage.number, version);
+        let Some(tables) = self.tables().filter(|_| !storage.cut_off) else { return Ok(held) };
+        let mut all: U256Map<U256> = held.into_iter().collect();
+        let range = tables.account(&address)?.map(|entry| entry.slots).unwrap_or_default();
+        tables.slots_from(range, &B256::ZERO, 0, |_, entry| {
+            let value = self.slot_at_version(storage.number, &entry.key, version).unwrap_or(entry.value);
+            if !value.is_zero() {
+                all.insert(entry.key, value);
+            }
+            Ok(None::<()>)
+        })?;
+        Ok(all.into_iter().collect())
     }
 
     /// Whether a slot of a storage was written, and is not only read from the tables.
-    pub(crate) fn is_written(&self, storage: u32, slot: &U256) -> bool {
+    fn is_written(&self, storage: u32, slot: &U256) -> bool {
         let hash = self.slot_hash(storage, slot);
         storage != NONE && self.slots[part(hash)].entry_and_clean(hash, storage, slot).is_some_and(|(_, clean)| !clean)
     }
@@ -316,11 +320,11 @@ impl Flat {
     ) -> Result<Option<(B256, TrieAccount)>, StorageError> {
         let Some(tables) = self.tables() else { return Ok(None) };
         tables.accounts_from(path, nibbles, |key, entry| {
-            let now = match self.account_handle(entry.address) {
-                None => Some(entry.account),
-                Some(_) => self.trie_account(entry.address, NOW)?,
-            };
-            Ok(now.map(|account| (key, account)))
+            Ok(match self.account_at_version(entry.address, NOW) {
+                Found::Present((account, _)) => Some((key, account)),
+                Found::Unwritten => Some((key, entry.account)),
+                Found::Absent => None,
+            })
         })
     }
 
@@ -335,14 +339,14 @@ impl Flat {
         let Some(entry) = tables.account_of_key(owner)? else { return Ok(None) };
         let storage = self.storage_of(entry.address, NOW);
         tables.slots_from(entry.slots, path, nibbles, |key, slot| {
-            let handle = storage.and_then(|storage| self.slot_handle(storage, &slot.key));
-            let now = handle.map_or(slot.value, |handle| self.slot_at(handle).1);
+            // By its key: a clean entry may be given up meanwhile, and its handle be another one's.
+            let now = storage.and_then(|storage| self.slot_at_version(storage, &slot.key, NOW)).unwrap_or(slot.value);
             Ok(Some((key, now)).filter(|_| !now.is_zero()))
         })
     }
 
     /// Where the slots of an account are in the tables, unless it lost them.
-    pub(crate) fn slots_below(&self, address: Address, version: u64) -> Result<SlotRange, StorageError> {
+    fn slots_below(&self, address: Address, version: u64) -> Result<SlotRange, StorageError> {
         let key = self.key(address);
         let cut_off = self.accounts_of(key).storage(key, version).present().is_some_and(|storage| storage.cut_off);
         let Some(tables) = self.tables().filter(|_| !cut_off) else { return Ok(SlotRange::default()) };

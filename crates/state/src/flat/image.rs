@@ -7,7 +7,7 @@
 use alloy_primitives::{Address, B256, U256, keccak256};
 use interlace_trie::TrieAccount;
 
-use super::accounts::Storage;
+use super::accounts::{Found, Storage};
 use super::slots::NONE;
 use super::{Flat, PARTS, handle, locate, part, slot_key};
 use crate::checkpoint::SlotEntry;
@@ -24,8 +24,8 @@ fn beginning(hash: &B256) -> u64 {
 }
 
 impl Flat {
-    /// The accounts that exist at `version`, in the order of their hashed addresses; 16 bytes for each while they are sorted. None if
-    /// `stop` says so.
+    /// The accounts that were written and exist at `version`, in the order of their hashed addresses; 16 bytes for each while they are
+    /// sorted. None if `stop` says so.
     pub(crate) fn ordered(&self, version: u64, stop: impl Fn() -> bool) -> Option<Vec<Ordered>> {
         let mut all = Vec::new();
         for number in 0..PARTS {
@@ -57,15 +57,28 @@ impl Flat {
         slot_key(&self.slot_at(handle).0)
     }
 
-    /// The account of a handle at `version`, and the number of its storage if it has one.
-    pub(crate) fn account_of(&self, handle: u32, version: u64) -> Option<(Address, TrieAccount, Option<u32>)> {
+    /// The account of a handle that was written, at `version`, and where its slots are.
+    pub(crate) fn account_of(&self, handle: u32, version: u64) -> Option<(Address, TrieAccount, Storage)> {
         let (part, entry) = locate(handle);
-        let (address, account, storage) = self.accounts[part].of_entry_at(entry, version)?;
-        Some((address, account, Some(storage).filter(|number| *number != NONE)))
+        self.accounts[part].of_entry_at(entry, version)
+    }
+
+    /// An account at `version`, and where its slots are, as far as it has an entry.
+    pub(crate) fn account_at_version(&self, address: Address, version: u64) -> Found<(TrieAccount, Storage)> {
+        let key = self.key(address);
+        self.accounts_of(key).account_and_storage(key, version)
+    }
+
+    /// The value of a slot of a storage at `version`, if it has an entry with one.
+    pub(crate) fn slot_at_version(&self, storage: u32, slot: &U256, version: u64) -> Option<U256> {
+        if storage == NONE { None } else { self.slot_of(storage, slot, version) }
     }
 
     /// The slots of a storage that are not zero at `version`, in the order of their hashed keys.
     pub(crate) fn ordered_slots(&self, storage: u32, version: u64) -> Vec<Ordered> {
+        if storage == NONE {
+            return Vec::new();
+        }
         let (part, number) = locate(storage);
         let mut next = self.accounts[part].first_slot(number);
         let mut all = Vec::new();

@@ -41,7 +41,8 @@ pub(crate) use cold::{Entry, slot_key};
 pub(crate) use image::Ordered;
 
 use crate::checkpoint::Tables;
-use accounts::{Accounts, Found, Key, Storage, address_words};
+use accounts::{Accounts, Key, address_words};
+pub(crate) use accounts::{Found, Storage};
 use slots::{NONE, Slots};
 
 /// Parts; a power of two. More than threads by far, so that readers and a writer seldom meet.
