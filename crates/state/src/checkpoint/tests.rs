@@ -67,20 +67,25 @@ struct Run {
     dice: Dice,
     block: u64,
     mark: u64,
+    accounts: u64,
 }
 
 impl Run {
     fn new(seed: u64) -> Self {
+        Self::of(80, seed)
+    }
+
+    fn of(accounts: u64, seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let state = MemoryState::new(0, changes(&mut dice, 40, 80), |root| root);
+        let state = MemoryState::new(0, changes(&mut dice, accounts / 2, accounts), |root| root);
         state.keep(Some(3));
-        Self { state, dice, block: 0, mark: 0 }
+        Self { state, dice, block: 0, mark: 0, accounts }
     }
 
     /// Commits a block, and at times an edit of it.
     fn step(&mut self, others: &[&MemoryState]) {
         let edits = self.dice.roll(2);
-        let made: Vec<Changes> = (0..=edits).map(|_| changes(&mut self.dice, 30, 80)).collect();
+        let made: Vec<Changes> = (0..=edits).map(|_| changes(&mut self.dice, 30, self.accounts)).collect();
         self.block += 1;
         for (nth, changes) in made.into_iter().enumerate() {
             self.mark += 1;
@@ -282,7 +287,7 @@ fn the_chain_goes_on_while_a_checkpoint_is_written() {
 #[test]
 fn a_chain_over_tables_goes_on_and_is_read_while_a_checkpoint_is_written() {
     for seed in 0..12 {
-        let mut run = Run::new(200 + seed);
+        let mut run = Run::of(500, 200 + seed);
         (0..6).for_each(|_| run.step(&[]));
         run.state.revert_to(run.block - 3).unwrap();
         run.block -= 3;
@@ -303,7 +308,7 @@ fn a_chain_over_tables_goes_on_and_is_read_while_a_checkpoint_is_written() {
             }
             let latest = mapped.latest();
             for _ in 0..12 {
-                let who = address(run.dice.roll(80));
+                let who = address(run.dice.roll(500));
                 latest.account(who).unwrap();
                 latest.storage(who, U256::from(run.dice.roll(60)) << (run.dice.roll(3) as usize * 100)).unwrap();
             }
