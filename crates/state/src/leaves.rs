@@ -13,8 +13,9 @@ use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
 use crate::error::StorageError;
-use crate::flat::{Entry, Flat, slot_key};
+use crate::flat::{Entry, Flat};
 use crate::keccak::{Hasher, Messages};
+use crate::keys::slot_key;
 use crate::proof::AccountProof;
 use crate::trie::{Change, Forest, Leaf, Source, Staged, Trie};
 

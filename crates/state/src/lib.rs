@@ -19,6 +19,7 @@ pub mod checkpoint;
 mod error;
 mod flat;
 pub mod keccak;
+mod keys;
 mod leaves;
 pub mod log;
 mod memory;

@@ -12,10 +12,11 @@
 //! Invariant: what decodes is what was encoded; decoding never panics. The encoding is pinned by a test.
 //! What it does not do: it does not know whether values fit together; who loads them compares roots.
 
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
 use super::page::Place;
+use crate::keys::slot_key;
 
 const WITH_CODE: u8 = 0x80;
 const WITH_STORAGE: u8 = 0x40;
@@ -41,6 +42,18 @@ pub(crate) struct AccountEntry {
 pub(crate) struct SlotEntry {
     pub(crate) key: U256,
     pub(crate) value: U256,
+}
+
+/// A record of a table that is ordered by hashed keys.
+pub(super) trait Record: Sized {
+    /// Takes a record from the front; `None` if there is none.
+    fn take(bytes: &mut &[u8]) -> Option<Self>;
+
+    /// Passes over the record at the front; `None` if there is none.
+    fn skip(bytes: &mut &[u8]) -> Option<()>;
+
+    /// The hashed key.
+    fn place(&self) -> B256;
 }
 
 /// Takes `count` bytes from the front.
@@ -95,10 +108,11 @@ impl AccountEntry {
     pub(super) fn is_of(bytes: &[u8], address: &Address) -> bool {
         bytes.get(2..22) == Some(address.as_slice())
     }
+}
 
-    /// Passes over the entry at the front; `None` if there is none.
+impl Record for AccountEntry {
     #[inline]
-    pub(super) fn skip(bytes: &mut &[u8]) -> Option<()> {
+    fn skip(bytes: &mut &[u8]) -> Option<()> {
         let [flags, balance] = *bytes.first_chunk()?;
         let code = if flags & WITH_CODE != 0 { 32 } else { 0 };
         let storage = if flags & WITH_STORAGE != 0 { 50 } else { 0 };
@@ -107,8 +121,7 @@ impl AccountEntry {
         Some(())
     }
 
-    /// Takes an entry from the front; `None` if there is none.
-    pub(super) fn take(bytes: &mut &[u8]) -> Option<Self> {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
         let [flags, balance] = take_array(bytes)?;
         let address = Address::from(take_array::<20>(bytes)?);
         let nonce = u64::try_from(take_number(bytes, flags & !(WITH_CODE | WITH_STORAGE))?).ok()?;
@@ -124,6 +137,10 @@ impl AccountEntry {
             slots = SlotRange { first: Place { page, index }, count: u64::from_le_bytes(take_array(bytes)?) };
         }
         Some(Self { address, account: TrieAccount { nonce, balance, storage_root, code_hash }, slots })
+    }
+
+    fn place(&self) -> B256 {
+        keccak256(self.address)
     }
 }
 
@@ -141,19 +158,23 @@ impl SlotEntry {
         let stands = bytes.first().is_some_and(|length| usize::from(*length) == digits);
         stands && bytes.get(2..2 + digits) == key.to_be_bytes::<32>().get(32 - digits..)
     }
+}
 
-    /// Passes over the entry at the front; `None` if there is none.
+impl Record for SlotEntry {
     #[inline]
-    pub(super) fn skip(bytes: &mut &[u8]) -> Option<()> {
+    fn skip(bytes: &mut &[u8]) -> Option<()> {
         let [key, value] = *bytes.first_chunk()?;
         *bytes = bytes.get(2 + usize::from(key) + usize::from(value)..)?;
         Some(())
     }
 
-    /// Takes an entry from the front; `None` if there is none.
-    pub(super) fn take(bytes: &mut &[u8]) -> Option<Self> {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
         let [key, value] = take_array(bytes)?;
         Some(Self { key: take_number(bytes, key)?, value: take_number(bytes, value)? })
+    }
+
+    fn place(&self) -> B256 {
+        slot_key(&self.key)
     }
 }
 

@@ -16,7 +16,7 @@ use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
-use super::entry::{AccountEntry, CodeEntry, SlotEntry, SlotRange};
+use super::entry::{AccountEntry, CodeEntry, Record, SlotEntry, SlotRange};
 use super::manifest::Manifest;
 use super::page::{Kind, Pages, Place, Table};
 use super::tables::Tables;

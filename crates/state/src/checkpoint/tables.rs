@@ -8,13 +8,17 @@
 //! Invariant: every byte that is given was compared with its page's checksum when it was read. Reading takes no lock.
 //! What it does not do: it holds nothing but the beginnings of pages (16 bytes for each); the system's cache holds the rest.
 
+use core::marker::PhantomData;
+use core::ops::RangeInclusive;
+
 use alloy_primitives::{Address, B256, U256, keccak256};
 use rayon::prelude::*;
 
-use super::entry::{AccountEntry, SlotEntry, SlotRange};
+use super::entry::{AccountEntry, Record, SlotEntry, SlotRange};
 use super::manifest::Manifest;
 use super::page::{Kind, Mapped, Place, Table};
 use crate::error::StorageError;
+use crate::keys::{beginning, slot_key};
 use crate::vfs::Vfs;
 
 /// Where a page begins.
@@ -28,21 +32,25 @@ pub(super) struct Fence {
 
 /// One table with the beginnings of its pages; the head is none.
 #[derive(Debug)]
-struct Fenced {
+struct Fenced<R> {
     table: Mapped,
     fences: Vec<Fence>,
+    records: PhantomData<fn() -> R>,
+}
+
+/// Records that stand together: from a place to before number `end` of the last page.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first: Place,
+    last: u64,
+    end: usize,
 }
 
 /// Accounts and slots of a checkpoint.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    accounts: Fenced,
-    slots: Fenced,
-}
-
-/// The first eight bytes of a hashed key.
-pub(super) fn beginning(key: &B256) -> u64 {
-    u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0; 8]))
+    accounts: Fenced<AccountEntry>,
+    slots: Fenced<SlotEntry>,
 }
 
 /// Whether the first `nibbles` nibbles of two keys are the same.
@@ -61,19 +69,14 @@ fn lowest(path: &B256, nibbles: usize) -> B256 {
     key
 }
 
-impl Fenced {
-    /// Maps a table and looks at every page of it; `key` gives the hashed key of the record at the front.
-    fn open(
-        vfs: &dyn Vfs,
-        kind: Kind,
-        manifest: &Manifest,
-        key: impl Fn(&mut &[u8]) -> Option<B256> + Sync,
-    ) -> Result<Self, StorageError> {
+impl<R: Record> Fenced<R> {
+    /// Maps a table and looks at every page of it.
+    fn open(vfs: &dyn Vfs, kind: Kind, manifest: &Manifest) -> Result<Self, StorageError> {
         let table = Table::open(vfs, kind, manifest.number, manifest.identity)?.map()?;
         let fence = |page: u64| {
             let (count, mut bytes) = table.page(page)?;
-            let key = key(&mut bytes).ok_or_else(|| table.damaged(page, "a record is not one of this table"))?;
-            Ok(Fence { key: beginning(&key), records: count as u64 })
+            let record = R::take(&mut bytes).ok_or_else(|| damaged(&table, page))?;
+            Ok(Fence { key: beginning(&record.place()), records: count as u64 })
         };
         let fences: Result<Vec<Fence>, StorageError> = (1..table.pages()).into_par_iter().map(fence).collect();
         let mut fences = fences?;
@@ -81,28 +84,99 @@ impl Fenced {
         for fence in &mut fences {
             before += core::mem::replace(&mut fence.records, before);
         }
-        Ok(Self { table, fences })
+        Ok(Self { table, fences, records: PhantomData })
     }
 
-    /// Of pages `first..=last`, that in which the records from `key` on begin. The first one's beginning is not looked at.
-    fn page(&self, first: u64, last: u64, key: u64) -> u64 {
-        let fences = self.fences.get(first as usize..last as usize).unwrap_or_default();
+    /// All records.
+    fn all(&self) -> Span {
+        Span { first: Place { page: 1, index: 0 }, last: self.fences.len() as u64, end: usize::MAX }
+    }
+
+    /// `count` records from a place on; `None` if there are none.
+    fn span(&self, SlotRange { first, count }: SlotRange) -> Option<Span> {
+        let before = self.fences.get((first.page as usize).checked_sub(1)?)?.records;
+        let end = before.checked_add(u64::from(first.index))?.checked_add(count.checked_sub(1)?)?.checked_add(1)?;
+        let last = self.fences.partition_point(|fence| fence.records < end) as u64;
+        Some(Span { first, last, end: (end - self.fences.get(last as usize - 1)?.records) as usize })
+    }
+
+    /// Pages of a span from that on in which the records from `key` on begin. The first one's beginning is not looked at.
+    fn pages(&self, span: &Span, key: u64) -> RangeInclusive<u64> {
+        let fences = self.fences.get(span.first.page as usize..span.last as usize).unwrap_or_default();
         // Records with this beginning may stand at the end of the page before.
-        first + fences.partition_point(|fence| fence.key < key) as u64
+        span.first.page + fences.partition_point(|fence| fence.key < key) as u64..=span.last
     }
 
-    fn damaged(&self, page: u64) -> StorageError {
-        self.table.damaged(page, "a record is not one of this table")
+    /// The records of a page that belong to a span, and how many there are.
+    fn records(&self, span: &Span, page: u64) -> Result<(usize, &[u8]), StorageError> {
+        let (count, mut bytes) = self.table.page(page)?;
+        let end = if page == span.last { count.min(span.end) } else { count };
+        // Those of others stand before the first one.
+        let start = if page == span.first.page { usize::from(span.first.index).min(end) } else { 0 };
+        for _ in 0..start {
+            R::skip(&mut bytes).ok_or_else(|| damaged(&self.table, page))?;
+        }
+        Ok((end - start, bytes))
     }
+
+    /// The record of a span whose hashed key begins with `key` and that `is_it`.
+    fn find(&self, span: &Span, key: u64, is_it: impl Fn(&[u8]) -> bool) -> Result<Option<R>, StorageError> {
+        let pages = self.pages(span, key);
+        let first = *pages.start();
+        for page in pages {
+            if page > first && self.fences[page as usize - 1].key > key {
+                break;
+            }
+            let (count, mut bytes) = self.records(span, page)?;
+            for _ in 0..count {
+                if is_it(bytes) {
+                    return R::take(&mut bytes).map(Some).ok_or_else(|| damaged(&self.table, page));
+                }
+                R::skip(&mut bytes).ok_or_else(|| damaged(&self.table, page))?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// What `take` makes of the records of a span whose hashed keys have the first `nibbles` nibbles of `path`, in order, until it makes
+    /// something.
+    fn below<T>(
+        &self,
+        span: &Span,
+        path: &B256,
+        nibbles: usize,
+        mut take: impl FnMut(B256, R) -> Result<Option<T>, StorageError>,
+    ) -> Result<Option<T>, StorageError> {
+        let lowest = lowest(path, nibbles);
+        for page in self.pages(span, beginning(&lowest)) {
+            let (count, mut bytes) = self.records(span, page)?;
+            for _ in 0..count {
+                let record = R::take(&mut bytes).ok_or_else(|| damaged(&self.table, page))?;
+                let key = record.place();
+                if key < lowest {
+                    continue;
+                }
+                if !shares(&key, path, nibbles) {
+                    return Ok(None);
+                }
+                if let Some(made) = take(key, record)? {
+                    return Ok(Some(made));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn damaged(table: &Mapped, page: u64) -> StorageError {
+    table.damaged(page, "a record is not one of this table")
 }
 
 impl Tables {
     /// Maps the tables of a checkpoint; every checksum is compared.
     pub(super) fn open(vfs: &dyn Vfs, manifest: &Manifest) -> Result<Self, StorageError> {
-        let account = |bytes: &mut &[u8]| AccountEntry::take(bytes).map(|entry| keccak256(entry.address));
-        let slot = |bytes: &mut &[u8]| SlotEntry::take(bytes).map(|entry| keccak256(entry.key.to_be_bytes::<32>()));
-        let accounts = Fenced::open(vfs, Kind::Accounts, manifest, account)?;
-        Ok(Self { accounts, slots: Fenced::open(vfs, Kind::Slots, manifest, slot)? })
+        let accounts = Fenced::open(vfs, Kind::Accounts, manifest)?;
+        Ok(Self { accounts, slots: Fenced::open(vfs, Kind::Slots, manifest)? })
     }
 
     /// Bytes on disk.
@@ -112,7 +186,7 @@ impl Tables {
 
     /// Lets the pages go that are mapped.
     pub(crate) fn forget(&self) {
-        [&self.accounts, &self.slots].into_iter().for_each(|fenced| fenced.table.forget());
+        [&self.accounts.table, &self.slots.table].into_iter().for_each(Mapped::forget);
     }
 
     /// How many accounts there are.
@@ -125,54 +199,14 @@ impl Tables {
     /// The account at `address`.
     pub(crate) fn account(&self, address: &Address) -> Result<Option<AccountEntry>, StorageError> {
         let key = beginning(&keccak256(address));
-        let pages = self.accounts.table.pages();
-        let first = self.accounts.page(1, pages.saturating_sub(1), key);
-        for page in first..pages {
-            if page > first && self.accounts.fences[page as usize - 1].key > key {
-                break;
-            }
-            let (count, mut bytes) = self.accounts.table.page(page)?;
-            for _ in 0..count {
-                if AccountEntry::is_of(bytes, address) {
-                    return AccountEntry::take(&mut bytes).map(Some).ok_or_else(|| self.accounts.damaged(page));
-                }
-                AccountEntry::skip(&mut bytes).ok_or_else(|| self.accounts.damaged(page))?;
-            }
-        }
-        Ok(None)
+        self.accounts.find(&self.accounts.all(), key, |bytes| AccountEntry::is_of(bytes, address))
     }
 
     /// The value of a slot among those of an account; zero if it is not there.
     pub(crate) fn slot(&self, range: SlotRange, key: &U256) -> Result<U256, StorageError> {
-        let wanted = beginning(&keccak256(key.to_be_bytes::<32>()));
-        let Some((last, end)) = self.end(range) else { return Ok(U256::ZERO) };
-        let SlotRange { first: Place { page: first, index }, .. } = range;
-        let start = self.slots.page(first, last, wanted);
-        for page in start..=last {
-            if page > start && self.slots.fences[page as usize - 1].key > wanted {
-                break;
-            }
-            let (count, mut bytes) = self.slots.table.page(page)?;
-            let count = if page == last { count.min(end) } else { count };
-            for place in 0..count {
-                // Slots of others stand before its first one.
-                if (page > first || place >= usize::from(index)) && SlotEntry::is_of(bytes, key) {
-                    let entry = SlotEntry::take(&mut bytes).ok_or_else(|| self.slots.damaged(page))?;
-                    return Ok(entry.value);
-                }
-                SlotEntry::skip(&mut bytes).ok_or_else(|| self.slots.damaged(page))?;
-            }
-        }
-        Ok(U256::ZERO)
-    }
-
-    /// The last page of an account's slots, and how many of its records end with them; `None` if there are none.
-    fn end(&self, range: SlotRange) -> Option<(u64, usize)> {
-        let SlotRange { first: Place { page, index }, count } = range;
-        let before = self.slots.fences.get((page as usize).checked_sub(1)?)?.records;
-        let end = before.checked_add(u64::from(index))?.checked_add(count.checked_sub(1)?)?.checked_add(1)?;
-        let last = self.slots.fences.partition_point(|fence| fence.records < end) as u64;
-        Some((last, (end - self.slots.fences.get(last as usize - 1)?.records) as usize))
+        let Some(span) = self.slots.span(range) else { return Ok(U256::ZERO) };
+        let found = self.slots.find(&span, beginning(&slot_key(key)), |bytes| SlotEntry::is_of(bytes, key))?;
+        Ok(found.map(|entry| entry.value).unwrap_or_default())
     }
 
     /// What `take` makes of the accounts whose hashed addresses have the first `nibbles` nibbles of `path`, in order, until it makes something.
@@ -180,27 +214,9 @@ impl Tables {
         &self,
         path: &B256,
         nibbles: usize,
-        mut take: impl FnMut(B256, AccountEntry) -> Result<Option<T>, StorageError>,
+        take: impl FnMut(B256, AccountEntry) -> Result<Option<T>, StorageError>,
     ) -> Result<Option<T>, StorageError> {
-        let lowest = lowest(path, nibbles);
-        let pages = self.accounts.table.pages();
-        for page in self.accounts.page(1, pages.saturating_sub(1), beginning(&lowest))..pages {
-            let (count, mut bytes) = self.accounts.table.page(page)?;
-            for _ in 0..count {
-                let entry = AccountEntry::take(&mut bytes).ok_or_else(|| self.accounts.damaged(page))?;
-                let key = keccak256(entry.address);
-                if key < lowest {
-                    continue;
-                }
-                if !shares(&key, path, nibbles) {
-                    return Ok(None);
-                }
-                if let Some(made) = take(key, entry)? {
-                    return Ok(Some(made));
-                }
-            }
-        }
-        Ok(None)
+        self.accounts.below(&self.accounts.all(), path, nibbles, take)
     }
 
     /// The account whose hashed address is `key`.
@@ -214,28 +230,8 @@ impl Tables {
         range: SlotRange,
         path: &B256,
         nibbles: usize,
-        mut take: impl FnMut(B256, SlotEntry) -> Result<Option<T>, StorageError>,
+        take: impl FnMut(B256, SlotEntry) -> Result<Option<T>, StorageError>,
     ) -> Result<Option<T>, StorageError> {
-        let lowest = lowest(path, nibbles);
-        let Some((last, end)) = self.end(range) else { return Ok(None) };
-        let SlotRange { first: Place { page: first, index }, .. } = range;
-        for page in self.slots.page(first, last, beginning(&lowest))..=last {
-            let (count, mut bytes) = self.slots.table.page(page)?;
-            let count = if page == last { count.min(end) } else { count };
-            for place in 0..count {
-                let entry = SlotEntry::take(&mut bytes).ok_or_else(|| self.slots.damaged(page))?;
-                let key = keccak256(entry.key.to_be_bytes::<32>());
-                if page == first && place < usize::from(index) || key < lowest {
-                    continue;
-                }
-                if !shares(&key, path, nibbles) {
-                    return Ok(None);
-                }
-                if let Some(made) = take(key, entry)? {
-                    return Ok(Some(made));
-                }
-            }
-        }
-        Ok(None)
+        self.slots.span(range).map_or(Ok(None), |span| self.slots.below(&span, path, nibbles, take))
     }
 }

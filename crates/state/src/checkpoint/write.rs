@@ -10,10 +10,11 @@ use interlace_trie::TrieAccount;
 
 use super::entry::{AccountEntry, CodeEntry, SlotEntry, SlotRange};
 use super::page::{Kind, TableWriter};
-use super::tables::{Tables, beginning};
+use super::tables::Tables;
 use super::{Progress, given_up};
 use crate::error::StorageError;
 use crate::flat::{Flat, Found, Ordered, Storage};
+use crate::keys::beginning;
 use crate::vfs::Vfs;
 
 /// What was written.

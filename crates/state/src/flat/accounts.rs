@@ -9,7 +9,6 @@
 //! another, so that every version of an account names its own. A wiped account gets another storage, so nothing is erased one by one
 //! and older versions still read the old one.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,11 +17,12 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use interlace_stf::Account;
 use interlace_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
+use super::clean::Clean;
 use super::cold::Room;
 use super::index::{Index, MAX_NUMBERS};
 use super::past::Past;
 use super::slots::NONE;
-use super::words::{Bits, Records, Sequence, same};
+use super::words::{Records, Sequence, same};
 
 /// Forms of an account; higher ones number contracts from [`CONTRACT`] on.
 const UNWRITTEN: u32 = 0;
@@ -182,13 +182,7 @@ struct Held {
     /// First slot of each storage, a handle.
     storages: Vec<u32>,
     /// Entries that are as in the tables below, and were never written.
-    clean: Bits,
-    /// Those of them that may be given up, the first first; some may have been written since.
-    spare: VecDeque<u32>,
-    /// Those of them that are about to be written, and stay until something else was.
-    kept: Vec<u32>,
-    /// Entries that were given up.
-    free: Vec<u32>,
+    clean: Clean,
 }
 
 /// The right to write.
@@ -414,47 +408,33 @@ impl Writer<'_> {
             return false;
         }
         let is_plain = account.storage_root == EMPTY_ROOT_HASH && account.code_hash == KECCAK256_EMPTY;
-        let gives_up = is_plain && self.held.spare.len() >= room.accounts && self.give_up(hash);
+        let gives_up = is_plain && self.give_up(room, hash);
         let with_storage = account.storage_root != EMPTY_ROOT_HASH;
         let number = if with_storage { super::handle(super::part(key.hash), self.begin_storage()) } else { NONE };
         let version = self.part.sequence.newest();
         let (entry, _) = self.put(key, version, Some(account), Storage { number, cut_off: false });
-        self.held.clean.add(entry);
-        if is_plain {
-            self.held.spare.push_back(entry as u32);
-        }
+        self.held.clean.add(entry, is_plain);
         gives_up
     }
 
     /// Keeps a clean entry until [`Self::settle`].
     pub(super) fn keep(&mut self, key: Key) {
-        let entry = self.part.place_of(key);
-        if let Some(entry) = entry.filter(|entry| self.held.clean.has(*entry)) {
-            self.held.kept.push(entry as u32);
-        }
+        self.part.place_of(key).into_iter().for_each(|entry| self.held.clean.keep(entry));
     }
 
     /// Keeps nothing any more.
     pub(super) fn settle(&mut self) {
-        self.held.kept.clear();
+        self.held.clean.settle();
     }
 
-    /// Gives the first entry up that is still clean and not kept.
-    fn give_up(&mut self, hash: impl Fn(Address) -> u64) -> bool {
-        for _ in 0..self.held.spare.len() {
-            let Some(entry) = self.held.spare.pop_front() else { break };
-            if self.held.kept.contains(&entry) {
-                self.held.spare.push_back(entry);
-            } else if self.held.clean.remove(entry as usize) {
-                let part = self.part;
-                let _change = part.sequence.change(part.sequence.newest());
-                part.index.remove(hash(part.address(entry as usize)), entry as usize);
-                part.entries.store(entry as usize, [0; 8]);
-                self.held.free.push(entry);
-                return true;
-            }
-        }
-        false
+    /// Gives an entry up if there is no room.
+    fn give_up(&mut self, room: &Room, hash: impl Fn(Address) -> u64) -> bool {
+        let Some(entry) = self.held.clean.give_up(room.accounts) else { return false };
+        let part = self.part;
+        let _change = part.sequence.change(part.sequence.newest());
+        part.index.remove(hash(part.address(entry)), entry);
+        part.entries.store(entry, [0; 8]);
+        true
     }
 
     /// Puts an account in place of what it is, which is forgotten by whoever does not keep it, and gives its entry.
@@ -468,7 +448,7 @@ impl Writer<'_> {
         let part = self.part;
         let _change = part.sequence.change(version);
         let known = part.place_of(key);
-        let entry = known.or_else(|| self.held.free.pop().map(|entry| entry as usize)).unwrap_or(self.held.len);
+        let entry = known.or_else(|| self.held.clean.reuse()).unwrap_or(self.held.len);
         let before = known.map_or(NEVER, |entry| part.value(entry));
         let value = match after {
             None => AccountValue { form: ABSENT, ..NEVER },

@@ -12,7 +12,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alloy_primitives::map::{AddressMap, U256Map};
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, U256};
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 use rayon::prelude::*;
@@ -352,9 +352,4 @@ impl Flat {
         let Some(tables) = self.tables().filter(|_| !cut_off) else { return Ok(SlotRange::default()) };
         Ok(tables.account(&address)?.map(|entry| entry.slots).unwrap_or_default())
     }
-}
-
-/// The hashed key of a slot.
-pub(crate) fn slot_key(slot: &U256) -> B256 {
-    keccak256(slot.to_be_bytes::<32>())
 }

@@ -9,19 +9,16 @@ use interlace_trie::TrieAccount;
 
 use super::accounts::{Found, Storage};
 use super::slots::NONE;
-use super::{Flat, PARTS, handle, locate, part, slot_key};
+use super::{Flat, PARTS, handle, locate, part};
 use crate::checkpoint::SlotEntry;
 use crate::keccak::{Hasher, Messages};
+use crate::keys::{beginning, slot_key};
 
 /// Entries that are looked at under one lock, and keys that are hashed together.
 const AT_ONCE: usize = 2_048;
 
 /// The first eight bytes of a hashed key, and the handle.
 pub(crate) type Ordered = (u64, u32);
-
-fn beginning(hash: &B256) -> u64 {
-    u64::from_be_bytes(*hash.first_chunk().unwrap_or(&[0; 8]))
-}
 
 impl Flat {
     /// The accounts that were written and exist at `version`, in the order of their hashed addresses; 16 bytes for each while they are

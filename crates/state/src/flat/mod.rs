@@ -13,6 +13,7 @@
 //! What it does not do: it knows no blocks, and does not know which versions were reverted; who reverts says so first (`memory`).
 
 mod accounts;
+mod clean;
 mod cold;
 mod image;
 mod index;
@@ -36,8 +37,8 @@ use interlace_trie::TrieAccount;
 use rayon::prelude::*;
 
 use cold::Cold;
+pub(crate) use cold::Entry;
 pub use cold::TierStats;
-pub(crate) use cold::{Entry, slot_key};
 pub(crate) use image::Ordered;
 
 use crate::checkpoint::Tables;

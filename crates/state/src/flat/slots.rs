@@ -5,16 +5,16 @@
 //! Invariant: an entry that was written stays where it is, zero or not. The slots of a storage are a chain of entries, in whichever parts they lie, that
 //! begins at the newest. Clean ones, read from the tables below and never written, are in none.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::U256;
 
+use super::clean::Clean;
 use super::cold::Room;
 use super::index::Index;
 use super::past::Past;
-use super::words::{Bits, Records, Sequence, same};
+use super::words::{Records, Sequence, same};
 
 /// No entry, and no storage.
 pub(super) const NONE: u32 = u32::MAX;
@@ -40,13 +40,7 @@ struct Held {
     /// None before the first write.
     past: Past<Option<U256>>,
     /// Entries that are as in the tables below, and were never written; they are in no chain.
-    clean: Bits,
-    /// Those of them that may be given up, the first first; some may have been written since.
-    spare: VecDeque<u32>,
-    /// Those of them that are about to be written, and stay until something else was.
-    kept: Vec<u32>,
-    /// Entries that were given up.
-    free: Vec<u32>,
+    clean: Clean,
 }
 
 /// The right to write.
@@ -201,44 +195,32 @@ impl Writer<'_> {
         if self.part.place_of(hash, storage, key).is_some() {
             return false;
         }
-        let gives_up = self.held.spare.len() >= room.slots && self.give_up(rehash);
+        let gives_up = self.give_up(room, rehash);
         let version = self.part.sequence.newest();
         let (entry, _, _) = self.put(hash, storage, key, value, version, NONE);
-        self.held.clean.add(entry);
-        self.held.spare.push_back(entry as u32);
+        self.held.clean.add(entry, true);
         gives_up
     }
 
     /// Keeps a clean entry until [`Self::settle`].
     pub(super) fn keep(&mut self, hash: u64, storage: u32, key: &U256) {
-        let entry = self.part.place_of(hash, storage, key);
-        if let Some(entry) = entry.filter(|entry| self.held.clean.has(*entry)) {
-            self.held.kept.push(entry as u32);
-        }
+        self.part.place_of(hash, storage, key).into_iter().for_each(|entry| self.held.clean.keep(entry));
     }
 
     /// Keeps nothing any more.
     pub(super) fn settle(&mut self) {
-        self.held.kept.clear();
+        self.held.clean.settle();
     }
 
-    /// Gives the first entry up that is still clean and not kept.
-    fn give_up(&mut self, rehash: impl Fn(u32, &U256) -> u64) -> bool {
-        for _ in 0..self.held.spare.len() {
-            let Some(entry) = self.held.spare.pop_front() else { break };
-            if self.held.kept.contains(&entry) {
-                self.held.spare.push_back(entry);
-            } else if self.held.clean.remove(entry as usize) {
-                let part = self.part;
-                let now = part.entries.load(entry as usize).unwrap_or_default();
-                let _change = part.sequence.change(part.sequence.newest());
-                part.index.remove(rehash((now[0] & (UNWRITTEN - 1)) as u32, &key_of(&now)), entry as usize);
-                part.entries.store(entry as usize, [UNWRITTEN, 0, 0, 0, 0, 0, 0, 0, 0]);
-                self.held.free.push(entry);
-                return true;
-            }
-        }
-        false
+    /// Gives an entry up if there is no room.
+    fn give_up(&mut self, room: &Room, rehash: impl Fn(u32, &U256) -> u64) -> bool {
+        let Some(entry) = self.held.clean.give_up(room.slots) else { return false };
+        let part = self.part;
+        let now = part.entries.load(entry).unwrap_or_default();
+        let _change = part.sequence.change(part.sequence.newest());
+        part.index.remove(rehash((now[0] & (UNWRITTEN - 1)) as u32, &key_of(&now)), entry);
+        part.entries.store(entry, [UNWRITTEN, 0, 0, 0, 0, 0, 0, 0, 0]);
+        true
     }
 
     /// As [`Self::write`]; what the slot was is given, and forgotten by whoever does not keep it.
@@ -254,7 +236,7 @@ impl Writer<'_> {
         let part = self.part;
         let _change = part.sequence.change(version);
         let known = part.place_of(hash, storage, key);
-        let entry = known.or_else(|| self.held.free.pop().map(|entry| entry as usize)).unwrap_or(self.held.len);
+        let entry = known.or_else(|| self.held.clean.reuse()).unwrap_or(self.held.len);
         let before = known.and_then(|entry| part.now(entry));
         let links = match known {
             Some(entry) => part.entries.load(entry).unwrap_or_default()[0] & !UNWRITTEN,

@@ -36,6 +36,7 @@ pub(crate) use self::stage::{Change, Leaf};
 use self::stage::{Drafts, Kind, Top, Walk, groups};
 use crate::error::StorageError;
 use crate::keccak::Hasher;
+use crate::keys::beginning;
 
 /// Changes that are worth another thread.
 const SHARE: usize = 256;
@@ -143,8 +144,7 @@ fn put_sorted<V: Copy>(flat: &mut Vec<Change<V>>, mut changes: Vec<Change<V>>) {
         flat.append(&mut changes);
         return;
     }
-    let beginning = |change: &Change<V>| u64::from_be_bytes(*change.key.first_chunk::<8>().unwrap_or(&[0; 8]));
-    let mut order: Vec<(u64, u32)> = changes.iter().map(beginning).zip(0..).collect();
+    let mut order: Vec<(u64, u32)> = changes.iter().map(|change| beginning(&change.key)).zip(0..).collect();
     let key = |index: u32| &changes[index as usize].key;
     order.sort_unstable_by(|(one, at), (other, to)| one.cmp(other).then_with(|| key(*at).cmp(key(*to))));
     order.dedup_by(|(one, at), (other, to)| one == other && key(*at) == key(*to));
