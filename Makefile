@@ -62,6 +62,7 @@ tests/clients/hardhat/node_modules: tests/clients/hardhat/package-lock.json test
 lint: build $(TOOLS)/cargo-deny
 	$(STEP) 'format, lints, types, layers, licences'
 	cargo fmt --all --check
+	cargo fmt --manifest-path benches/state/Cargo.toml --check
 	cargo clippy --release --workspace --all-targets --locked -- -D warnings
 	cargo check --release --locked -p interlace-stf -p interlace-tensor --no-default-features
 	$(BIN)/ruff format --check .
@@ -83,9 +84,12 @@ python-test: build contracts/node_modules tests/clients/hardhat/node_modules
 soak: build contracts/node_modules tests/clients/hardhat/node_modules
 	$(STEP) 'long campaigns'
 	INTERLACE_SOAK=1 cargo test --release --locked --workspace --exclude interlace-py -- --include-ignored
+	cargo clippy --release --locked --manifest-path benches/state/Cargo.toml -- -D warnings
+	cargo build --release --locked --manifest-path benches/state/Cargo.toml
 	INTERLACE_SOAK=1 $(BIN)/pytest --timeout 7200
 
 bench: build tests/clients/node_modules
+	cargo build --release --locked --manifest-path benches/state/Cargo.toml
 	$(BIN)/interlace bench tensor
 	$(BIN)/interlace bench rpc
 	$(BIN)/interlace bench state
@@ -95,8 +99,9 @@ contracts: contracts/node_modules
 
 fmt:
 	cargo fmt --all
+	cargo fmt --manifest-path benches/state/Cargo.toml
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) target .build contracts/node_modules tests/clients/node_modules tests/clients/hardhat/node_modules
+	rm -rf $(VENV) target benches/state/target .build contracts/node_modules tests/clients/node_modules tests/clients/hardhat/node_modules

@@ -127,6 +127,11 @@ impl BenchState {
         })
     }
 
+    /// Commits `depth` blocks of `count` random changes, goes back before them, and returns how many seconds going back took.
+    fn reorg(&mut self, py: Python<'_>, depth: u64, count: u64) -> PyResult<f64> {
+        enter(py, || self.0.reorg(depth, count).map(seconds).map_err(error))
+    }
+
     /// Proves `count` accounts drawn at random and verifies the proofs.
     fn prove(&mut self, py: Python<'_>, count: u64) -> PyResult<Vec<f64>> {
         enter(py, || (0..count).map(|_| self.0.prove().map(seconds).map_err(error)).collect())

@@ -32,6 +32,9 @@ TRACE = (20, 20_000, 5_000)
 ROOM = 24
 """Bytes of memory an account for what is only read from the tables: room for a quarter of them."""
 PROOFS = 2_000
+DEPTHS = (1, 128)
+"""Blocks that a reorganisation goes back; each changed `REORG_BLOCK` accounts."""
+REORG_BLOCK = 1_000
 BLOCK = 20_000
 """Accounts changed by a block while commits are sustained."""
 BLOCKS = 40
@@ -129,6 +132,8 @@ class StateBench:
         A trace over the state in memory, in tables with room for `ROOM` of what is read, and in tables without room.
     table_read_us, cold_read_us
         p50 and p99 of a read of an account in the tables: with their pages in the system's cache, and without.
+    reorg_ms
+        To go back by so many blocks of `REORG_BLOCK` changes, with the root that was there.
     proof_microseconds
         Median time to prove one account.
     """
@@ -150,6 +155,7 @@ class StateBench:
     tiers: dict[str, Tier]
     table_read_us: tuple[float, float]
     cold_read_us: tuple[float, float]
+    reorg_ms: dict[str, float]
     proof_microseconds: float
     root_computed_anew: bool
 
@@ -178,6 +184,8 @@ class StateBench:
         lines.append(f"  {self.fastest + ', until the root':<30}{roots}")
         ratios = "".join(f"{self.ratio_to_scalar[size]:>11.2f}x" for size in sizes)
         lines.append(f"  {self.fastest + ' over scalar':<30}{ratios}")
+        back = ", ".join(f"by {depth} {ms:.1f} ms" for depth, ms in self.reorg_ms.items())
+        lines.append(f"  going back, blocks of {REORG_BLOCK:,}: {back}")
         for name, commits in self.commits.items():
             lines.append(
                 f"  sustained, durable for {name:<8} {commits.updates_per_second:>11,} accounts per second,"
@@ -306,6 +314,11 @@ def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str]
                 taken = state.batch(size, backend)
                 if taken is not None:
                     times.setdefault(backend, {}).setdefault(size, []).append(taken)
+    reorgs = {}
+    for depth in DEPTHS:
+        tell(f"going back by {depth}")
+        block = min(REORG_BLOCK, max(accounts // 4, 1))
+        reorgs[str(depth)] = round(statistics.median(state.reorg(depth, block) for _ in range(min(rounds, 5))) * 1e3, 3)
     commits = {}
     for durability in ("process", "power"):
         tell(f"committing blocks, durable for {durability}")
@@ -347,6 +360,7 @@ def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str]
         table_read_us=table_read,
         cold_read_us=cold_read,
         disk_bytes_per_account=round(disk / accounts, 1),
+        reorg_ms=reorgs,
         proof_microseconds=round(statistics.median(proofs) * 1e6, 2),
         root_computed_anew=accounts <= MAX_CHECKED,
     )

@@ -7,12 +7,15 @@ whole nodes by their commands and lives beside this file, in `bench_rpc`.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from interlace.errors import UsageError
 
 from . import output
 
@@ -73,20 +76,52 @@ def state(
         int, typer.Option(min=1_000, max=50_000_000, help="Accounts in the state; a million take 200 MB.")
     ] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Batches of each size; the median counts.")] = 7,
+    baseline: Annotated[
+        Path | None, typer.Option(help="The program that measures MDBX; by default where cargo puts it.")
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="Measure only ours.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure the state: reads, roots by each way to hash that this machine has, commits, a restart, proofs, memory.
 
+    If the program of benches/state was built, MDBX with a trie of nodes is measured beside it.
+
     Example: interlace bench state --accounts 22000000 --json
     """
+    from interlace.chain.bench_baseline import compare
     from interlace.chain.bench_state import PORTION, SIZES, bench_state
 
-    with _steps(-(-accounts // PORTION) + len(SIZES) + 10) as step:
+    program = None if alone else _baseline(baseline)
+    if program is None and not alone:
+        output.talk("MDBX is not measured: its program was not found")
+        output.talk("hint: cargo build --release --manifest-path benches/state/Cargo.toml, or --baseline PATH")
+    beside = None
+    with _steps(-(-accounts // PORTION) + len(SIZES) + 12 + 9 * (program is not None)) as step:
         result = bench_state(accounts, rounds, step)
+        if program is not None:
+            beside = compare(program, accounts, rounds, step)
     if json:
-        output.emit_json(result.to_json())
+        output.emit_json(result.to_json() | {"baseline": beside and beside.to_json()})
     else:
         output.data(result.to_text())
+        if beside is not None:
+            output.data(beside.to_text())
+
+
+def _baseline(path: Path | None) -> Path | None:
+    """Return the program of `benches/state`: at `path`, else where cargo puts it under this folder, else on PATH."""
+    from interlace.chain.bench_baseline import PROGRAM
+
+    if path is not None:
+        if not path.is_file():
+            hint = "cargo build --release --manifest-path benches/state/Cargo.toml"
+            raise UsageError("cli.file", f"{path}: no such program", hint=hint)
+        return path.resolve()
+    built = Path("benches/state/target/release", PROGRAM)
+    if built.is_file():
+        return built.resolve()
+    found = shutil.which(PROGRAM)
+    return Path(found) if found else None
 
 
 @bench.command()

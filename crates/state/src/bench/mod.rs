@@ -73,7 +73,8 @@ pub struct BenchState {
 }
 
 /// The address of account `number`: uniform, and the same on every machine.
-fn address(number: u64) -> Address {
+#[must_use]
+pub fn address(number: u64) -> Address {
     let mut bytes = B256::ZERO;
     for (word, part) in (0u64..).zip(bytes.0.as_chunks_mut::<8>().0) {
         // SplitMix64's finaliser.
@@ -85,7 +86,9 @@ fn address(number: u64) -> Address {
     Address::from_word(bytes)
 }
 
-fn account(balance: u64) -> Account {
+/// The account that stands for a balance.
+#[must_use]
+pub fn account(balance: u64) -> Account {
     Account { nonce: balance % 1_000, balance: U256::from(balance) << 40, code_hash: KECCAK256_EMPTY }
 }
 
@@ -106,6 +109,12 @@ impl BenchState {
     #[must_use]
     pub fn accounts(&self) -> u64 {
         self.balances.len() as u64
+    }
+
+    /// The state itself, for who compares it with another.
+    #[must_use]
+    pub const fn state(&self) -> &MemoryState {
+        &self.state
     }
 
     /// Bytes of the flat state and of the tries; older values are not counted.
@@ -250,6 +259,31 @@ impl BenchState {
         Ok((whole.elapsed(), times))
     }
 
+    /// Commits `depth` blocks of `count` random changes, goes back before them, and says how long going back took.
+    ///
+    /// # Errors
+    /// [`BenchError::State`]; [`BenchError::Differs`] if the root is not what it was.
+    pub fn reorg(&mut self, depth: u64, count: u64) -> Result<Duration, BenchError> {
+        let (before, balances) = (self.state.root(), self.balances.clone());
+        for _ in 0..depth {
+            let changes = self.random_changes(count);
+            let staged = self.state.stage(changes)?;
+            self.block += 1;
+            self.state.commit(self.block, B256::ZERO, staged)?;
+        }
+        let start = Instant::now();
+        self.block -= depth;
+        self.state.revert_to(self.block)?;
+        let time = start.elapsed();
+        self.balances = balances;
+        let now = self.state.root();
+        if now == before {
+            Ok(time)
+        } else {
+            Err(BenchError::Differs(format!("the root was {before}, now it is {now}")))
+        }
+    }
+
     /// Proves an account drawn at random, says how long it took, and verifies the proof.
     ///
     /// # Errors
@@ -303,6 +337,8 @@ mod tests {
         assert_eq!(bench.check(), Ok(()));
         assert_eq!(bench.read(50, 20, true).unwrap().len(), 20);
         bench.prove().unwrap();
+        bench.reorg(3, 50).unwrap();
+        assert_eq!(bench.check(), Ok(()));
         let folder = std::env::temp_dir().join(format!("interlace-bench-{}", std::process::id()));
         bench.write_checkpoint(&folder).unwrap();
         let mut roots = Vec::new();
