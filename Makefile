@@ -64,6 +64,7 @@ lint: build $(TOOLS)/cargo-deny
 	cargo fmt --all --check
 	cargo fmt --manifest-path benches/state/Cargo.toml --check
 	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+	cargo clippy --release -p interlace-state --all-targets --features sim,shuttle --locked -- -D warnings
 	cargo check --release --locked -p interlace-stf -p interlace-tensor --no-default-features
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -76,6 +77,7 @@ lint: build $(TOOLS)/cargo-deny
 rust-test: build
 	$(STEP) 'Rust tests'
 	cargo test --release --locked --workspace --exclude interlace-py --quiet
+	cargo test --release --locked -p interlace-state --features sim,shuttle --lib --quiet schedules
 
 python-test: build contracts/node_modules tests/clients/hardhat/node_modules
 	$(STEP) 'Python tests'
@@ -84,6 +86,7 @@ python-test: build contracts/node_modules tests/clients/hardhat/node_modules
 soak: build contracts/node_modules tests/clients/hardhat/node_modules
 	$(STEP) 'long campaigns'
 	INTERLACE_SOAK=1 cargo test --release --locked --workspace --exclude interlace-py -- --include-ignored
+	INTERLACE_SOAK=1 cargo test --release --locked -p interlace-state --features sim,shuttle --lib schedules
 	cargo clippy --release --locked --manifest-path benches/state/Cargo.toml -- -D warnings
 	cargo build --release --locked --manifest-path benches/state/Cargo.toml
 	INTERLACE_SOAK=1 $(BIN)/pytest --timeout 7200

@@ -25,8 +25,11 @@ pub mod log;
 mod memory;
 mod proof;
 mod reexecute;
+#[cfg(all(test, feature = "shuttle"))]
+mod schedules;
 mod segments;
 mod snapshot;
+mod sync;
 mod trie;
 pub mod vfs;
 

@@ -5,9 +5,10 @@
 //! code take no part in that lock: the flat state answers by version.
 //! What it does not do: it does not know headers; who commits says what the block's hash is.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256, keccak256};

@@ -101,7 +101,7 @@ def _read(found: dict[str, Any]) -> Baseline:
     def rates(kind: str) -> dict[str, Pair]:
         return {
             size: Pair(of["interlace"][kind], of["mdbx"][kind], of["interlace_one_thread"][kind])
-            for size, of in batches.items()
+            for size, of in sorted(batches.items(), key=lambda item: int(item[0]))
         }
 
     return Baseline(

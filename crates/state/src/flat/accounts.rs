@@ -9,9 +9,10 @@
 //! another, so that every version of an account names its own. A wiped account gets another storage, so nothing is erased one by one
 //! and older versions still read the old one.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::PoisonError;
 
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use interlace_stf::Account;

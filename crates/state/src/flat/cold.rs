@@ -9,7 +9,7 @@
 //! Bounds: clean slots, and clean accounts without code and storage, as many as the room has; other clean accounts stay.
 //! What it does not do: what was written is never given up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 use alloy_primitives::map::{AddressMap, U256Map};
 use alloy_primitives::{Address, B256, U256};

@@ -6,7 +6,7 @@
 //! What it does not do: it holds no keys; who looks up compares the record. Readers do not lock; whoever writes excludes other
 //! writers and tells readers by a [`super::words::Sequence`].
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 use super::words::Records;
 

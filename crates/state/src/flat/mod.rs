@@ -25,13 +25,17 @@ mod slots;
 mod tests;
 mod words;
 
+use crate::sync::RwLock;
 use core::fmt::{Debug, Formatter};
 use core::hash::BuildHasher;
-use std::sync::{PoisonError, RwLock};
+use std::sync::PoisonError;
 
 use alloy_primitives::map::B256Map;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use foldhash::fast::RandomState;
+#[cfg(feature = "shuttle")]
+use foldhash::fast::FixedState as Seeded;
+#[cfg(not(feature = "shuttle"))]
+use foldhash::fast::RandomState as Seeded;
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 use rayon::prelude::*;
@@ -47,7 +51,7 @@ pub(crate) use accounts::{Found, Storage};
 use slots::{NONE, Slots};
 
 /// Parts; a power of two. More than threads by far, so that readers and a writer seldom meet.
-const PARTS: usize = 64;
+const PARTS: usize = if cfg!(feature = "shuttle") { 2 } else { 64 };
 /// Accounts of a version from which on it is written by several threads.
 const MIN_PARALLEL: usize = 512;
 
@@ -70,7 +74,7 @@ pub(crate) struct Flat {
     accounts: Box<[Accounts]>,
     slots: Box<[Slots]>,
     /// Seeded, because whoever chooses addresses could otherwise choose them for one place.
-    hasher: RandomState,
+    hasher: Seeded,
     /// Code is addressed by its hash: that of a reverted version is not reachable and does no harm.
     codes: RwLock<B256Map<Bytes>>,
     /// Whether something lies below: another chain's state, or tables.
@@ -105,7 +109,7 @@ impl Flat {
         Self {
             accounts: (0..PARTS).map(|_| Accounts::default()).collect(),
             slots: (0..PARTS).map(|_| Slots::default()).collect(),
-            hasher: RandomState::default(),
+            hasher: Seeded::default(),
             codes: RwLock::default(),
             partial,
             cold: None,

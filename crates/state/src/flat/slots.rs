@@ -5,8 +5,9 @@
 //! Invariant: an entry that was written stays where it is, zero or not. The slots of a storage are a chain of entries, in whichever parts they lie, that
 //! begins at the newest. Clean ones, read from the tables below and never written, are in none.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::PoisonError;
 
 use alloy_primitives::U256;
 

@@ -7,9 +7,9 @@
 //! Invariant: all words are atomics, so a torn read is a wrong value and no more, and it is thrown away. Records never move.
 //! Source: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?" (MSPC 2012).
 
-use std::hint::spin_loop;
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sync::spin_loop;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Records of the first segment, as a power of two.
 const FIRST_BITS: u32 = 6;
@@ -126,7 +126,11 @@ struct Segment {
 
 impl Segment {
     fn new(words: usize) -> Self {
+        #[cfg(not(feature = "shuttle"))]
         let words: Box<[AtomicU64]> = bytemuck::zeroed_slice_box(words + LINE - 1);
+        // Those of the scheduler are more than their words.
+        #[cfg(feature = "shuttle")]
+        let words: Box<[AtomicU64]> = (0..words + LINE - 1).map(|_| AtomicU64::default()).collect();
         let skip = words.as_ptr().addr().wrapping_neg() / size_of::<u64>() % LINE;
         Self { words, skip }
     }
