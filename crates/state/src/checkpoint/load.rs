@@ -29,9 +29,9 @@ use crate::trie::{Change, Leaf};
 use crate::vfs::Vfs;
 
 /// Pages of accounts of each sixteenth that are loaded together; in tests few, so that there are several portions.
-const PAGES: u64 = if cfg!(test) { 1 } else { 64 };
+const PAGES: u64 = if cfg!(test) { 1 } else { 256 };
 /// Pages of slots that are read together.
-const SLOT_PAGES: u64 = 16;
+const SLOT_PAGES: u64 = 64;
 /// Slots of one account that are loaded together; more are loaded one portion after another. In tests, few are many.
 const MAX_SLOTS_AT_ONCE: u64 = if cfg!(test) { 40 } else { 1 << 17 };
 

@@ -11,7 +11,7 @@
 use alloy_primitives::B256;
 use twox_hash::XxHash3_64;
 
-use super::page::{CHECKPOINT_FORMAT, PAGE};
+use super::page::CHECKPOINT_FORMAT;
 use crate::error::StorageError;
 use crate::vfs::{Vfs, read_full, write_full};
 
@@ -20,6 +20,8 @@ pub const MANIFEST: &str = "MANIFEST";
 const MAGIC: &[u8; 8] = b"ILACEMAN";
 /// Bytes of a place that are used.
 const USED: usize = 160;
+/// Bytes from one place to the other.
+const APART: u64 = 4_096;
 
 /// What a checkpoint is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,7 @@ impl Manifest {
         }))
     }
 
-    /// The newest manifest in a folder.
+    /// The newest manifest in a folder, if it is not of an older format.
     pub(super) fn find(vfs: &dyn Vfs) -> Result<Found, StorageError> {
         let failed = |what| move |error: std::io::Error| StorageError::io(what, MANIFEST, &error);
         let file = match vfs.open(MANIFEST) {
@@ -100,12 +102,19 @@ impl Manifest {
         let mut found = Found::default();
         for place in 0..2 {
             let mut bytes = [0; USED];
-            read_full(file.as_ref(), &mut bytes, place * PAGE as u64).map_err(failed("read"))?;
-            let manifest = Self::decode(&bytes).map_err(|format| StorageError::Format {
-                file: MANIFEST.into(),
-                found: format,
-                known: CHECKPOINT_FORMAT,
-            })?;
+            read_full(file.as_ref(), &mut bytes, place * APART).map_err(failed("read"))?;
+            let manifest = match Self::decode(&bytes) {
+                Ok(manifest) => manifest,
+                // The log has everything that an older release's has, and the next one replaces it.
+                Err(older) if older < CHECKPOINT_FORMAT => continue,
+                Err(format) => {
+                    return Err(StorageError::Format {
+                        file: MANIFEST.into(),
+                        found: format,
+                        known: CHECKPOINT_FORMAT,
+                    });
+                }
+            };
             match manifest {
                 None => found.torn += usize::from(bytes.iter().any(|byte| *byte != 0)),
                 Some(manifest) if found.newest.is_some_and(|newest| newest.number > manifest.number) => {}
@@ -122,7 +131,7 @@ impl Manifest {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => vfs.create(MANIFEST)?,
                 opened => opened?,
             };
-            write_full(file.as_ref(), &self.encode(), self.number % 2 * PAGE as u64)?;
+            write_full(file.as_ref(), &self.encode(), self.number % 2 * APART)?;
             file.sync()?;
             vfs.sync_folder()
         };
@@ -150,7 +159,7 @@ mod tests {
         assert_eq!(Manifest::decode(&bytes), Ok(Some(manifest(1))));
         assert_eq!(
             hex::encode(&bytes[..64]),
-            "56a073bb7381dd71494c4143454d414e010000000000000001000000000000000200000000000000030000000000000004000000000000000500000000000000"
+            "53fcb35507bdf223494c4143454d414e020000000000000001000000000000000200000000000000030000000000000004000000000000000500000000000000"
         );
     }
 
@@ -167,7 +176,7 @@ mod tests {
             assert_eq!(Manifest::find(&disk), Ok(Found { newest: Some(manifest(3)), torn: 1 }));
             disk.flip(MANIFEST, byte, 1);
         }
-        disk.flip(MANIFEST, PAGE + 30, 1);
+        disk.flip(MANIFEST, APART as usize + 30, 1);
         disk.flip(MANIFEST, 30, 1);
         assert_eq!(Manifest::find(&disk), Ok(Found { newest: None, torn: 2 }));
     }
@@ -180,5 +189,14 @@ mod tests {
         let checksum = XxHash3_64::oneshot(&bytes[8..]);
         bytes[..8].copy_from_slice(&checksum.to_le_bytes());
         assert_eq!(Manifest::decode(&bytes), Err(9));
+        // One of an older release is none, one of a newer release is not read.
+        for (format, expected) in [(1, Ok(Found::default())), (9, Err("chain.data-format"))] {
+            let disk = Sim::default();
+            bytes[16] = format;
+            let checksum = XxHash3_64::oneshot(&bytes[8..]);
+            bytes[..8].copy_from_slice(&checksum.to_le_bytes());
+            write_full(disk.create(MANIFEST).unwrap().as_ref(), &bytes, 0).unwrap();
+            assert_eq!(Manifest::find(&disk).map_err(|error| error.code()), expected);
+        }
     }
 }

@@ -127,7 +127,7 @@ impl Checkpoints {
     /// # Errors
     /// As [`Self::load`].
     pub fn verify(&self, progress: Progress<'_>) -> Result<u64, StorageError> {
-        const AT_ONCE: u64 = 256;
+        const AT_ONCE: u64 = 1_024;
         let Some(Manifest { number, identity, .. }) = self.newest else { return Ok(0) };
         let open = |kind| page::Table::open(self.vfs.as_ref(), kind, number, identity);
         let tables = page::Kind::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;

@@ -4,7 +4,7 @@
 //! head   8 checksum | 8 "ILACETAB" | 4 format | 4 kind | 8 checkpoint | 8 pages, this one included | 8 records | 32 identity | zeros
 //! page   8 checksum | 2 records | 2 their bytes | records | zeros
 //! ```
-//! Head and pages have 4,096 bytes. A checksum is XXH3, 64 bits, of all that follows it, with kind, checkpoint and number of the page as its
+//! Head and pages have 1,024 bytes, so that little is hashed and searched for a record that is read alone. A checksum is XXH3, 64 bits, of all that follows it, with kind, checkpoint and number of the page as its
 //! seed, so that a page of another place or table does not hold. The head is written last.
 //!
 //! Invariant: what a reader gives was written as it is; decoding never panics. The encoding is pinned by a test.
@@ -16,16 +16,16 @@ use twox_hash::XxHash3_64;
 use crate::error::StorageError;
 use crate::vfs::{File, Map, Vfs, read_full, write_full};
 
-/// Version of the format of tables and manifest.
-pub const CHECKPOINT_FORMAT: u32 = 1;
+/// Version of the format of tables and manifest. In 1, pages had 4,096 bytes.
+pub const CHECKPOINT_FORMAT: u32 = 2;
 /// Bytes of a page.
-pub(super) const PAGE: usize = 4_096;
+pub(super) const PAGE: usize = 1_024;
 /// Bytes before a page's records.
 const PAGE_HEAD: usize = 12;
 /// Most bytes of a record.
 pub(super) const MAX_RECORD: usize = PAGE - PAGE_HEAD;
 /// Pages written with one call.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 1_024;
 const MAGIC: &[u8; 8] = b"ILACETAB";
 
 /// What a table holds.
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn every_byte_counts() {
-        let (disk, _) = table(&[vec![9; 700], vec![8; 4_000]]);
+        let (disk, _) = table(&[vec![9; 700], vec![8; 1_000]]);
         for byte in 0..disk.size_of("0000000003.slots").unwrap() {
             disk.flip("0000000003.slots", byte, 0x10);
             let error = open(&disk).and_then(|table| table.read(1, u64::MAX)).unwrap_err();
@@ -420,7 +420,7 @@ mod tests {
         let error = Table::open(&disk, Kind::Slots, 3, B256::repeat_byte(8)).unwrap_err();
         assert!(error.to_string().contains("not of"), "{error}");
         disk.open("0000000003.slots").unwrap().set_size(PAGE as u64).unwrap();
-        assert!(open(&disk).unwrap_err().to_string().contains("4096 bytes, its head says 2 pages"));
+        assert!(open(&disk).unwrap_err().to_string().contains("1024 bytes, its head says 2 pages"));
     }
 
     #[test]
@@ -441,11 +441,11 @@ mod tests {
         let hex = |bytes: &[u8]| alloy_primitives::hex::encode(bytes);
         assert_eq!(
             hex(&bytes[8..84]),
-            "494c41434554414201000000020000000300000000000000020000000000000001000000000000000707070707070707\
+            "494c41434554414202000000020000000300000000000000020000000000000001000000000000000707070707070707\
              07070707070707070707070707070707070707070707070700000000"
         );
         assert_eq!(hex(&bytes[PAGE + 8..PAGE + 22]), "01000900696e7465726c61636500");
         let checksums = [hex(&bytes[..8]), hex(&bytes[PAGE..PAGE + 8])];
-        assert_eq!(checksums, ["eec546a47b33ed82", "075f3c3342508c8a"]);
+        assert_eq!(checksums, ["63e55e77f1ffbb65", "7346b28735f375f4"]);
     }
 }

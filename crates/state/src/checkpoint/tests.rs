@@ -491,7 +491,7 @@ fn a_byte_that_rots_is_told_with_its_file() {
             disk.flip(&name, byte, 4);
             let error = open(&disk).unwrap().load(&go_on).unwrap_err();
             let StorageError::Damaged { file, offset, .. } = error else { unreachable!("{name} {byte}: {error}") };
-            assert_eq!((file, offset), (name.clone(), byte as u64 / 4_096 * 4_096));
+            assert_eq!((file, offset), (name.clone(), byte as u64 / page::PAGE as u64 * page::PAGE as u64));
             disk.flip(&name, byte, 4);
         }
     }
