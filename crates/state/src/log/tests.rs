@@ -287,6 +287,53 @@ fn missing_and_foreign_files_are_told() {
 }
 
 #[test]
+fn what_it_says_of_itself() {
+    let (sim, names) = closed();
+    let size = |sim: &Sim| names.iter().map(|name| sim.size_of(name).unwrap() as u64).sum::<u64>();
+    assert_eq!(Log::bytes(&sim).unwrap(), size(&sim));
+    // Five bytes of a record that a crash tore.
+    let last = sim.open(names.last().unwrap()).unwrap();
+    let end = last.size().unwrap();
+    last.write_at(&[1; 5], end).unwrap();
+    let mut numbers = Vec::new();
+    let log = Log::open(Arc::new(sim.clone()), IDENTITY, Durability::Power, FILE_BYTES, |number, _: &[u8]| {
+        numbers.push(number);
+        Ok::<_, StorageError>(())
+    });
+    let log = log.unwrap();
+    assert_eq!(numbers, (0..12).collect::<Vec<u64>>());
+    assert_eq!((log.files(), log.cut()), (names.len() as u64, 5));
+    assert!(names.len() > 2);
+    let before = size(&sim);
+    assert_eq!(write(&log, 12, 12, 1), 24);
+    let stats = log.stats();
+    assert_eq!((stats.writes, stats.failures), (12, 0));
+    assert!(stats.files > names.len() as u64 && stats.syncs >= 12, "{stats:?}");
+    // Records and the heads of the files that were begun; the seal is not written yet.
+    let heads = (stats.files - names.len() as u64) * super::record::FILE_HEAD as u64;
+    assert_eq!(Log::bytes(&sim).unwrap(), before + stats.bytes + heads);
+}
+
+#[test]
+fn a_flush_reaches_a_loss_of_power_whatever_was_promised() {
+    let sim = Sim::default();
+    let (log, _) = open(&sim, Durability::Process).unwrap();
+    let on_disk = || open(&sim.image(Crash::PowerNothing), Durability::Process).unwrap().1.len();
+    for (from, until) in [(0, 2), (2, 5), (5, 12)] {
+        assert_eq!(write(&log, from, until - from, 1), until);
+        // What is not there yet is waited for in vain, so less is asked for first.
+        for end in [from as u64, until as u64, until as u64] {
+            log.flush(end).unwrap();
+            assert!(on_disk() as u64 >= end);
+        }
+    }
+    check(&open(&sim.image(Crash::PowerNothing), Durability::Process).unwrap().1, 12, "flushed");
+    log.close();
+    log.flush(12).unwrap();
+    assert_eq!(log.flush(13).unwrap_err().code(), "chain.data-stopped");
+}
+
+#[test]
 fn what_visits_may_refuse() {
     let (sim, _) = closed();
     let refuse = |_, record: &[u8]| if record == payload(3) { Err(StorageError::Stopped("no".into())) } else { Ok(()) };
