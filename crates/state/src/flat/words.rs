@@ -17,7 +17,7 @@ const FIRST_BITS: u32 = 6;
 const SEGMENTS: usize = 26;
 
 /// Reads beside a writer before the reader waits for it.
-const TRIES: usize = 32;
+const TRIES: usize = if cfg!(feature = "loom") { 1 } else { 32 };
 
 /// The lock's sequence, and the newest version that was written under it.
 #[derive(Debug, Default)]
@@ -126,10 +126,10 @@ struct Segment {
 
 impl Segment {
     fn new(words: usize) -> Self {
-        #[cfg(not(feature = "shuttle"))]
+        #[cfg(not(any(feature = "shuttle", feature = "loom")))]
         let words: Box<[AtomicU64]> = bytemuck::zeroed_slice_box(words + LINE - 1);
-        // Those of the scheduler are more than their words.
-        #[cfg(feature = "shuttle")]
+        // Those of the checkers are more than their words.
+        #[cfg(any(feature = "shuttle", feature = "loom"))]
         let words: Box<[AtomicU64]> = (0..words + LINE - 1).map(|_| AtomicU64::default()).collect();
         let skip = words.as_ptr().addr().wrapping_neg() / size_of::<u64>() % LINE;
         Self { words, skip }
@@ -189,5 +189,39 @@ impl<const W: usize> Records<W> {
         for (place, word) in self.make(index).iter().zip(words) {
             place.store(word, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+mod every_order {
+    //! ```text
+    //! cargo test --release -p interlace-state --features sim,loom --lib every_order
+    //! ```
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU64, Ordering};
+    use loom::thread;
+
+    use super::Sequence;
+
+    #[test]
+    fn a_reader_sees_all_of_a_change_or_nothing() {
+        loom::model(|| {
+            let shared = Arc::new((Sequence::default(), [AtomicU64::new(0), AtomicU64::new(0)]));
+            let written = Arc::clone(&shared);
+            let writer = thread::spawn(move || {
+                let (sequence, words) = &*written;
+                for version in 1..=2 {
+                    let _change = sequence.change(version);
+                    words.iter().for_each(|word| word.store(version, Ordering::Relaxed));
+                }
+            });
+            let (sequence, words) = &*shared;
+            let load = || [0, 1].map(|word: usize| words[word].load(Ordering::Relaxed));
+            if let Some([one, other]) = sequence.read(1, load) {
+                assert!(one == other && one <= 1, "{one} and {other} were read as version 1");
+            }
+            writer.join().unwrap();
+            assert_eq!(sequence.read(2, load), Some([2, 2]));
+        });
     }
 }
