@@ -194,6 +194,7 @@ impl<const W: usize> Records<W> {
 
 #[cfg(all(test, feature = "loom"))]
 mod every_order {
+    #![allow(clippy::unwrap_used)]
     //! ```text
     //! cargo test --release -p interlace-state --features sim,loom --lib every_order
     //! ```
