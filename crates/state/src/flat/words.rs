@@ -194,10 +194,10 @@ impl<const W: usize> Records<W> {
 
 #[cfg(all(test, feature = "loom"))]
 mod every_order {
-    #![allow(clippy::unwrap_used)]
     //! ```text
     //! cargo test --release -p interlace-state --features sim,loom --lib every_order
     //! ```
+    #![allow(clippy::unwrap_used)]
     use loom::sync::Arc;
     use loom::sync::atomic::{AtomicU64, Ordering};
     use loom::thread;

@@ -233,7 +233,7 @@ impl Log {
     /// Returns when all records with lower numbers survive a loss of power, whatever was promised of them.
     ///
     /// # Errors
-    /// What the disk said; [`StorageError::Stopped`] once the log is closed.
+    /// What the disk said; [`StorageError::Stopped`] with it if a flush failed, and once the log is closed.
     pub fn flush(&self, end: u64) -> Result<(), StorageError> {
         let mut queue = self.shared.lock();
         queue.flush = queue.flush.max(end);

@@ -333,6 +333,52 @@ fn a_flush_reaches_a_loss_of_power_whatever_was_promised() {
     assert_eq!(log.flush(13).unwrap_err().code(), "chain.data-stopped");
 }
 
+/// A log with files as long as they are in use.
+fn open_long(sim: &Sim, durability: Durability) -> Result<(Log, Vec<Vec<u8>>), StorageError> {
+    let mut found = Vec::new();
+    let log = Log::open(Arc::new(sim.clone()), IDENTITY, durability, MAX_FILE_BYTES, |_, record: &[u8]| {
+        found.push(record.to_vec());
+        Ok::<_, StorageError>(())
+    })?;
+    Ok((log, found))
+}
+
+#[test]
+fn damage_is_told_however_far_away_the_record_is_that_vouches() {
+    // With its head the first is a little shorter than what is searched at a time, or longer.
+    for size in [(1 << 20) - 40, (1 << 20) - 32, 1 << 20, 3 << 20] {
+        let sim = Sim::default();
+        let (log, _) = open_long(&sim, Durability::Power).unwrap();
+        log.wait(log.append(&vec![7; size]).unwrap()).unwrap();
+        log.wait(log.append(&[8]).unwrap()).unwrap();
+        // Before it is sealed.
+        let image = sim.image(Crash::Process);
+        image.flip(&name_of(1), 500, 1);
+        let error = open_long(&image, Durability::Power).unwrap_err();
+        assert!(matches!(error, StorageError::Damaged { offset: 72, .. }), "{size}: {error}");
+    }
+}
+
+#[test]
+fn what_a_failed_flush_left_is_written_once_more() {
+    for sizes in [&[600, 700, 800][..], &[3 << 20, 5], &[5, 3 << 20, 6]] {
+        let sim = Sim::default();
+        let (log, _) = open_long(&sim, Durability::Process).unwrap();
+        for size in sizes {
+            log.wait(log.append(&vec![9; *size]).unwrap()).unwrap();
+        }
+        sim.fail_at(sim.calls(), Fault::Io);
+        assert_eq!(log.flush(sizes.len() as u64).unwrap_err().code(), "chain.data-stopped");
+        drop(log);
+        // The system shows all of it, the disk has nothing.
+        assert_eq!(open_long(&sim.image(Crash::PowerNothing), Durability::Process).unwrap().1.len(), 0);
+        let (_log, found) = open_long(&sim, Durability::Process).unwrap();
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
+        let (_, kept) = open_long(&sim.image(Crash::PowerNothing), Durability::Process).unwrap();
+        assert_eq!(kept, found);
+    }
+}
+
 #[test]
 fn what_visits_may_refuse() {
     let (sim, _) = closed();
