@@ -126,7 +126,7 @@ impl Leaves {
                 // After a wipe the account gets another storage, in which no slot has a handle yet.
                 let number = if wipes { None } else { flat.storage_of(*address, NOW) };
                 let leaves = slots.iter().zip(&change.storage).map(|(key, (slot, value))| {
-                    let entry = number.map(|storage| flat.slot_in(*address, storage, slot)).transpose()?;
+                    let entry = number.map(|storage| flat.slot_in(*address, storage, slot, keep)).transpose()?;
                     let leaf = leaf_of(entry.unwrap_or(Entry::None), || {
                         new_slots.push((*address, *slot));
                         new_slots.len() as u32 - 1
@@ -142,7 +142,7 @@ impl Leaves {
         let storage_tries = self.slots.stage(&SlotLeaves(flat), tries)?;
         let mut staged = storage.iter().enumerate().peekable();
         let addresses: Vec<Address> = changes.accounts.keys().copied().collect();
-        let entries = entries(flat, &addresses)?;
+        let entries = entries(flat, &addresses, keep)?;
         let mut after = Vec::with_capacity(own_keys.len());
         let mut leaves = Vec::with_capacity(own_keys.len());
         let each = (0u32..).zip(&changes.accounts).zip(own_keys).zip(entries);
@@ -174,7 +174,7 @@ impl Leaves {
         let slot_handle = |ordinal: u32| {
             let (address, slot) = update.new_slots[ordinal as usize];
             let storage = flat.storage_of(address, NOW);
-            let entry = storage.and_then(|storage| flat.slot_in(address, storage, &slot).ok());
+            let entry = storage.and_then(|storage| flat.slot_in(address, storage, &slot, false).ok());
             match entry {
                 // A wipe that is undone leaves slots that are in the tables alone.
                 Some(Entry::Clean) => None,
@@ -261,8 +261,8 @@ impl Leaves {
 }
 
 /// What there is of accounts; of many, by several threads, because each waits for memory.
-fn entries(flat: &Flat, addresses: &[Address]) -> Result<Vec<Entry>, StorageError> {
-    let entry = |address: &Address| flat.account_entry(*address);
+fn entries(flat: &Flat, addresses: &[Address], kept: bool) -> Result<Vec<Entry>, StorageError> {
+    let entry = |address: &Address| flat.account_entry(*address, kept);
     if addresses.len() < MIN_PARALLEL {
         return addresses.iter().map(entry).collect();
     }

@@ -520,6 +520,15 @@ fn marked(numbers: impl Iterator<Item = u64>, value: impl Fn(u64) -> u64) -> Cha
     Changes { accounts: numbers.map(change).collect(), ..Changes::default() }
 }
 
+/// Tells the readers to end.
+struct Ends<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn readers_beside_a_writer_see_their_version_while_entries_come_and_go() {
     const ACCOUNTS: u64 = 3_000;
@@ -565,6 +574,8 @@ fn readers_beside_a_writer_see_their_version_while_entries_come_and_go() {
                 }
             });
         }
+        // Also if the writer fails, so that the test ends.
+        let _end = Ends(&stop);
         for block in 1..=60 {
             let changes = marked((0..ACCOUNTS).filter(|account| account % 7 == block % 7), |_| block);
             for state in [&state, &whole] {
@@ -573,7 +584,6 @@ fn readers_beside_a_writer_see_their_version_while_entries_come_and_go() {
             }
             assert_eq!(state.root(), whole.root());
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(content(&state), content(&whole));
     let tiers = state.tiers().unwrap();

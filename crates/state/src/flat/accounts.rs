@@ -418,9 +418,9 @@ impl Writer<'_> {
         gives_up
     }
 
-    /// Keeps a clean entry until [`Self::settle`].
-    pub(super) fn keep(&mut self, key: Key) {
-        self.part.place_of(key).into_iter().for_each(|entry| self.held.clean.keep(entry));
+    /// Keeps an entry, if it is clean, until [`Self::settle`]. Says whether there is one.
+    pub(super) fn keep(&mut self, key: Key) -> bool {
+        self.part.place_of(key).map(|entry| self.held.clean.keep(entry)).is_some()
     }
 
     /// Keeps nothing any more.

@@ -217,12 +217,6 @@ impl Flat {
         Ok(all.into_iter().collect())
     }
 
-    /// Whether a slot of a storage was written, and is not only read from the tables.
-    fn is_written(&self, storage: u32, slot: &U256) -> bool {
-        let hash = self.slot_hash(storage, slot);
-        storage != NONE && self.slots[part(hash)].entry_and_clean(hash, storage, slot).is_some_and(|(_, clean)| !clean)
-    }
-
     // ---- entries for what lies in the tables
 
     /// Gives everything that `changes` are about an entry, if the tables have it; with `keep`, none is given up until something was written.
@@ -245,27 +239,39 @@ impl Flat {
     ) -> Result<(), StorageError> {
         let key = self.key(address);
         let accounts = self.accounts_of(key);
-        // One that was written stays; of one that was made here the tables have no slots.
-        let is_written = accounts.entry_and_clean(key).is_some_and(|(_, clean)| !clean);
-        if is_written && change.storage.is_empty() {
-            return Ok(());
-        }
-        let Some(entry) = cold.tables.account(&address)? else { return Ok(()) };
-        if !is_written {
+        let is_there = if keep { accounts.write().keep(key) } else { accounts.entry_and_clean(key).is_some() };
+        let mut below = None;
+        if !is_there {
+            let Some(entry) = cold.tables.account(&address)? else { return Ok(()) };
             let mut accounts = accounts.write();
             let hash = |address| self.key(address).hash;
             cold.count_eviction(accounts.warm(key, &entry.account, &cold.room, hash));
             if keep {
                 accounts.keep(key);
             }
+            below = Some(entry.slots);
         }
         let Some(Storage { number, cut_off: false }) = accounts.storage(key, NOW).present() else { return Ok(()) };
-        for slot in change.storage.keys().filter(|_| number != NONE && entry.slots.count > 0) {
-            if !self.is_written(number, slot) {
-                let value = cold.tables.slot(entry.slots, slot)?;
-                if !value.is_zero() {
-                    self.warm_slot(cold, number, slot, &value, keep);
-                }
+        for slot in change.storage.keys().filter(|_| number != NONE) {
+            let hash = self.slot_hash(number, slot);
+            let slots = &self.slots[part(hash)];
+            let is_there = if keep {
+                slots.write().keep(hash, number, slot)
+            } else {
+                slots.entry_and_clean(hash, number, slot).is_some()
+            };
+            if is_there {
+                continue;
+            }
+            // Of an account that was made here the tables have no slots.
+            let range = match below {
+                Some(range) => range,
+                None => cold.tables.account(&address)?.map(|entry| entry.slots).unwrap_or_default(),
+            };
+            below = Some(range);
+            let value = if range.count > 0 { cold.tables.slot(range, slot)? } else { U256::ZERO };
+            if !value.is_zero() {
+                self.warm_slot(cold, number, slot, &value, keep);
             }
         }
         Ok(())
@@ -279,8 +285,8 @@ impl Flat {
         }
     }
 
-    /// What there is of an account.
-    pub(crate) fn account_entry(&self, address: Address) -> Result<Entry, StorageError> {
+    /// What there is of an account. What is `kept` has an entry if the tables have it.
+    pub(crate) fn account_entry(&self, address: Address, kept: bool) -> Result<Entry, StorageError> {
         let key = self.key(address);
         let Some(cold) = &self.cold else {
             return Ok(self.account_handle(address).map_or(Entry::None, Entry::Written));
@@ -288,13 +294,19 @@ impl Flat {
         Ok(match self.accounts_of(key).entry_and_clean(key) {
             Some((entry, false)) => Entry::Written(handle(part(key.hash), entry)),
             Some((_, true)) => Entry::Clean,
-            None if cold.tables.account(&address)?.is_some() => Entry::Clean,
+            None if !kept && cold.tables.account(&address)?.is_some() => Entry::Clean,
             None => Entry::None,
         })
     }
 
-    /// What there is of a slot of a storage.
-    pub(crate) fn slot_in(&self, address: Address, storage: u32, slot: &U256) -> Result<Entry, StorageError> {
+    /// What there is of a slot of a storage. What is `kept` has an entry if the tables have it.
+    pub(crate) fn slot_in(
+        &self,
+        address: Address,
+        storage: u32,
+        slot: &U256,
+        kept: bool,
+    ) -> Result<Entry, StorageError> {
         let Some(cold) = &self.cold else {
             return Ok(self.slot_handle(storage, slot).map_or(Entry::None, Entry::Written));
         };
@@ -302,6 +314,7 @@ impl Flat {
         Ok(match self.slots[part(hash)].entry_and_clean(hash, storage, slot) {
             Some((entry, false)) => Entry::Written(handle(part(hash), entry)),
             Some((_, true)) => Entry::Clean,
+            None if kept => Entry::None,
             None => {
                 let range = self.slots_below(address, NOW)?;
                 let is_below = range.count > 0 && !cold.tables.slot(range, slot)?.is_zero();

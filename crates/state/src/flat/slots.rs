@@ -203,9 +203,9 @@ impl Writer<'_> {
         gives_up
     }
 
-    /// Keeps a clean entry until [`Self::settle`].
-    pub(super) fn keep(&mut self, hash: u64, storage: u32, key: &U256) {
-        self.part.place_of(hash, storage, key).into_iter().for_each(|entry| self.held.clean.keep(entry));
+    /// Keeps an entry, if it is clean, until [`Self::settle`]. Says whether there is one.
+    pub(super) fn keep(&mut self, hash: u64, storage: u32, key: &U256) -> bool {
+        self.part.place_of(hash, storage, key).map(|entry| self.held.clean.keep(entry)).is_some()
     }
 
     /// Keeps nothing any more.
