@@ -257,7 +257,7 @@ fn a_state_in_tables_tells_what_it_reads() {
     };
     assert!(value("reads_total") >= 10, "{text}");
     assert!((1..5).contains(&value("cold_reads_total")), "{text}");
-    assert_eq!((value("evictions_total"), value("table_bytes") % 4_096), (0, 0));
+    assert_eq!((value("evictions_total"), value("table_bytes") % 1_024), (0, 0));
     assert!(value("table_bytes") > 0);
 }
 
@@ -293,7 +293,7 @@ fn a_folder_is_looked_at_without_being_changed() {
         assert_eq!((found.log_files, found.log_bytes), (count, bytes));
         let checkpoint = found.checkpoint.unwrap();
         assert_eq!(found.records_behind, 18 - checkpoint.mark);
-        assert!(found.checkpoint_bytes >= 5 * 4_096 && found.checkpoint_bytes.is_multiple_of(4_096));
+        assert!(found.checkpoint_bytes >= 5 * 1_024 && found.checkpoint_bytes.is_multiple_of(1_024));
         let checked = check(Arc::new(sim.clone()), &go_on).unwrap();
         let expected = Checked { head: head.number(), hash: head.hash, root: head.header.state_root, checkpoint: true };
         assert_eq!(checked, expected);
