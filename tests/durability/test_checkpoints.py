@@ -136,7 +136,7 @@ def flip(path: Path, place: int) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "file"),
     [
-        (lambda data: flip(data / "0000000001.accounts", 5_000), "chain.data-damaged", "0000000001.accounts"),
+        (lambda data: flip(data / "0000000001.accounts", 1_500), "chain.data-damaged", "0000000001.accounts"),
         (lambda data: flip(data / "0000000001.slots", 9), "chain.data-damaged", "0000000001.slots"),
         (lambda data: (data / "0000000001.codes").unlink(), "chain.data-io", "0000000001.codes"),
         (lambda data: flip(data / "0000000001.log", 100), "chain.data-damaged", "0000000001.log"),
