@@ -5,8 +5,6 @@
 //! code take no part in that lock: the flat state answers by version.
 //! What it does not do: it does not know headers; who commits says what the block's hash is.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
@@ -23,6 +21,8 @@ use crate::keccak::Hasher;
 use crate::leaves::{Leaves, Update};
 use crate::proof::AccountProof;
 use crate::snapshot::Snapshot;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Identifies one state: that after a block, or after an amendment to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

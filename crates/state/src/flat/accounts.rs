@@ -9,8 +9,6 @@
 //! another, so that every version of an account names its own. A wiped account gets another storage, so nothing is erased one by one
 //! and older versions still read the old one.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::ops::Range;
 use std::sync::PoisonError;
 
@@ -24,6 +22,8 @@ use super::index::{Index, MAX_NUMBERS};
 use super::past::Past;
 use super::slots::NONE;
 use super::words::{Records, Sequence, same};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Forms of an account; higher ones number contracts from [`CONTRACT`] on.
 const UNWRITTEN: u32 = 0;

@@ -9,8 +9,6 @@
 //! Bounds: clean slots, and clean accounts without code and storage, as many as the room has; other clean accounts stay.
 //! What it does not do: what was written is never given up.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
-
 use alloy_primitives::map::{AddressMap, U256Map};
 use alloy_primitives::{Address, B256, U256};
 use interlace_stf::{Account, AccountChange, Changes};
@@ -22,6 +20,7 @@ use super::slots::NONE;
 use super::{Flat, MIN_PARALLEL, PARTS, handle, part};
 use crate::checkpoint::{AccountEntry, SlotRange, Tables};
 use crate::error::StorageError;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The version after all others.
 const NOW: u64 = u64::MAX;

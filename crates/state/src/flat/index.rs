@@ -6,9 +6,8 @@
 //! What it does not do: it holds no keys; who looks up compares the record. Readers do not lock; whoever writes excludes other
 //! writers and tells readers by a [`super::words::Sequence`].
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
-
 use super::words::Records;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Numbers are below it, so that one with the number of its part fits into 31 bits, and leaves the highest free.
 pub(super) const MAX_NUMBERS: usize = (1 << 25) - 1;

@@ -25,7 +25,6 @@ mod slots;
 mod tests;
 mod words;
 
-use crate::sync::RwLock;
 use core::fmt::{Debug, Formatter};
 use core::hash::BuildHasher;
 use std::sync::PoisonError;
@@ -46,6 +45,7 @@ pub use cold::TierStats;
 pub(crate) use image::Ordered;
 
 use crate::checkpoint::Tables;
+use crate::sync::RwLock;
 use accounts::{Accounts, Key, address_words};
 pub(crate) use accounts::{Found, Storage};
 use slots::{NONE, Slots};

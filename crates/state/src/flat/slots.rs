@@ -5,8 +5,6 @@
 //! Invariant: an entry that was written stays where it is, zero or not. The slots of a storage are a chain of entries, in whichever parts they lie, that
 //! begins at the newest. Clean ones, read from the tables below and never written, are in none.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::sync::PoisonError;
 
 use alloy_primitives::U256;
@@ -16,6 +14,8 @@ use super::cold::Room;
 use super::index::Index;
 use super::past::Past;
 use super::words::{Records, Sequence, same};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// No entry, and no storage.
 pub(super) const NONE: u32 = u32::MAX;

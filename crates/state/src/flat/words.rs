@@ -7,9 +7,10 @@
 //! Invariant: all words are atomics, so a torn read is a wrong value and no more, and it is thrown away. Records never move.
 //! Source: Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?" (MSPC 2012).
 
+use std::sync::OnceLock;
+
 use crate::sync::atomic::{AtomicU64, Ordering, fence};
 use crate::sync::spin_loop;
-use std::sync::OnceLock;
 
 /// Records of the first segment, as a power of two.
 const FIRST_BITS: u32 = 6;

@@ -24,8 +24,12 @@ fn payload(index: usize) -> Vec<u8> {
 }
 
 fn open(sim: &Sim, durability: Durability) -> Result<(Log, Vec<Vec<u8>>), StorageError> {
+    open_with(sim, durability, FILE_BYTES)
+}
+
+fn open_with(sim: &Sim, durability: Durability, bytes: u64) -> Result<(Log, Vec<Vec<u8>>), StorageError> {
     let mut found = Vec::new();
-    let log = Log::open(Arc::new(sim.clone()), IDENTITY, durability, FILE_BYTES, |_, record: &[u8]| {
+    let log = Log::open(Arc::new(sim.clone()), IDENTITY, durability, bytes, |_, record: &[u8]| {
         found.push(record.to_vec());
         Ok::<_, StorageError>(())
     })?;
@@ -335,12 +339,7 @@ fn a_flush_reaches_a_loss_of_power_whatever_was_promised() {
 
 /// A log with files as long as they are in use.
 fn open_long(sim: &Sim, durability: Durability) -> Result<(Log, Vec<Vec<u8>>), StorageError> {
-    let mut found = Vec::new();
-    let log = Log::open(Arc::new(sim.clone()), IDENTITY, durability, MAX_FILE_BYTES, |_, record: &[u8]| {
-        found.push(record.to_vec());
-        Ok::<_, StorageError>(())
-    })?;
-    Ok((log, found))
+    open_with(sim, durability, MAX_FILE_BYTES)
 }
 
 #[test]
