@@ -61,7 +61,7 @@ class Known:
         self.sent = {hash_: at for hash_, at in self.sent.items() if at <= block}
         self.edits = [(at, value) for at, value in self.edits if at <= block]
 
-    def check(self, chain: Chain) -> None:
+    def check(self, chain: Chain, *, all_states: bool) -> None:
         """Compare with the chain, and learn from it what was not acknowledged and happened all the same."""
         head = chain.client.block_number()
         will, self.will = self.will, None
@@ -82,6 +82,10 @@ class Known:
         if sent > len(self.sent):
             newest = chain.client.rpc("eth_getBlockByNumber", hex(head), False)["transactions"]
             self.sent[newest[0]] = head
+        if all_states:
+            # Each transaction sent one wei.
+            arrived = [sum(at <= block for at in self.sent.values()) for block in range(head + 1)]
+            assert [chain.client.balance(RECEIVER, block) for block in range(head + 1)] == arrived
 
 
 def live_and_die(
@@ -116,8 +120,11 @@ def live_and_die(
     return time.monotonic() - started
 
 
-def rounds(folder: Path, count: int, seed: int) -> int:
-    """Kill `count` victims, one chain after another, and return how many transactions were acknowledged."""
+def rounds(folder: Path, count: int, seed: int, keeps: tuple[int | None, ...]) -> int:
+    """Kill `count` victims, one chain after another, and return how many transactions were acknowledged.
+
+    At each start, one of `keeps` is how many states are kept.
+    """
     dice = random.Random(seed)
     known = Known()
     total = 0
@@ -126,16 +133,16 @@ def rounds(folder: Path, count: int, seed: int) -> int:
         if index % CHAIN_ROUNDS == 0:
             known = Known()
         before = len(known.sent)
-        # Every chain starts at times from a checkpoint, and at times from the log alone.
-        live_and_die(data, dice.choice(("process", "power")), dice, known, dice.choice((HISTORY, None)))
+        live_and_die(data, dice.choice(("process", "power")), dice, known, dice.choice(keeps))
+        history = dice.choice(keeps)
         with Chain(
             port=None,
             data_dir=data,
-            history=dice.choice((HISTORY, None)),
+            history=history,
             checkpoint_bytes=CHECKPOINT_BYTES,
             state_memory_mib=dice.choice((None, 1)),
         ) as chain:
-            known.check(chain)
+            known.check(chain, all_states=history is None)
             # It goes on, and stops in order.
             receipt = chain.client.send(chain.accounts[0], RECEIVER, value_wei=1)
             known.take({"did": "send", "hash": receipt.transaction_hash, "block": receipt.block_number})
@@ -145,8 +152,10 @@ def rounds(folder: Path, count: int, seed: int) -> int:
 
 def kill(folder: Path, count: int, seed: int) -> int:
     """Do `count` rounds on two chains at a time."""
+    # One has its older states on disk; the other keeps few of them at times, and makes all again from its log.
+    keeps: tuple[tuple[int | None, ...], ...] = ((None,), (HISTORY, None))
     with ThreadPoolExecutor(2) as pool:
-        halves = [pool.submit(rounds, folder / str(half), count // 2, seed + half) for half in range(2)]
+        halves = [pool.submit(rounds, folder / str(half), count // 2, seed + half, keeps[half]) for half in range(2)]
         return sum(half.result() for half in halves)
 
 
@@ -155,8 +164,11 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     print(f"INTERLACE_SEED={seed}")
     acknowledged = kill(tmp_path, 50, seed)
     folders = [path for half in tmp_path.iterdir() for path in half.iterdir()]
-    checkpoints = [stats(path).checkpoint for path in folders]
-    assert all(checkpoint is not None and checkpoint.number > 3 for checkpoint in checkpoints), checkpoints
+    checkpoints = {path.parent.name: stats(path).checkpoint for path in folders}
+    assert all(checkpoint is not None and checkpoint.number > 3 for checkpoint in checkpoints.values()), checkpoints
+    archive = checkpoints["0"]
+    assert archive is not None
+    assert archive.archive
     assert [check(path).head for path in folders] == [stats(path).head for path in folders]
     assert acknowledged > 500, f"the victims did too little to show anything: {acknowledged} transactions"
 

@@ -1,8 +1,8 @@
 """A process that works on a chain in a data directory until it is killed, and tells what it was told.
 
-Usage: ``python victim.py FOLDER process|power SEED [HISTORY]``. With a history it keeps as many states, and writes a
-checkpoint every few blocks. Each line on stdout is a JSON object: ``will`` says what is tried
-next, ``did`` what the chain acknowledged.
+Usage: ``python victim.py FOLDER process|power SEED [HISTORY]``. With a history it keeps as many states, else all; it
+writes a checkpoint every few blocks. Each line on stdout is a JSON object: ``will`` says what is tried next, ``did``
+what the chain acknowledged.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ def work(folder: str, durability: Literal["process", "power"], seed: int, histor
                 tell(did="edit", value=value, block=chain.client.block_number())
             elif what < 0.08 and chain.client.block_number() > 3:
                 depth = dice.randrange(1, 4)
+                if history is None and dice.random() < 0.05:
+                    # Far back, to a state that is on disk.
+                    depth = dice.randrange(1, chain.client.block_number())
                 to = chain.client.block_number() - depth
                 tell(will="back", block=to)
                 chain.client.rpc("anvil_rollback", hex(depth))

@@ -268,12 +268,13 @@ impl Chain {
         settle: impl FnOnce(),
     ) -> Result<(), ChainError> {
         let number = state.number();
-        self.state().check(state)?;
+        // What can fail is done before anything is written down.
+        let back = self.state().stage_back(state)?;
         self.record_back(number, amendments)?;
         let event = {
             let mut waitroom = self.waitroom();
             let mut store = self.store_mut();
-            self.state().restore(state)?;
+            back.map(|back| self.state().go_back(back)).transpose()?;
             settle();
             self.developer()?.unsettle(number);
             let removed = store.truncate(number);

@@ -61,6 +61,8 @@ pub struct FolderStats {
     pub checkpoint: Option<Manifest>,
     /// Bytes of its tables.
     pub checkpoint_bytes: u64,
+    /// Bytes of the history, in which a chain that keeps all states has the older ones.
+    pub history_bytes: u64,
     /// Records of the log behind it, or all.
     pub records_behind: u64,
     /// Places of the manifest that hold what is none; one after a crash.
@@ -102,7 +104,8 @@ fn scan(vfs: &Arc<dyn Vfs>, identity: B256, first: u64, progress: Progress<'_>) 
     let checkpoints = Checkpoints::open(Arc::clone(vfs), identity)?;
     stats.checkpoint = checkpoints.newest().copied();
     stats.torn_manifests = checkpoints.torn();
-    stats.checkpoint_bytes = checkpoints.verify(&|done, all| progress(Phase::Load, done, all))?;
+    checkpoints.verify(&|done, all| progress(Phase::Load, done, all))?;
+    (stats.checkpoint_bytes, stats.history_bytes) = checkpoints.bytes()?;
     let mark = stats.checkpoint.map_or(0, |manifest| manifest.mark);
     stats.log_bytes = Log::bytes(vfs.as_ref())?;
     let all = stats.log_bytes;
@@ -201,14 +204,18 @@ pub fn export(
     Ok(end + 1 - start)
 }
 
-/// Starts the chain of a data directory as one that keeps the states of `history` blocks behind the newest one, and writes a checkpoint; `None`
-/// if the one that is there is as new, or a dump was loaded into the chain.
+/// Starts the chain of a data directory as one that keeps the states of `history` blocks behind the newest one, or all, and writes a checkpoint;
+/// `None` if the one that is there is as new, or a dump was loaded into the chain.
 ///
 /// # Errors
 /// As [`stats`].
-pub fn compact(vfs: Arc<dyn Vfs>, history: u64, progress: Progress<'_>) -> Result<Option<CheckpointStats>, ChainError> {
+pub fn compact(
+    vfs: Arc<dyn Vfs>,
+    history: Option<u64>,
+    progress: Progress<'_>,
+) -> Result<Option<CheckpointStats>, ChainError> {
     let (data, first) = genesis(&vfs)?;
-    first.state.keep(Some(history));
+    first.state.keep(history);
     let chain = Chain::open(data, first, orderer(), PoolConfig::default(), progress)?;
     let stats = chain.checkpoint(&|done, all| progress(Phase::Write, done, all));
     chain.close();

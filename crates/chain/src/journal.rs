@@ -18,7 +18,7 @@ use std::time::Instant;
 use alloy_consensus::{Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType};
 use alloy_primitives::{Address, B256, Bytes, Log as EventLog};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
-use interlace_state::checkpoint::Checkpoints;
+use interlace_state::checkpoint::{Checkpoints, History, Manifest};
 use interlace_state::log::{Durability, Log, MAX_FILE_BYTES};
 use interlace_state::vfs::{Disk, Vfs, read_all, replace};
 use interlace_state::{Staged, StateError, StorageError};
@@ -31,7 +31,7 @@ use crate::delta::{self, AccountDelta};
 use crate::error::ChainError;
 use crate::folder::{Phase, Progress, stopped};
 use crate::genesis::GenesisBlock;
-use crate::keeper::{Keeper, MIN_CHECKPOINT_BYTES};
+use crate::keeper::{ARCHIVE_WINDOW, Keeper, MIN_CHECKPOINT_BYTES};
 use crate::pool::PoolConfig;
 use crate::restore::Restore;
 use crate::store::{StoredBlock, StoredReceipt};
@@ -174,6 +174,8 @@ pub struct DataDir {
     log_alone: bool,
     /// Bytes of what is only read that are held, if the state stays in the checkpoint's tables.
     read_bytes: Option<usize>,
+    /// Blocks before the newest one whose states stay in memory, if all are kept.
+    in_memory: u64,
 }
 
 impl DataDir {
@@ -188,7 +190,15 @@ impl DataDir {
     /// A folder on any disk; the log begins a new file after `file_bytes`.
     #[must_use]
     pub fn on(vfs: Arc<dyn Vfs>, durability: Durability, file_bytes: u64) -> Self {
-        Self { vfs, durability, file_bytes, checkpoint_bytes: MIN_CHECKPOINT_BYTES, log_alone: false, read_bytes: None }
+        let (checkpoint_bytes, in_memory) = (MIN_CHECKPOINT_BYTES, ARCHIVE_WINDOW);
+        Self { vfs, durability, file_bytes, checkpoint_bytes, log_alone: false, read_bytes: None, in_memory }
+    }
+
+    /// Of a chain that keeps all states, holds those of so many blocks before the newest one in memory even if they are on disk.
+    #[must_use]
+    pub const fn archive_window(mut self, blocks: u64) -> Self {
+        self.in_memory = blocks;
+        self
     }
 
     /// Writes checkpoints whenever the log has grown by so many bytes, and by as many as the last one has.
@@ -295,7 +305,8 @@ impl Chain {
         // Whoever keeps more states than the checkpoint allows for has them made again.
         let kept = chain.state().kept();
         let newest = checkpoints.newest().copied();
-        let used = newest.filter(|newest| kept.is_some_and(|kept| kept <= newest.window));
+        let allows = |newest: &Manifest| kept.map_or(newest.history > 0, |kept| kept <= newest.window);
+        let used = newest.filter(allows);
         let mut used = used.filter(|_| !data.log_alone);
         if used.is_some() {
             let tell = |done, all| progress(Phase::Load, done, all);
@@ -303,6 +314,10 @@ impl Chain {
                 Some(bytes) => checkpoints.map(bytes, &tell)?,
                 None => checkpoints.load(&tell)?,
             });
+        }
+        if kept.is_none() {
+            let history = if used.is_some() { checkpoints.history()? } else { History::default() };
+            chain.state().archive(history, data.in_memory);
         }
         let (log, restore) = match chain.read_log(
             &data,
@@ -341,7 +356,7 @@ impl Chain {
         }
         let metrics = chain.metrics().checkpoint.clone();
         // Whoever does without the checkpoint, because it keeps more states, does not look at its tables either.
-        let bytes = if used.is_some() { checkpoints.bytes()? } else { 0 };
+        let (bytes, _) = if used.is_some() { checkpoints.bytes()? } else { (0, 0) };
         let keeper = Keeper::new(checkpoints, bytes, Arc::clone(&log), metrics, checkpoint_bytes);
         keeper.logged(restore.behind);
         if restore.dumped {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: at most one is written at a time, on a thread of its own, and no block waits for it. What fails is told and tried again after
 //! as much of the log once more; the checkpoint before counts meanwhile.
-//! What it does not do: a chain that keeps all states has no checkpoints, nor has one that loaded a dump.
+//! What it does not do: a chain that loaded a dump has no checkpoints.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,6 +19,10 @@ use crate::metrics::CheckpointMetrics;
 /// Least bytes of the log behind which a checkpoint is written; more for a larger state, so that no more is written for checkpoints than for
 /// the log.
 pub const MIN_CHECKPOINT_BYTES: u64 = 256 << 20;
+
+/// Blocks before the newest one whose states a chain that keeps all holds in memory even if they are on disk: as many as `minimal` keeps, and
+/// more than chains go back by.
+pub(crate) const ARCHIVE_WINDOW: u64 = 128;
 
 /// Writes checkpoints.
 #[derive(Debug)]
@@ -87,7 +91,7 @@ impl Keeper {
             return;
         }
         let state = state();
-        if state.kept().is_none() {
+        if state.kept().is_none() && state.history().is_none() {
             return;
         }
         let shared = Arc::clone(shared);
@@ -129,8 +133,8 @@ impl Shared {
             Ok(Some(stats)) => {
                 self.bytes.store(stats.bytes, Ordering::Relaxed);
                 self.metrics.wrote(stats);
-                let CheckpointStats { accounts, slots, bytes, time } = stats;
-                tracing::info!(accounts, slots, bytes, seconds = time.as_secs_f64(), "checkpoint written");
+                let CheckpointStats { accounts, slots, bytes, history, time } = stats;
+                tracing::info!(accounts, slots, bytes, history, seconds = time.as_secs_f64(), "checkpoint written");
             }
             Ok(None) => {}
             Err(_) if self.stop.load(Ordering::Relaxed) => {}
@@ -151,7 +155,7 @@ impl Chain {
         }
     }
 
-    /// Writes a checkpoint of the oldest state that can be read, now; `None` if there is nothing new to write, all states are kept, or the
+    /// Writes a checkpoint of the oldest state that can be read, or that memory is to keep, now; `None` if there is nothing new to write, or the
     /// chain loaded a dump or has no data directory. `progress` is told how many accounts of how many are written, and says whether to go on.
     ///
     /// # Errors

@@ -138,13 +138,17 @@ impl Chain {
         let mut earlier: Vec<(u64, B256, B256)> = Vec::new();
         for block in store.blocks() {
             let number = block.number();
+            earlier.push((number, block.hash, block.header.state_root));
             // An edited block has as many more states; what their roots were is not in the log.
-            let mut states = 1;
             while edits.next_if(|edit| edit.number == number).is_some() {
-                states += 1;
+                earlier.push((number, block.hash, B256::ZERO));
             }
-            states -= usize::from(number == manifest.block);
-            earlier.extend(std::iter::repeat_n((number, block.hash, block.header.state_root), states));
+        }
+        // The last one is the checkpoint's.
+        earlier.pop();
+        if earlier.len() as u64 != manifest.position {
+            let (found, position) = (earlier.len(), manifest.position);
+            return Err(bad(format!("{found} states led to the checkpoint's, which says that there were {position}")));
         }
         state.precede(earlier)?;
         for slot in store.slots_mut() {

@@ -36,10 +36,10 @@ fn folder_stats(py: Python<'_>, folder: PathBuf, progress: PyRef<'_, Progress>) 
         let tell = |phase, done, all| progress.tell(phase, done, all);
         let stats = folder::stats(open(&folder)?, &tell).map_err(|failed| error(&failed))?;
         let FolderStats { log_files, log_bytes, torn_bytes, blocks, edits, reverts, loads, head, .. } = stats;
-        let checkpoint = stats.checkpoint.map(|Manifest { number, mark, block, edits, window, hash, root, .. }| {
+        let checkpoint = stats.checkpoint.map(|Manifest { number, mark, block, edits, window, hash, root, history, .. }| {
             json!({
                 "number": number, "records": mark, "block": block, "edits": edits, "history": window, "hash": hash,
-                "root": root, "bytes": stats.checkpoint_bytes,
+                "root": root, "bytes": stats.checkpoint_bytes, "archive": history > 0, "history_bytes": stats.history_bytes,
             })
         });
         let stats = json!({
@@ -86,19 +86,24 @@ fn folder_export(py: Python<'_>, folder: PathBuf, file: PathBuf, progress: PyRef
     })
 }
 
-/// Writes a checkpoint of a chain that keeps `history` states: its accounts, slots, bytes and seconds; `None` if there is nothing new.
+/// Accounts, slots, bytes, bytes of history and seconds.
+type Compacted = (u64, u64, u64, u64, f64);
+
+/// Writes a checkpoint of a chain that keeps `history` states, or all; `None` if there is nothing new.
 #[pyfunction]
 fn folder_compact(
     py: Python<'_>,
     folder: PathBuf,
-    history: u64,
+    history: Option<u64>,
     progress: PyRef<'_, Progress>,
-) -> PyResult<Option<(u64, u64, u64, f64)>> {
+) -> PyResult<Option<Compacted>> {
     let progress = progress.clone();
     enter(py, || {
         let tell = |phase, done, all| progress.tell(phase, done, all);
         let stats = folder::compact(open(&folder)?, history, &tell).map_err(|failed| error(&failed))?;
-        Ok(stats.map(|CheckpointStats { accounts, slots, bytes, time }| (accounts, slots, bytes, time.as_secs_f64())))
+        Ok(stats.map(|CheckpointStats { accounts, slots, bytes, history, time }| {
+            (accounts, slots, bytes, history, time.as_secs_f64())
+        }))
     })
 }
 

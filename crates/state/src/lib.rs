@@ -8,8 +8,8 @@
 //! Source: yellow paper 4.1; docs/decisions, no. 3 and 17.
 //! A state may lie on a [`Base`], another chain's state: what was never written here is read from there.
 //! The state is in memory; [`log`] keeps on disk, behind the border [`vfs`], whatever a chain writes there to build it again.
-//! What it does not do: unless it is told what to keep, it forgets nothing but what is reverted, and memory grows by about 100 bytes per value
-//! written.
+//! What it does not do: unless it is told what to keep, or has it on disk, it forgets nothing but what is reverted, and memory grows by about
+//! 100 bytes per value written.
 
 #![deny(unsafe_code)]
 
@@ -32,13 +32,14 @@ mod snapshot;
 mod sync;
 mod trie;
 pub mod vfs;
+mod view;
 
 pub use base::{Base, BaseAccount, BaseError, MAX_ACCOUNTS, MAX_CODE_BYTES, MAX_HASHES, MAX_SLOTS};
 pub use error::{StateError, StorageError};
 pub use flat::TierStats;
 pub use interlace_stf::{Account, AccountChange, Changes, StateReader};
 pub use interlace_trie::TrieAccount;
-pub use memory::{MemoryState, Staged, StateSizes, Version};
+pub use memory::{Back, MemoryState, Staged, StateSizes, Version};
 pub use proof::AccountProof;
 pub use reexecute::{ReexecuteError, import_block, reexecute};
 pub use snapshot::Snapshot;

@@ -5,17 +5,19 @@
 //! code take no part in that lock: the flat state answers by version.
 //! What it does not do: it does not know headers; who commits says what the block's hash is.
 
-use std::collections::BTreeSet;
+mod back;
+
+pub use back::Back;
+
 use std::sync::{Arc, PoisonError};
 
-use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256, keccak256};
-use interlace_stf::{AccountChange, Changes, CodeCache};
+use interlace_stf::{Changes, CodeCache};
 use interlace_trie::TrieAccount;
 
 use crate::base::{Base, Below};
-use crate::checkpoint::Manifest;
-use crate::error::{StateError, StorageError};
+use crate::checkpoint::{History, Manifest};
+use crate::error::StateError;
 use crate::flat::{Flat, TierStats, Written};
 use crate::keccak::Hasher;
 use crate::leaves::{Leaves, Update};
@@ -23,6 +25,7 @@ use crate::proof::AccountProof;
 use crate::snapshot::Snapshot;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::view::Past;
 
 /// Identifies one state: that after a block, or after an amendment to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +59,7 @@ struct Record {
     number: u64,
     hash: B256,
     root: B256,
-    written: Written,
+    written: Arc<Written>,
     /// How many records of a log led to it; zero if none did.
     mark: u64,
 }
@@ -70,6 +73,10 @@ pub(crate) struct Inner {
     oldest: usize,
     /// Blocks behind the newest one whose states are kept; all, if it is none.
     window: Option<u64>,
+    /// What memory may forget though all states are kept, because it is on disk; none if all of them are in memory.
+    history: Option<History>,
+    /// Blocks behind the newest one whose states stay in memory all the same.
+    in_memory: u64,
     next_version: u64,
     /// The mark of what is committed next.
     mark: u64,
@@ -94,8 +101,10 @@ pub(crate) struct Shared {
     pub(crate) flat: Flat,
     /// One above the newest version that was reverted; raised before anything of it is undone.
     reverted: AtomicU64,
-    /// The oldest version that can be read; raised before anything older is forgotten.
+    /// The oldest version that memory has; raised before anything older is forgotten.
     oldest: AtomicU64,
+    /// How often that has changed; changed before anything is forgotten or put back.
+    moves: AtomicU64,
     /// Outside the lock: it belongs to no version.
     pub(crate) codes: CodeCache,
     /// What answers for keys that were never written; read without the lock, because it may take long.
@@ -104,11 +113,35 @@ pub(crate) struct Shared {
     pub(crate) is_whole: bool,
 }
 
+/// What one version wrote.
+#[derive(Clone, Debug)]
+pub(crate) struct Undone {
+    pub(crate) written: Arc<Written>,
+    pub(crate) version: u64,
+    /// The version before it.
+    pub(crate) before: u64,
+}
+
+/// Where a version is.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Of one that memory has forgotten.
+    pub(crate) past: Option<Past>,
+    /// The oldest version that memory has.
+    pub(crate) oldest: u64,
+    /// As long as this stays as it is, values stay where they are.
+    pub(crate) moves: u64,
+}
+
 /// A state that stays readable until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Pin {
     state: MemoryState,
     pub(crate) version: u64,
+    /// How many states there were before it.
+    pub(crate) position: u64,
+    /// If memory may forget what was before it once it is on disk: the history until now, and what was written since.
+    pub(crate) past: Option<(History, Vec<Undone>)>,
     /// How many records of the log led to it.
     pub(crate) mark: u64,
     pub(crate) block: u64,
@@ -117,6 +150,22 @@ pub(crate) struct Pin {
     pub(crate) window: u64,
     pub(crate) hash: B256,
     pub(crate) root: B256,
+}
+
+impl Pin {
+    /// Whether the chain did not go back behind the state.
+    pub(crate) fn holds(&self) -> bool {
+        self.state.shared.read().has(self)
+    }
+
+    /// Says that what was before the state is on disk: `history`.
+    pub(crate) fn archived(&self, history: History) {
+        let mut inner = self.state.shared.write();
+        // Else the chain went back, and what is in memory is kept until the next one.
+        if inner.has(self) && inner.history.is_some() {
+            inner.history = Some(history);
+        }
+    }
 }
 
 impl Drop for Pin {
@@ -141,12 +190,44 @@ impl Shared {
 }
 
 impl Shared {
-    /// Refuses a snapshot whose version was reverted. Asked after a read, it says whether the read counts.
+    /// Whether a version is in memory for certain. Asked after a read, it says whether the read counts.
     #[inline]
-    pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
+    pub(crate) fn is_current(&self, snapshot: &Snapshot) -> bool {
         // Whoever saw anything of a version undone, under a shard's lock, sees this raised as well.
         let suspect = self.reverted.load(Ordering::Acquire).max(self.oldest.load(Ordering::Acquire));
-        if snapshot.version.0 < suspect { self.read().check(snapshot) } else { Ok(()) }
+        snapshot.version.0 >= suspect
+    }
+
+    /// Refuses a snapshot whose version was reverted, or is older than what is kept in memory.
+    #[inline]
+    pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
+        if self.is_current(snapshot) {
+            return Ok(());
+        }
+        let inner = self.read();
+        let position = inner.position(snapshot.version, snapshot.number)?;
+        if position < inner.oldest { Err(inner.expired(snapshot.number)) } else { Ok(()) }
+    }
+
+    /// Refuses a snapshot whose version was reverted, or is older than what is kept.
+    #[inline]
+    pub(crate) fn exists(&self, snapshot: &Snapshot) -> Result<(), StateError> {
+        if self.is_current(snapshot) { Ok(()) } else { self.read().check(snapshot) }
+    }
+
+    /// Where a version is that is kept.
+    pub(crate) fn find(&self, snapshot: &Snapshot) -> Result<Found, StateError> {
+        let inner = self.read();
+        let position = inner.position(snapshot.version, snapshot.number)?;
+        let past = inner.past(position);
+        let (oldest, moves) = (inner.records[inner.oldest].version.0, self.moves.load(Ordering::Relaxed));
+        Ok(Found { past, oldest, moves })
+    }
+
+    /// Says that something will be forgotten or put back, so that `version` is the oldest that memory has.
+    fn moved(&self, version: Version) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        self.oldest.fetch_max(version.0, Ordering::AcqRel);
     }
 }
 
@@ -155,12 +236,27 @@ impl Inner {
         self.position(snapshot.version, snapshot.number).map(|_| ())
     }
 
+    fn expired(&self, number: u64) -> StateError {
+        StateError::Expired { number, oldest: self.records[self.oldest].number }
+    }
+
     /// Place of the record of a version that can be read.
     fn position(&self, version: Version, number: u64) -> Result<usize, StateError> {
         let position = self.records.binary_search_by_key(&version, |record| record.version);
         let position = position.map_err(|_| StateError::Reverted { number })?;
-        let oldest = &self.records[self.oldest];
-        if position < self.oldest { Err(StateError::Expired { number, oldest: oldest.number }) } else { Ok(position) }
+        let history = self.history.as_ref().is_some_and(|history| history.begins(position as u64));
+        if position < self.oldest && !history { Err(self.expired(number)) } else { Ok(position) }
+    }
+
+    fn has(&self, pin: &Pin) -> bool {
+        self.records.get(pin.position as usize).is_some_and(|record| record.version.0 == pin.version)
+    }
+
+    /// What is on disk of the state at a place that memory has forgotten.
+    fn past(&self, position: usize) -> Option<Past> {
+        let history =
+            self.history.as_ref().filter(|history| position < self.oldest && history.begins(position as u64))?;
+        Some(Past { history: history.clone(), state: position as u64 })
     }
 
     /// The newest record of block `number`.
@@ -190,7 +286,7 @@ impl Inner {
         let written = flat.write(version.0, changes, &update.after);
         self.leaves.apply(flat, update);
         flat.settle();
-        self.records.push(Record { version, number, hash, root, written, mark: self.mark });
+        self.records.push(Record { version, number, hash, root, written: Arc::new(written), mark: self.mark });
         self.head = Head { version, number, hash, root };
         self.expire(shared);
         Ok(())
@@ -199,41 +295,6 @@ impl Inner {
     fn stage(&self, flat: &Flat, changes: Changes) -> Result<Staged, StateError> {
         let update = self.leaves.stage(flat, &changes, true)?;
         Ok(Staged { base: self.head.version, changes, update })
-    }
-
-    /// Drops all records after the one at `keep`.
-    fn revert_to(&mut self, shared: &Shared, keep: usize) -> Result<(), StateError> {
-        let Some(target) = self.records.get(keep) else { return Ok(()) };
-        let head = Head { version: target.version, number: target.number, hash: target.hash, root: target.root };
-        let undone = &self.records[keep + 1..];
-        let Some(newest) = undone.last() else { return Ok(()) };
-        let (flat, last) = (&shared.flat, newest.version.0);
-        // What was written since, and which storage each account has before anything is undone.
-        let mut touched: AddressMap<(Option<u32>, BTreeSet<U256>)> = AddressMap::default();
-        for account in undone.iter().flat_map(|record| &record.written.accounts) {
-            let storage = || (flat.storage_of(account.address, last), BTreeSet::new());
-            touched.entry(account.address).or_insert_with(storage).1.extend(flat.keys(account));
-        }
-        let mut back = Changes::default();
-        for (address, (storage, keys)) in touched {
-            let value = |slot| Ok((slot, flat.slot(address, slot, head.version.0)?));
-            let wiped = flat.storage_of(address, head.version.0) != storage;
-            let storage = if wiped {
-                flat.slots(address, head.version.0)?.into_iter().collect()
-            } else {
-                keys.into_iter().map(value).collect::<Result<_, StorageError>>()?
-            };
-            let info = flat.account(address, head.version.0)?;
-            back.accounts.insert(address, AccountChange { info, wiped, storage });
-        }
-        // Before anything is undone: cold leaves are looked for in the state that the tries are of.
-        let update = self.leaves.stage(flat, &back, true)?;
-        shared.reverted.fetch_max(last + 1, Ordering::AcqRel);
-        let undone: Vec<Record> = self.records.drain(keep + 1..).rev().collect();
-        undone.iter().for_each(|record| flat.revert(record.version.0, head.version.0, &record.written));
-        self.head = head;
-        self.leaves.apply(flat, update);
-        Ok(())
     }
 }
 
@@ -286,12 +347,13 @@ impl MemoryState {
     /// A state with one record.
     fn begin(flat: Flat, leaves: Leaves, head: Head, written: Written, below: Option<Below>, mark: u64) -> Self {
         let Head { version, number, hash, root } = head;
-        let records = vec![Record { version, number, hash, root, written, mark }];
-        let next_version = version.0 + 1;
-        let inner = Inner { leaves, records, oldest: 0, window: None, next_version, mark, pinned: None, head };
-        let (reverted, oldest) = (AtomicU64::new(0), AtomicU64::new(0));
+        let records = vec![Record { version, number, hash, root, written: Arc::new(written), mark }];
+        let (next_version, window, history) = (version.0 + 1, None, None);
+        let (oldest, in_memory, pinned) = (0, 0, None);
+        let inner = Inner { leaves, records, oldest, window, history, in_memory, next_version, mark, pinned, head };
+        let [reverted, oldest, moves] = [(); 3].map(|()| AtomicU64::new(0));
         let (codes, is_whole) = (CodeCache::default(), below.is_none() && flat.tables().is_none());
-        let shared = Shared { inner: RwLock::new(inner), flat, reverted, oldest, codes, below, is_whole };
+        let shared = Shared { inner: RwLock::new(inner), flat, reverted, oldest, moves, codes, below, is_whole };
         Self { shared: Arc::new(shared) }
     }
 
@@ -306,7 +368,8 @@ impl MemoryState {
         &self.shared.flat
     }
 
-    /// Says which blocks and edits led to a state that was loaded: number, hash and root of each, oldest first. Their states cannot be read.
+    /// Says which blocks and edits led to a state that was loaded: number, hash and root of each, oldest first; a root that is not known is
+    /// zero. Their states can be read if they are in the history.
     ///
     /// # Errors
     /// [`StateError::StaleStage`] if something was committed since, or there are more of them than the checkpoint's records of the log.
@@ -318,7 +381,7 @@ impl MemoryState {
             number,
             hash,
             root,
-            written: Written::default(),
+            written: Arc::default(),
             mark: 0,
         });
         let records: Vec<Record> = earlier.collect();
@@ -327,7 +390,7 @@ impl MemoryState {
         }
         inner.oldest = records.len();
         inner.records.splice(0..0, records);
-        self.shared.oldest.store(first.0, Ordering::Release);
+        self.shared.moved(first);
         Ok(())
     }
 
@@ -336,16 +399,54 @@ impl MemoryState {
         self.shared.write().mark = mark;
     }
 
-    /// Keeps the oldest state that can be read until the pin is dropped; `None` if all are, or no record of a log led to it.
+    /// Keeps a state until the pin is dropped: the oldest that can be read, or, if all can, one that memory may forget all before; `None` if
+    /// all are in memory, or no record of a log led to it.
     pub(crate) fn pin(&self) -> Option<Pin> {
         let mut inner = self.shared.write();
-        let window = inner.window?;
-        let record = inner.records.get(inner.oldest).filter(|record| record.mark > 0)?;
+        let Inner { oldest, window, .. } = *inner;
+        let (position, window) = match (window, &inner.history) {
+            (Some(window), _) => (oldest, window),
+            (None, Some(_)) => (inner.outside(inner.in_memory).max(oldest), inner.in_memory),
+            (None, None) => return None,
+        };
+        let record = inner.records.get(position).filter(|record| record.mark > 0)?;
         let Record { version, number, hash, root, mark, .. } = *record;
         let start = inner.records.partition_point(|record| record.number < number);
-        let edits = (inner.oldest - start) as u64;
+        let edits = (position - start) as u64;
+        let undone = |pair: &[Record]| Undone {
+            written: Arc::clone(&pair[1].written),
+            version: pair[1].version.0,
+            before: pair[0].version.0,
+        };
+        let undone = || inner.records[oldest..=position].windows(2).map(undone).collect();
+        let past = inner.history.as_ref().filter(|_| inner.window.is_none()).map(|history| (history.clone(), undone()));
         inner.pinned = Some(version);
-        Some(Pin { state: self.clone(), version: version.0, mark, block: number, edits, window, hash, root })
+        let position = position as u64;
+        Some(Pin {
+            state: self.clone(),
+            version: version.0,
+            position,
+            past,
+            mark,
+            block: number,
+            edits,
+            window,
+            hash,
+            root,
+        })
+    }
+
+    /// Keeps all states from now on, and forgets in memory those that checkpoints have written to disk, but for the states of the newest block
+    /// and of `in_memory` blocks before it. `history` has what was written until now.
+    pub fn archive(&self, history: History, in_memory: u64) {
+        let mut inner = self.shared.write();
+        (inner.window, inner.history, inner.in_memory) = (None, Some(history), in_memory);
+    }
+
+    /// The history on disk of a state that keeps all; none if all is in memory.
+    #[must_use]
+    pub fn history(&self) -> Option<History> {
+        self.shared.read().history.clone()
     }
 
     /// Whether another chain's state lies below, so that only what changed since is held here.
@@ -449,10 +550,11 @@ impl MemoryState {
         Ok(self.snapshot(version, number, hash))
     }
 
-    /// Goes back to the state after block `number` with its amendments; blocks after it are gone.
+    /// Goes back to the state after block `number` with its amendments; blocks after it are gone. What memory has forgotten is read from disk,
+    /// all that was written since.
     ///
     /// # Errors
-    /// [`StateError::UnknownBlock`], [`StateError::Expired`].
+    /// [`StateError::UnknownBlock`], [`StateError::Expired`], [`StateError::Storage`].
     pub fn revert_to(&self, number: u64) -> Result<(), StateError> {
         let mut inner = self.shared.write();
         let version = inner.record(number).map(|record| record.version).ok_or_else(|| inner.unknown(number))?;
@@ -503,7 +605,7 @@ impl MemoryState {
     /// one, or goes back to it, gets [`StateError::Expired`]; hashes and roots of all blocks stay.
     pub fn keep(&self, blocks: Option<u64>) {
         let mut inner = self.shared.write();
-        inner.window = blocks;
+        (inner.window, inner.history) = (blocks, None);
         inner.expire(&self.shared);
     }
 
@@ -558,20 +660,29 @@ impl Inner {
         self.revert_to(shared, keep)
     }
 
-    /// Forgets states that are older than the window.
-    fn expire(&mut self, shared: &Shared) {
-        let Some(window) = self.window else { return };
+    /// Place of the newest state of the oldest block in a window, which is read by who asks for that block.
+    fn outside(&self, window: u64) -> usize {
         let first = self.head.number.saturating_sub(window);
-        // The newest state of the oldest block in the window, which is read by who asks for that block.
-        let end = self.records.partition_point(|record| record.number <= first).max(1) - 1;
+        self.records.partition_point(|record| record.number <= first).max(1) - 1
+    }
+
+    /// Forgets states that are older than the window, or that are on disk.
+    fn expire(&mut self, shared: &Shared) {
+        let end = match (self.window, &self.history) {
+            (Some(window), _) => self.outside(window),
+            // It ends where it began if the chain went back meanwhile.
+            (None, Some(history)) => self.outside(self.in_memory).min(history.end() as usize),
+            (None, None) => return,
+        };
         let pinned = self.pinned.map(|pinned| self.records.partition_point(|record| record.version < pinned));
         let end = end.min(pinned.unwrap_or(end));
         if end <= self.oldest {
             return;
         }
-        shared.oldest.store(self.records[end].version.0, Ordering::Release);
+        shared.moved(self.records[end].version);
         for record in &mut self.records[self.oldest..=end] {
-            shared.flat.forget(record.version.0, &core::mem::take(&mut record.written));
+            let written: Arc<Written> = core::mem::take(&mut record.written);
+            shared.flat.forget(record.version.0, &written);
         }
         self.oldest = end;
     }

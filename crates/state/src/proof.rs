@@ -11,7 +11,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use interlace_trie::{TrieAccount, account_proof, storage_proofs};
 
 use crate::error::StorageError;
-use crate::flat::Flat;
+use crate::view::View;
 
 /// An account with the nodes that prove it and some of its slots (EIP-1186).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +33,8 @@ pub(crate) struct Material {
 }
 
 impl Material {
-    pub(crate) fn read(flat: &Flat, address: Address, version: u64) -> Result<Self, StorageError> {
-        let accounts = flat.accounts(version)?;
-        Ok(Self { address, accounts, slots: flat.slots(address, version)?.into_iter().collect() })
+    pub(crate) fn read(view: &View<'_>, address: Address) -> Result<Self, StorageError> {
+        Ok(Self { address, accounts: view.accounts()?, slots: view.slots(address)?.into_iter().collect() })
     }
 
     pub(crate) fn prove(self, targets: &[U256]) -> AccountProof {

@@ -10,9 +10,10 @@ use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use interlace_stf::{Account, Changes, CodeCache, StateReader};
 use interlace_trie::{TrieAccount, state_root, storage_root};
 
-use crate::error::StateError;
-use crate::memory::{Shared, Version};
+use crate::error::{StateError, StorageError};
+use crate::memory::{Found, Shared, Version};
 use crate::proof::{AccountProof, Material};
+use crate::view::View;
 
 /// A fixed version of a [`crate::MemoryState`]; cheap to clone, may outlive it and travel between threads.
 ///
@@ -45,26 +46,46 @@ impl Snapshot {
         self.version
     }
 
-    /// What was read, if the version was still there afterwards.
+    /// What was read, if the version was there, and in memory, before and afterwards.
     #[inline]
     fn checked<T>(&self, read: T) -> Result<T, StateError> {
         self.shared.check(self).map(|()| read)
     }
 
+    /// What `read` has of the version, wherever that is.
+    #[inline]
+    fn seen<T>(&self, read: impl Fn(&View<'_>) -> Result<T, StorageError>) -> Result<T, StateError> {
+        let seen = read(&View { flat: &self.shared.flat, version: self.version.0, past: None });
+        if self.shared.is_current(self) { Ok(seen?) } else { self.found(read) }
+    }
+
+    /// The same for a version of which memory may have forgotten values, or of which something was undone.
+    #[cold]
+    fn found<T>(&self, read: impl Fn(&View<'_>) -> Result<T, StorageError>) -> Result<T, StateError> {
+        let Self { shared, .. } = self;
+        loop {
+            let Found { past, oldest, moves } = shared.find(self)?;
+            let version = if past.is_some() { oldest } else { self.version.0 };
+            let seen = read(&View { flat: &shared.flat, version, past: past.as_ref() });
+            // What was forgotten or put back meanwhile may have been read.
+            if shared.find(self)?.moves == moves {
+                return Ok(seen?);
+            }
+        }
+    }
+
     /// The account at `address` with its storage root.
     ///
     /// # Errors
-    /// [`StateError::Reverted`].
+    /// [`StateError::Reverted`], [`StateError::Expired`], [`StateError::Storage`], as of every read.
     pub fn trie_account(&self, address: Address) -> Result<Option<TrieAccount>, StateError> {
-        self.checked(self.shared.flat.trie_account(address, self.version.0)?)
+        self.seen(|view| view.trie_account(address))
     }
 
     /// An account of a state under which something lies.
     #[cold]
     fn account_elsewhere(&self, address: Address) -> Result<Option<Account>, StateError> {
-        let Some(below) = &self.shared.below else {
-            return self.checked(self.shared.flat.account(address, self.version.0)?);
-        };
+        let Some(below) = &self.shared.below else { return self.seen(|view| view.account(address)) };
         match self.checked(self.shared.flat.written_account(address, self.version.0))? {
             Some(account) => Ok(account),
             None => below.account(address),
@@ -74,9 +95,7 @@ impl Snapshot {
     /// A slot of such a state.
     #[cold]
     fn slot_elsewhere(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let Some(below) = &self.shared.below else {
-            return self.checked(self.shared.flat.slot(address, slot, self.version.0)?);
-        };
+        let Some(below) = &self.shared.below else { return self.seen(|view| view.slot(address, slot)) };
         match self.written_slot(address, slot)? {
             Some(value) => Ok(value),
             None => below.storage(address, slot),
@@ -88,7 +107,7 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn accounts(&self) -> Result<Vec<(Address, TrieAccount)>, StateError> {
-        self.checked(self.shared.flat.accounts(self.version.0)?)
+        self.seen(|view| view.accounts())
     }
 
     /// Slots of `address` that are not zero, in no particular order.
@@ -96,7 +115,7 @@ impl Snapshot {
     /// # Errors
     /// [`StateError::Reverted`].
     pub fn slots(&self, address: Address) -> Result<Vec<(U256, U256)>, StateError> {
-        self.checked(self.shared.flat.slots(address, self.version.0)?)
+        self.seen(|view| view.slots(address))
     }
 
     fn written_slot(&self, address: Address, slot: U256) -> Result<Option<U256>, StateError> {
@@ -167,7 +186,7 @@ impl Snapshot {
                 return Ok(inner.leaves.prove(&self.shared.flat, address, slots)?);
             }
         }
-        let material = self.checked(Material::read(&self.shared.flat, address, self.version.0)?)?;
+        let material = self.seen(|view| Material::read(view, address))?;
         Ok(material.prove(slots))
     }
 }
@@ -178,21 +197,23 @@ impl StateReader for Snapshot {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
         // As short as can be: a processor overlaps reads that wait for memory only if the next one is within what it looks ahead.
         if self.shared.is_whole {
-            return self.checked(self.shared.flat.written_account(address, self.version.0).flatten());
+            let account = self.shared.flat.written_account(address, self.version.0).flatten();
+            return if self.shared.is_current(self) { Ok(account) } else { self.found(|view| view.account(address)) };
         }
         self.account_elsewhere(address)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
         if self.shared.is_whole {
-            let written = self.shared.flat.written_slot(address, slot, self.version.0);
-            return self.checked(written.unwrap_or_default());
+            let value = self.shared.flat.written_slot(address, slot, self.version.0).unwrap_or_default();
+            return if self.shared.is_current(self) { Ok(value) } else { self.found(|view| view.slot(address, slot)) };
         }
         self.slot_elsewhere(address, slot)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        let written = self.checked(self.shared.flat.code(code_hash))?;
+        // Codes stay for as long as a state that has them can be read.
+        let written = self.shared.exists(self).map(|()| self.shared.flat.code(code_hash))?;
         if code_hash == KECCAK256_EMPTY {
             return Ok(Bytes::new()); // Nobody stores it, and every account without code names it.
         }
@@ -207,7 +228,7 @@ impl StateReader for Snapshot {
         if number > self.number {
             return Ok(B256::ZERO);
         }
-        let known = self.checked(self.shared.read().block_hash(number))?;
+        let known = self.shared.exists(self).map(|()| self.shared.read().block_hash(number))?;
         match (known, &self.shared.below) {
             (Some(hash), _) => Ok(hash),
             (None, Some(below)) => below.block_hash(number),

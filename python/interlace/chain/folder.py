@@ -34,6 +34,10 @@ class Checkpoint:
     root: str
     bytes: int
     """Bytes of its tables."""
+    archive: bool
+    """Whether all older states are on disk with it, so that a start that keeps all uses it."""
+    history_bytes: int
+    """Bytes of these older states: what was there before each write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Compacted:
     accounts: int
     slots: int
     bytes: int
+    history_bytes: int
+    """Bytes of older states that were written with it; none if some are not kept."""
     seconds: float
 
 
@@ -108,10 +114,11 @@ def check(folder: str | Path, watch: Watch | None = None) -> Checked:
     return Checked(**json.loads(watched(lambda progress: _core.folder_check(folder, progress), watch)))
 
 
-def compact(folder: str | Path, history: int, watch: Watch | None = None) -> Compacted | None:
+def compact(folder: str | Path, history: int | None, watch: Watch | None = None) -> Compacted | None:
     """Write a checkpoint for starts that keep the states of `history` blocks behind the newest one, or fewer.
 
-    `None` if the one that is there is as new, or a dump was loaded into the chain.
+    With `None`, all states are kept: those older than the newest 129 blocks' are written beside it. Returns `None` if
+    the one that is there is as new, or a dump was loaded into the chain.
 
     Raises
     ------

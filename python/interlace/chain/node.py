@@ -70,13 +70,14 @@ class Chain(Controls):
         What an answer promises with a `data_dir`: ``process``, that what it tells survives the end of this process,
         however it ends; ``power``, that it survives a loss of power too, on a disk that flushes when it is told to.
     history
-        How many blocks behind the newest one keep their states; `None` keeps all. Older states cannot be read, proved,
-        traced or gone back to; blocks, receipts and logs stay.
+        How many blocks behind the newest one keep their states; `None` keeps all, with a `data_dir` those of all but
+        the newest 129 blocks on disk. Other states cannot be read, proved, traced or gone back to; blocks, receipts and
+        logs stay.
     checkpoint_bytes
-        With a `data_dir` and a `history`: how much the log grows before the oldest of these states is written beside,
-        so that the next start need not make it again; as much as the last one took, if that is more.
+        With a `data_dir`: how much the log grows before the oldest of the states in memory is written beside, so that
+        the next start need not make it again; as much as the last one took, if that is more.
     state_memory_mib
-        With a `data_dir` and a `history`: leave accounts and slots in the files of the checkpoint, and hold at most so
+        With a `data_dir`: leave accounts and slots in the files of the checkpoint, and hold at most so
         many MiB of those that were only read. In memory are the tries as well (about 65 bytes an account), and what
         was written since the start. `None` holds all of it.
     fork_url, fork_block

@@ -15,9 +15,10 @@ import typer
 from interlace.errors import ChainError, InterlaceError, UsageError
 
 from . import output
-from .history import BLOCKS, HISTORY_HELP, blocks_of_history
+from .history import HISTORY_HELP, blocks_of_history
 
 if TYPE_CHECKING:
+    from interlace.chain.folder import Checkpoint
     from interlace.chain.progress import Watch
 
 db = typer.Typer(no_args_is_help=True, help="Look after a data directory while no chain runs in it.")
@@ -61,12 +62,21 @@ def stats(folder: Folder, json: Json = False) -> None:
         ),
         ("deepest revert", f"{found.deepest_revert:,} blocks"),
         ("checkpoint", "none" if checkpoint is None else f"of block {checkpoint.block:,}, {checkpoint.bytes:,} bytes"),
+        ("older states", _older(checkpoint)),
         ("read at a start", f"the checkpoint, and {found.records_behind:,} records of the log behind it"),
     ]
     if checkpoint is None:
         lines[-1] = ("read at a start", f"all {found.records_behind:,} records of the log")
     for name, text in lines:
         output.data(f"{name:<16} {text}")
+
+
+def _older(checkpoint: Checkpoint | None) -> str:
+    if checkpoint is None:
+        return "are made again from the log"
+    if checkpoint.archive:
+        return f"all, {checkpoint.history_bytes:,} bytes"
+    return "none"
 
 
 @db.command()
@@ -95,34 +105,30 @@ def compact(
     folder: Folder,
     history: Annotated[
         str, typer.Option(help=HISTORY_HELP + " The checkpoint serves starts that keep as many, or fewer.")
-    ] = "minimal",
+    ] = "archive",
     json: Json = False,
 ) -> None:
     """Write a checkpoint of the state, so that the next start need not make it again from the log.
 
-    A chain that keeps fewer states than all does so by itself, whenever its log has grown by 256 MiB.
+    A chain does so by itself, whenever its log has grown by 256 MiB. With archive, the states of all blocks but the
+    newest are written beside it.
 
-    Example: interlace db compact my-chain --history minimal
+    Example: interlace db compact my-chain
     """
     from dataclasses import asdict
 
     from interlace.chain import folder as folders
 
-    blocks = blocks_of_history(history)
-    if blocks is None:
-        raise UsageError(
-            "cli.data-dir", "a chain that keeps all states has no checkpoint", hint=f"choose one of {BLOCKS}"
-        )
     with _told() as watch:
-        written = folders.compact(folder, blocks, watch)
+        written = folders.compact(folder, blocks_of_history(history), watch)
     if json:
         output.emit_json({"written": None if written is None else asdict(written)})
     elif written is None:
-        output.data("there is nothing newer to write, or a dump was loaded into the chain")
+        output.data("there is nothing new to write but what starts hold in memory, or a dump was loaded into the chain")
     else:
         output.data(
             f"{written.accounts:,} accounts and {written.slots:,} slots in {written.bytes:,} bytes, "
-            f"{written.seconds:.1f} s"
+            f"older states in {written.history_bytes:,}, {written.seconds:.1f} s"
         )
 
 

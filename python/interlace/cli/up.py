@@ -122,8 +122,8 @@ def up(
     if start is not None:
         _refuse_genesis_options(context)
     promise = _durability(durability, data_dir)
-    if state_memory is not None and (data_dir is None or history == "archive"):
-        raise UsageError("cli.data-dir", "--state-memory needs --data-dir, and a --history that is not archive")
+    if state_memory is not None and data_dir is None:
+        raise UsageError("cli.data-dir", "--state-memory needs --data-dir")
     if data_dir is not None and (start is not None or end is not None or fork_url is not None):
         raise UsageError("cli.data-dir", "--data-dir excludes --state, --load-state, --dump-state and --fork-url")
     if fork_url is not None and (genesis is not None or start is not None or base_fee is not None):

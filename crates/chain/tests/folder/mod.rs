@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, bytes};
 use interlace_chain::folder::Progress;
 use interlace_chain::pool::{PoolConfig, PoolTransaction};
 use interlace_chain::{
-    Chain, ChainError, DataDir, DevGenesis, DevOrderer, Durability, GenesisBlock, Mining, StoredBlock,
+    AccountEdit, Chain, ChainError, DataDir, DevGenesis, DevOrderer, Durability, GenesisBlock, Mining, StoredBlock,
 };
 use interlace_primitives::Fork;
 use interlace_state::vfs::sim::Sim;
@@ -55,6 +55,9 @@ pub fn open_keeping(
     open_watched(sim, durability, history, checkpoint_after, None, &|_, _, _| true)
 }
 
+/// Blocks before the newest one whose states chains that keep all hold in memory here.
+const ARCHIVE_WINDOW: u64 = 2;
+
 /// As [`open_keeping`], telling how far it is; in tables with room for so many bytes, if they are given.
 pub fn open_watched(
     sim: &Sim,
@@ -65,6 +68,7 @@ pub fn open_watched(
     progress: Progress<'_>,
 ) -> Result<Chain, ChainError> {
     let data = DataDir::on(Arc::new(sim.clone()), durability, FILE_BYTES).checkpoint_after(checkpoint_after);
+    let data = data.archive_window(ARCHIVE_WINDOW);
     let data = match in_tables {
         Some(bytes) => data.in_tables(bytes),
         None => data,
@@ -97,7 +101,7 @@ pub fn transaction(nonce: u64, to: TxKind, input: Bytes) -> PoolTransaction {
 }
 
 /// All that can be told of a chain.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct View {
     pub blocks: Vec<Arc<StoredBlock>>,
     pub dump: Vec<u8>,
@@ -123,5 +127,32 @@ pub fn view(chain: &Chain) -> View {
                 Some(account.unwrap_or_default().balance)
             })
             .collect(),
+    }
+}
+
+/// Says whether a checkpoint was written.
+pub fn checkpoint(chain: &Chain) -> Result<bool, ChainError> {
+    chain.checkpoint(&|_, _| true).map(|stats| stats.is_some())
+}
+
+/// How many steps there are.
+pub const STEPS: usize = 22;
+
+/// One record of the log each, but for checkpoints.
+pub fn step(chain: &Chain, step: usize) -> Result<(), ChainError> {
+    match step {
+        0 => send(chain, TxKind::Create, INITCODE),
+        2 => chain.set_balance(POOR, U256::from(5)),
+        5 => chain.amend(RICH.create(0), |_| {
+            Ok(AccountEdit {
+                code: Some(bytes!("6001")),
+                storage: (1..90).map(|slot| (U256::from(slot), U256::from(slot))).collect(),
+                ..AccountEdit::default()
+            })
+        }),
+        6 | 9 | 12 | 15 => checkpoint(chain).map(|_| ()),
+        8 => chain.rollback(1),
+        10 => chain.set_balance(RICH.create(0), U256::from(9)),
+        _ => send(chain, TxKind::Call(POOR), Bytes::new()),
     }
 }

@@ -20,6 +20,8 @@ use crate::keys::slot_key;
 
 const WITH_CODE: u8 = 0x80;
 const WITH_STORAGE: u8 = 0x40;
+/// Bytes of the place of an account's slots.
+const PLACE_BYTES: usize = 18;
 
 /// Where an account's slots are, and how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,49 +56,88 @@ pub(super) trait Record: Sized {
 
     /// The hashed key.
     fn place(&self) -> B256;
+
+    /// Which of the records with this key it is; they stand in this order.
+    fn turn(&self) -> u32 {
+        0
+    }
 }
 
 /// Takes `count` bytes from the front.
-fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+pub(super) fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (taken, rest) = bytes.split_at_checked(count)?;
     *bytes = rest;
     Some(taken)
 }
 
-fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     take(bytes, N)?.first_chunk().copied()
 }
 
 /// Takes a number without leading zeros.
-fn take_number(bytes: &mut &[u8], length: u8) -> Option<U256> {
+pub(super) fn take_number(bytes: &mut &[u8], length: u8) -> Option<U256> {
     let digits = take(bytes, usize::from(length))?;
     (length <= 32 && digits.first() != Some(&0)).then(|| U256::from_be_slice(digits))
 }
 
-fn digits(number: &U256) -> u8 {
+pub(super) fn digits(number: &U256) -> u8 {
     number.byte_len() as u8
 }
 
-fn put_number(out: &mut Vec<u8>, number: &U256) {
+pub(super) fn put_number(out: &mut Vec<u8>, number: &U256) {
     out.extend_from_slice(&number.to_be_bytes::<32>()[32 - number.byte_len()..]);
+}
+
+/// Puts an account without the place of its slots.
+pub(super) fn put_account(out: &mut Vec<u8>, address: &Address, account: &TrieAccount) {
+    let TrieAccount { nonce, balance, storage_root, code_hash } = account;
+    let nonce = U256::from(*nonce);
+    let (code, storage) = (*code_hash != KECCAK256_EMPTY, *storage_root != EMPTY_ROOT_HASH);
+    let flags = if code { WITH_CODE } else { 0 } | if storage { WITH_STORAGE } else { 0 };
+    out.extend_from_slice(&[digits(&nonce) | flags, digits(balance)]);
+    out.extend_from_slice(address.as_slice());
+    put_number(out, &nonce);
+    put_number(out, balance);
+    if code {
+        out.extend_from_slice(code_hash.as_slice());
+    }
+    if storage {
+        out.extend_from_slice(storage_root.as_slice());
+    }
+}
+
+/// Takes such an account from the front.
+pub(super) fn take_account(bytes: &mut &[u8]) -> Option<(Address, TrieAccount)> {
+    let [flags, balance] = take_array(bytes)?;
+    let address = Address::from(take_array::<20>(bytes)?);
+    let nonce = u64::try_from(take_number(bytes, flags & !(WITH_CODE | WITH_STORAGE))?).ok()?;
+    let balance = take_number(bytes, balance)?;
+    // What is said to be there is not what an account without it has.
+    let mut hash = |flag, none: B256| match flags & flag {
+        0 => Some(none),
+        _ => take_array::<32>(bytes).map(B256::from).filter(|hash| *hash != none),
+    };
+    let code_hash = hash(WITH_CODE, KECCAK256_EMPTY)?;
+    let storage_root = hash(WITH_STORAGE, EMPTY_ROOT_HASH)?;
+    Some((address, TrieAccount { nonce, balance, storage_root, code_hash }))
+}
+
+/// Passes over such an account, and says whether it has storage.
+#[inline]
+pub(super) fn skip_account(bytes: &mut &[u8]) -> Option<bool> {
+    let [flags, balance] = *bytes.first_chunk()?;
+    let (code, storage) = (flags & WITH_CODE != 0, flags & WITH_STORAGE != 0);
+    let hashes = (usize::from(code) + usize::from(storage)) * 32;
+    let length = 22 + usize::from(flags & !(WITH_CODE | WITH_STORAGE)) + usize::from(balance) + hashes;
+    *bytes = bytes.get(length..)?;
+    Some(storage)
 }
 
 impl AccountEntry {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        let TrieAccount { nonce, balance, storage_root, code_hash } = &self.account;
-        let nonce = U256::from(*nonce);
-        let (code, storage) = (*code_hash != KECCAK256_EMPTY, *storage_root != EMPTY_ROOT_HASH);
-        let flags = if code { WITH_CODE } else { 0 } | if storage { WITH_STORAGE } else { 0 };
-        out.extend_from_slice(&[digits(&nonce) | flags, digits(balance)]);
-        out.extend_from_slice(self.address.as_slice());
-        put_number(out, &nonce);
-        put_number(out, balance);
-        if code {
-            out.extend_from_slice(code_hash.as_slice());
-        }
-        if storage {
+        put_account(out, &self.address, &self.account);
+        if self.account.storage_root != EMPTY_ROOT_HASH {
             let SlotRange { first: Place { page, index }, count } = self.slots;
-            out.extend_from_slice(storage_root.as_slice());
             out.extend_from_slice(&page.to_le_bytes());
             out.extend_from_slice(&index.to_le_bytes());
             out.extend_from_slice(&count.to_le_bytes());
@@ -113,30 +154,21 @@ impl AccountEntry {
 impl Record for AccountEntry {
     #[inline]
     fn skip(bytes: &mut &[u8]) -> Option<()> {
-        let [flags, balance] = *bytes.first_chunk()?;
-        let code = if flags & WITH_CODE != 0 { 32 } else { 0 };
-        let storage = if flags & WITH_STORAGE != 0 { 50 } else { 0 };
-        let length = 22 + usize::from(flags & !(WITH_CODE | WITH_STORAGE)) + usize::from(balance) + code + storage;
-        *bytes = bytes.get(length..)?;
+        if skip_account(bytes)? {
+            *bytes = bytes.get(PLACE_BYTES..)?;
+        }
         Some(())
     }
 
     fn take(bytes: &mut &[u8]) -> Option<Self> {
-        let [flags, balance] = take_array(bytes)?;
-        let address = Address::from(take_array::<20>(bytes)?);
-        let nonce = u64::try_from(take_number(bytes, flags & !(WITH_CODE | WITH_STORAGE))?).ok()?;
-        let balance = take_number(bytes, balance)?;
-        let (mut code_hash, mut storage_root, mut slots) = (KECCAK256_EMPTY, EMPTY_ROOT_HASH, SlotRange::default());
-        if flags & WITH_CODE != 0 {
-            code_hash = take_array::<32>(bytes)?.into();
-        }
-        if flags & WITH_STORAGE != 0 {
-            storage_root = take_array::<32>(bytes)?.into();
+        let (address, account) = take_account(bytes)?;
+        let mut slots = SlotRange::default();
+        if account.storage_root != EMPTY_ROOT_HASH {
             let page = u64::from_le_bytes(take_array(bytes)?);
             let index = u16::from_le_bytes(take_array(bytes)?);
             slots = SlotRange { first: Place { page, index }, count: u64::from_le_bytes(take_array(bytes)?) };
         }
-        Some(Self { address, account: TrieAccount { nonce, balance, storage_root, code_hash }, slots })
+        Some(Self { address, account, slots })
     }
 
     fn place(&self) -> B256 {

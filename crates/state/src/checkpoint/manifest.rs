@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! place  8 checksum | 8 "ILACEMAN" | 4 format | 4 zero | 8 checkpoint | 8 mark | 8 block | 8 edits | 8 window | 32 hash | 32 root | 32 identity
+//!        8 position | 8 history
 //! ```
 //! Checkpoint `n` stands in place `n mod 2`, 4,096 bytes from the other one, so that a torn write leaves the one before.
 //!
 //! Invariant: what is read was written as it is. The encoding is pinned by a test.
 //! What it does not do: it does not look at the tables that it names.
+
+use core::ops::RangeInclusive;
 
 use alloy_primitives::B256;
 use twox_hash::XxHash3_64;
@@ -19,7 +22,9 @@ use crate::vfs::{Vfs, read_full, write_full};
 pub const MANIFEST: &str = "MANIFEST";
 const MAGIC: &[u8; 8] = b"ILACEMAN";
 /// Bytes of a place that are used.
-const USED: usize = 160;
+const USED: usize = 176;
+/// The same up to format 2.
+const USED_BEFORE: usize = 160;
 /// Bytes from one place to the other.
 const APART: u64 = 4_096;
 
@@ -42,6 +47,10 @@ pub struct Manifest {
     pub root: B256,
     /// What the state is of: as in the log.
     pub identity: B256,
+    /// How many states there were before it, genesis included, that the chain did not go back from.
+    pub position: u64,
+    /// Number of the first checkpoint whose history counts, with that of all later ones: then all states can be read. Zero if there is none.
+    pub history: u64,
 }
 
 /// What was found.
@@ -53,6 +62,11 @@ pub(super) struct Found {
 }
 
 impl Manifest {
+    /// Numbers of the checkpoints whose history counts.
+    pub(super) const fn past(&self) -> RangeInclusive<u64> {
+        if self.history == 0 { RangeInclusive::new(1, 0) } else { RangeInclusive::new(self.history, self.number) }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; 8];
         bytes.extend_from_slice(MAGIC);
@@ -62,6 +76,7 @@ impl Manifest {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         [self.hash, self.root, self.identity].iter().for_each(|hash| bytes.extend_from_slice(hash.as_slice()));
+        [self.position, self.history].iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
         let checksum = XxHash3_64::oneshot(&bytes[8..]);
         bytes[..8].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -71,12 +86,15 @@ impl Manifest {
     fn decode(bytes: &[u8]) -> Result<Option<Self>, u32> {
         let Some(bytes) = bytes.first_chunk::<USED>() else { return Ok(None) };
         let number = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        if number(0) != XxHash3_64::oneshot(&bytes[8..]) || !bytes[8..].starts_with(MAGIC) {
+        let holds = |used: usize| number(0) == XxHash3_64::oneshot(&bytes[8..used]);
+        if !bytes[8..].starts_with(MAGIC) {
             return Ok(None);
         }
         match number(16) {
-            format if format == u64::from(CHECKPOINT_FORMAT) => {}
-            format => return Err(format as u32),
+            format if format == u64::from(CHECKPOINT_FORMAT) && holds(USED) => {}
+            format if format < u64::from(CHECKPOINT_FORMAT) && holds(USED_BEFORE) => return Err(format as u32),
+            format if format > u64::from(CHECKPOINT_FORMAT) && holds(USED) => return Err(format as u32),
+            _ => return Ok(None),
         }
         let hash = |at: usize| B256::from_slice(&bytes[at..at + 32]);
         Ok(Some(Self {
@@ -88,6 +106,8 @@ impl Manifest {
             hash: hash(64),
             root: hash(96),
             identity: hash(128),
+            position: number(160),
+            history: number(168),
         }))
     }
 
@@ -149,7 +169,7 @@ mod tests {
 
     fn manifest(number: u64) -> Manifest {
         let [hash, root, identity] = [0xaa, 0xbb, 0xcc].map(B256::repeat_byte);
-        Manifest { number, mark: 2, block: 3, edits: 4, window: 5, hash, root, identity }
+        Manifest { number, mark: 2, block: 3, edits: 4, window: 5, hash, root, identity, position: 6, history: 7 }
     }
 
     #[test]
@@ -159,7 +179,7 @@ mod tests {
         assert_eq!(Manifest::decode(&bytes), Ok(Some(manifest(1))));
         assert_eq!(
             hex::encode(&bytes[..64]),
-            "53fcb35507bdf223494c4143454d414e020000000000000001000000000000000200000000000000030000000000000004000000000000000500000000000000"
+            "a30b3962d5c0d78c494c4143454d414e030000000000000001000000000000000200000000000000030000000000000004000000000000000500000000000000"
         );
     }
 
@@ -190,10 +210,13 @@ mod tests {
         bytes[..8].copy_from_slice(&checksum.to_le_bytes());
         assert_eq!(Manifest::decode(&bytes), Err(9));
         // One of an older release is none, one of a newer release is not read.
-        for (format, expected) in [(1, Ok(Found::default())), (9, Err("chain.data-format"))] {
+        let cases =
+            [(1, USED_BEFORE, Ok(0)), (2, USED_BEFORE, Ok(0)), (2, USED, Ok(1)), (9, USED, Err("chain.data-format"))];
+        for (format, used, torn) in cases {
+            let expected = torn.map(|torn| Found { newest: None, torn });
             let disk = Sim::default();
             bytes[16] = format;
-            let checksum = XxHash3_64::oneshot(&bytes[8..]);
+            let checksum = XxHash3_64::oneshot(&bytes[8..used]);
             bytes[..8].copy_from_slice(&checksum.to_le_bytes());
             write_full(disk.create(MANIFEST).unwrap().as_ref(), &bytes, 0).unwrap();
             assert_eq!(Manifest::find(&disk).map_err(|error| error.code()), expected);

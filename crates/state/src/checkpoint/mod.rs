@@ -8,17 +8,21 @@
 //! Invariant: a checkpoint counts once the manifest names it, and it does only when all of it is durable. Until then, and if it is given up,
 //! the one before counts. It is of the oldest state that can be read, so that the log behind it gives every state that could be read again,
 //! and whatever the chain goes back to. Loading compares every checksum and every root.
-//! What it does not do: blocks, receipts and older states are not in it.
+//! Of a chain that keeps all states it is of the oldest that memory is to keep, and [`history`] has the older ones.
+//! What it does not do: blocks and receipts are not in it.
 
 mod entry;
+mod history;
 mod load;
 mod manifest;
 mod page;
+mod sorted;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod write;
 
+use core::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +33,7 @@ use crate::memory::{MemoryState, Pin};
 use crate::vfs::Vfs;
 
 pub(crate) use entry::{AccountEntry, SlotEntry, SlotRange};
+pub use history::History;
 pub use manifest::{MANIFEST, Manifest};
 pub use page::CHECKPOINT_FORMAT;
 pub(crate) use tables::Tables;
@@ -49,6 +54,8 @@ pub struct CheckpointStats {
     pub slots: u64,
     /// Bytes of its tables.
     pub bytes: u64,
+    /// Bytes of the history that was written with it.
+    pub history: u64,
     /// How long it took.
     pub time: Duration,
 }
@@ -101,9 +108,23 @@ impl Checkpoints {
     /// Tables that the manifest does not name.
     fn others(&self) -> Result<Vec<String>, StorageError> {
         let names = self.vfs.list().map_err(|error| StorageError::io("list", "the folder", &error))?;
-        let counts = self.newest.map(|newest| newest.number);
-        let is_other = |name: &String| page::Kind::of(name).is_some_and(|(_, number)| Some(number) != counts);
+        let counts = |kind, number| {
+            let Some(newest) = self.newest else { return false };
+            let is_past = page::Kind::PAST.contains(&kind);
+            if is_past { newest.past().contains(&number) } else { number == newest.number }
+        };
+        let is_other = |name: &String| page::Kind::of(name).is_some_and(|(kind, number)| !counts(kind, number));
         Ok(names.into_iter().filter(is_other).collect())
+    }
+
+    /// Tables of kind and checkpoint that count.
+    fn tables(&self, kinds: &[page::Kind], numbers: RangeInclusive<u64>) -> Result<Vec<page::Table>, StorageError> {
+        let Some(Manifest { identity, .. }) = self.newest else { return Ok(Vec::new()) };
+        let open = |number| {
+            let open = move |kind: &page::Kind| page::Table::open(self.vfs.as_ref(), *kind, number, identity);
+            kinds.iter().map(open)
+        };
+        numbers.flat_map(open).collect()
     }
 
     fn remove(&self, names: &[String]) -> Result<(), StorageError> {
@@ -111,26 +132,26 @@ impl Checkpoints {
         names.iter().try_for_each(remove)
     }
 
-    /// Bytes of the tables of the checkpoint that counts; none if there is no checkpoint.
+    /// Bytes of the tables of the checkpoint that counts, and of the history; none if there is no checkpoint.
     ///
     /// # Errors
     /// As [`Self::load`], as far as the tables' heads are concerned.
-    pub fn bytes(&self) -> Result<u64, StorageError> {
-        let Some(Manifest { number, identity, .. }) = self.newest else { return Ok(0) };
-        let pages = |kind| page::Table::open(self.vfs.as_ref(), kind, number, identity).map(|table| table.pages());
-        let pages: u64 = page::Kind::ALL.into_iter().map(pages).sum::<Result<u64, _>>()?;
-        Ok(pages * page::PAGE as u64)
+    pub fn bytes(&self) -> Result<(u64, u64), StorageError> {
+        let Some(newest) = self.newest else { return Ok((0, 0)) };
+        let bytes = |tables: Vec<page::Table>| tables.iter().map(page::Table::pages).sum::<u64>() * page::PAGE as u64;
+        let state = self.tables(&page::Kind::STATE, newest.number..=newest.number)?;
+        Ok((bytes(state), bytes(self.tables(&page::Kind::PAST, newest.past())?)))
     }
 
-    /// Compares every checksum of the checkpoint that counts, and says how many bytes its tables have; none if there is no checkpoint.
+    /// Compares every checksum of the checkpoint that counts and of the history.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn verify(&self, progress: Progress<'_>) -> Result<u64, StorageError> {
+    pub fn verify(&self, progress: Progress<'_>) -> Result<(), StorageError> {
         const AT_ONCE: u64 = 1_024;
-        let Some(Manifest { number, identity, .. }) = self.newest else { return Ok(0) };
-        let open = |kind| page::Table::open(self.vfs.as_ref(), kind, number, identity);
-        let tables = page::Kind::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let Some(newest) = self.newest else { return Ok(()) };
+        let mut tables = self.tables(&page::Kind::STATE, newest.number..=newest.number)?;
+        tables.extend(self.tables(&page::Kind::PAST, newest.past())?);
         let all = tables.iter().map(page::Table::pages).sum();
         let mut done = 0;
         for table in &tables {
@@ -142,7 +163,23 @@ impl Checkpoints {
             }
             done += table.pages();
         }
-        Ok(all * page::PAGE as u64)
+        Ok(())
+    }
+
+    /// The history up to the checkpoint that counts, for [`MemoryState::archive`]; empty if there is none. Only heads are looked at.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn history(&self) -> Result<History, StorageError> {
+        let Some(newest) = self.newest else { return Ok(History::default()) };
+        let numbers = newest.past();
+        let history = History::open(self.vfs.as_ref(), *numbers.start(), *numbers.end(), newest.identity)?;
+        let (end, position) = (history.end(), newest.position);
+        if newest.history > 0 && end != position {
+            let detail = format!("it is of state {position}, its history ends at state {end}");
+            return Err(StorageError::damaged(MANIFEST, 0, detail));
+        }
+        Ok(history)
     }
 
     /// The state of the checkpoint that counts, which must be there.
@@ -172,11 +209,13 @@ impl Checkpoints {
         Ok(MemoryState::loaded(flat, leaves, &manifest, version))
     }
 
-    /// Writes the oldest state that can be read, and makes it the checkpoint that counts; `None` if all states are kept, if that one
-    /// is of no record of the log, or if it counts already. Whoever calls has all records that led to it flushed first, which `flush` does.
+    /// Writes the oldest state that can be read, or, if all are kept, the oldest that memory is to keep and the history until then, and makes it
+    /// the checkpoint that counts; `None` if all states are in memory, if that one is of no record of the log, or if it counts already.
+    /// Whoever calls has all records that led to it flushed first, which `flush` does.
     ///
     /// # Errors
-    /// [`StorageError::Io`]; [`StorageError::Stopped`] if `progress` says so. What counted before counts then.
+    /// [`StorageError::Io`]; [`StorageError::Stopped`] if `progress` says so, or if the chain went back behind the state that is written.
+    /// What counted before counts then.
     pub fn write<E: From<StorageError>>(
         &mut self,
         state: &MemoryState,
@@ -192,12 +231,12 @@ impl Checkpoints {
         if pin.mark <= before.1 {
             return Ok(None);
         }
-        let Pin { mark, block, edits, window, hash, root, .. } = pin;
+        let Pin { mark, block, edits, window, hash, root, position, .. } = pin;
         let (number, identity) = (before.0 + 1, self.identity);
-        let manifest = Manifest { number, mark, block, edits, window, hash, root, identity };
-        let written = self.prepare(state, &pin, &manifest, flush, progress);
-        drop(pin);
-        if written.is_ok() {
+        let history = pin.past.as_ref().map_or(0, |(history, _)| history.first().unwrap_or(number));
+        let manifest = Manifest { number, mark, block, edits, window, hash, root, identity, position, history };
+        let prepared = self.prepare(state, &pin, &manifest, flush, progress);
+        if prepared.is_ok() {
             // Until this is known to have succeeded, both checkpoints stay.
             self.in_doubt = true;
             manifest.write(self.vfs.as_ref())?;
@@ -208,11 +247,15 @@ impl Checkpoints {
             // The next start removes them.
             tracing::warn!(%error, "files of another checkpoint stay");
         }
-        let write::Written { accounts, slots, bytes } = written?;
-        Ok(Some(CheckpointStats { accounts, slots, bytes, time: started.elapsed() }))
+        let (write::Written { accounts, slots, bytes }, past) = prepared?;
+        let bytes_of_history = past.as_ref().map_or(0, |(_, bytes)| *bytes);
+        if let Some((history, _)) = past {
+            pin.archived(history);
+        }
+        Ok(Some(CheckpointStats { accounts, slots, bytes, history: bytes_of_history, time: started.elapsed() }))
     }
 
-    /// Writes all but the manifest, durably.
+    /// Writes all but the manifest, durably, and opens the history that was written.
     fn prepare<E: From<StorageError>>(
         &self,
         state: &MemoryState,
@@ -220,12 +263,22 @@ impl Checkpoints {
         manifest: &Manifest,
         flush: impl FnOnce(u64) -> Result<(), E>,
         progress: Progress<'_>,
-    ) -> Result<write::Written, E> {
-        let vfs = self.vfs.as_ref();
-        let written = write::write(state.flat(), pin.version, vfs, manifest.number, self.identity, progress)?;
+    ) -> Result<(write::Written, Option<(History, u64)>), E> {
+        let (vfs, flat) = (self.vfs.as_ref(), state.flat());
+        let Manifest { number, identity, .. } = *manifest;
+        let history = pin.past.as_ref().map(|(_, undone)| {
+            let from = pin.position - undone.len() as u64;
+            history::write(flat, undone, from, vfs, number, identity, progress)
+        });
+        let bytes = history.transpose()?;
+        let written = write::write(flat, pin.version, pin.past.is_some(), vfs, number, identity, progress)?;
         vfs.sync_folder().map_err(|error| StorageError::io("sync", "the folder", &error))?;
+        let opened = pin.past.as_ref().map(|(history, _)| history.with(vfs, number, identity)).transpose()?;
         // Without the log behind it, a checkpoint would be of a chain that is not there.
         flush(manifest.mark)?;
-        Ok(written)
+        if !pin.holds() {
+            return Err(StorageError::Stopped("the chain went back behind the state that was written".into()).into());
+        }
+        Ok((written, opened.zip(bytes)))
     }
 }

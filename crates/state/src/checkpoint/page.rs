@@ -1,11 +1,11 @@
 //! Tables on disk: a head, then pages of records. Numbers are little-endian.
 //!
 //! ```text
-//! head   8 checksum | 8 "ILACETAB" | 4 format | 4 kind | 8 checkpoint | 8 pages, this one included | 8 records | 32 identity | zeros
+//! head   8 checksum | 8 "ILACETAB" | 4 format | 4 kind | 8 checkpoint | 8 pages, this one included | 8 records | 32 identity | 8 from | 8 to | zeros
 //! page   8 checksum | 2 records | 2 their bytes | records | zeros
 //! ```
 //! Head and pages have 1,024 bytes, so that little is hashed and searched for a record that is read alone. A checksum is XXH3, 64 bits, of all that follows it, with kind, checkpoint and number of the page as its
-//! seed, so that a page of another place or table does not hold. The head is written last.
+//! seed, so that a page of another place or table does not hold. The head is written last. `from` and `to` are zero but for tables of history.
 //!
 //! Invariant: what a reader gives was written as it is; decoding never panics. The encoding is pinned by a test.
 //! What it does not do: it does not know what records mean, and no record lies across pages.
@@ -16,8 +16,8 @@ use twox_hash::XxHash3_64;
 use crate::error::StorageError;
 use crate::vfs::{File, Map, Vfs, read_full, write_full};
 
-/// Version of the format of tables and manifest. In 1, pages had 4,096 bytes.
-pub const CHECKPOINT_FORMAT: u32 = 2;
+/// Version of the format of tables and manifest. In 1, pages had 4,096 bytes; in 2, there was no history.
+pub const CHECKPOINT_FORMAT: u32 = 3;
 /// Bytes of a page.
 pub(super) const PAGE: usize = 1_024;
 /// Bytes before a page's records.
@@ -34,16 +34,23 @@ pub(super) enum Kind {
     Accounts = 1,
     Slots = 2,
     Codes = 3,
+    PastAccounts = 4,
+    PastSlots = 5,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Accounts, Self::Slots, Self::Codes];
+    /// Of the state.
+    pub(super) const STATE: [Self; 3] = [Self::Accounts, Self::Slots, Self::Codes];
+    /// Of what was before it.
+    pub(super) const PAST: [Self; 2] = [Self::PastAccounts, Self::PastSlots];
 
     const fn suffix(self) -> &'static str {
         match self {
             Self::Accounts => "accounts",
             Self::Slots => "slots",
             Self::Codes => "codes",
+            Self::PastAccounts => "past-accounts",
+            Self::PastSlots => "past-slots",
         }
     }
 
@@ -55,7 +62,7 @@ impl Kind {
     /// Kind and checkpoint of a file with this name.
     pub(super) fn of(name: &str) -> Option<(Self, u64)> {
         let (number, suffix) = name.split_once('.')?;
-        let kind = Self::ALL.into_iter().find(|kind| kind.suffix() == suffix)?;
+        let kind = Self::STATE.into_iter().chain(Self::PAST).find(|kind| kind.suffix() == suffix)?;
         let number = number.parse().ok()?;
         (kind.name(number) == name).then_some((kind, number))
     }
@@ -94,6 +101,7 @@ pub(super) struct TableWriter {
     kind: Kind,
     number: u64,
     identity: B256,
+    range: (u64, u64),
     /// Whole pages, and the one that is being filled.
     buffer: Vec<u8>,
     /// Where that one begins.
@@ -110,7 +118,14 @@ impl TableWriter {
         let name = kind.name(number);
         let file = vfs.create(&name).map_err(|error| StorageError::io("create", &name, &error))?;
         let buffer = vec![0; PAGE_HEAD];
-        Ok(Self { file, name, kind, number, identity, buffer, start: 0, written: 1, count: 0, records: 0 })
+        let range = (0, 0);
+        Ok(Self { file, name, kind, number, identity, range, buffer, start: 0, written: 1, count: 0, records: 0 })
+    }
+
+    /// Says in the head from where to where it goes.
+    pub(super) const fn over(mut self, from: u64, to: u64) -> Self {
+        self.range = (from, to);
+        self
     }
 
     /// Number of the page that is being filled.
@@ -176,7 +191,7 @@ impl TableWriter {
         }
         self.buffer.truncate(self.start);
         self.flush()?;
-        let head = Head { pages: self.written, records: self.records };
+        let head = Head { pages: self.written, records: self.records, range: self.range };
         let bytes = head.encode(self.kind, self.number, self.identity);
         let synced = write_full(self.file.as_ref(), &bytes, 0).and_then(|()| self.file.sync());
         synced.map_err(|error| StorageError::io("write", &self.name, &error))?;
@@ -189,6 +204,7 @@ impl TableWriter {
 struct Head {
     pages: u64,
     records: u64,
+    range: (u64, u64),
 }
 
 impl Head {
@@ -199,6 +215,7 @@ impl Head {
         page.extend_from_slice(&(kind as u32).to_le_bytes());
         [number, self.pages, self.records].iter().for_each(|number| page.extend_from_slice(&number.to_le_bytes()));
         page.extend_from_slice(identity.as_slice());
+        [self.range.0, self.range.1].iter().for_each(|number| page.extend_from_slice(&number.to_le_bytes()));
         page.resize(PAGE, 0);
         seal(&mut page, kind.seed(number, 0));
         page
@@ -241,7 +258,7 @@ impl Table {
         if format != CHECKPOINT_FORMAT {
             return Err(StorageError::Format { file: name, found: format, known: CHECKPOINT_FORMAT });
         }
-        let head = Head { pages: word(32), records: word(40) };
+        let head = Head { pages: word(32), records: word(40), range: (word(80), word(88)) };
         if page[48..80] != *identity {
             let detail = format!("it is of {}, not of {identity}", B256::from_slice(&page[48..80]));
             return Err(StorageError::damaged(&name, 48, detail));
@@ -261,6 +278,11 @@ impl Table {
     /// Records in all pages together.
     pub(super) const fn records(&self) -> u64 {
         self.head.records
+    }
+
+    /// From where to where it goes.
+    pub(super) const fn range(&self) -> (u64, u64) {
+        self.head.range
     }
 
     pub(super) fn damaged(&self, page: u64, detail: impl Into<String>) -> StorageError {
@@ -425,7 +447,7 @@ mod tests {
 
     #[test]
     fn names_tell_kind_and_number() {
-        for kind in Kind::ALL {
+        for kind in Kind::STATE.into_iter().chain(Kind::PAST) {
             assert_eq!(Kind::of(&kind.name(12)), Some((kind, 12)));
         }
         for name in ["12.slots", "0000000012.log", "0000000012", "+000000012.slots", "LOCK"] {
@@ -441,11 +463,11 @@ mod tests {
         let hex = |bytes: &[u8]| alloy_primitives::hex::encode(bytes);
         assert_eq!(
             hex(&bytes[8..84]),
-            "494c41434554414202000000020000000300000000000000020000000000000001000000000000000707070707070707\
+            "494c41434554414203000000020000000300000000000000020000000000000001000000000000000707070707070707\
              07070707070707070707070707070707070707070707070700000000"
         );
         assert_eq!(hex(&bytes[PAGE + 8..PAGE + 22]), "01000900696e7465726c61636500");
         let checksums = [hex(&bytes[..8]), hex(&bytes[PAGE..PAGE + 8])];
-        assert_eq!(checksums, ["63e55e77f1ffbb65", "7346b28735f375f4"]);
+        assert_eq!(checksums, ["c80c5e632d96f2b0", "7346b28735f375f4"]);
     }
 }

@@ -30,10 +30,11 @@ const STEP: u64 = if cfg!(test) { 7 } else { 4_096 };
 /// Bytes of a code's piece below which another page is begun for it.
 const MIN_PIECE: usize = 64;
 
-/// Writes the state at `version` as checkpoint `number`, durably but for the names of its files.
+/// Writes the state at `version` as checkpoint `number`, durably but for the names of its files; with all codes, or those that it has.
 pub(super) fn write(
     flat: &Flat,
     version: u64,
+    all_codes: bool,
     vfs: &dyn Vfs,
     number: u64,
     identity: B256,
@@ -74,7 +75,10 @@ pub(super) fn write(
         go_on()?;
         writer.put_handle(handle)?;
     }
-    let Writer { accounts, slots, codes, mut written, .. } = writer;
+    let Writer { accounts, slots, mut codes, mut written, .. } = writer;
+    if all_codes {
+        codes.extend(flat.code_hashes());
+    }
     written.bytes = accounts.finish()? + slots.finish()? + put_codes(flat, vfs, number, identity, &codes)?;
     Ok(written)
 }

@@ -66,6 +66,20 @@ impl Flat {
         self.accounts_of(key).account_and_storage(key, version)
     }
 
+    /// Whether an account's slots at `version` are not those of `before` with others written, but others altogether.
+    pub(crate) fn wipes_between(&self, address: Address, before: u64, version: u64) -> bool {
+        let storage = |version| match self.account_at_version(address, version) {
+            Found::Present((_, storage)) => Some(storage),
+            Found::Unwritten => Some(Storage::BELOW),
+            Found::Absent => None,
+        };
+        match (storage(before), storage(version)) {
+            (Some(old), Some(new)) => (old.number != NONE && new.number != old.number) || (new.cut_off && !old.cut_off),
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
     /// The value of a slot of a storage at `version`, if it has an entry with one.
     pub(crate) fn slot_at_version(&self, storage: u32, slot: &U256, version: u64) -> Option<U256> {
         if storage == NONE { None } else { self.slot_of(storage, slot, version) }

@@ -63,6 +63,13 @@ pub(crate) struct WrittenAccount {
     slots: Box<[u32]>,
 }
 
+impl WrittenAccount {
+    /// Handle of its entry.
+    pub(crate) const fn entry(&self) -> u32 {
+        self.entry
+    }
+}
+
 /// What a version wrote, so that it can be undone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Written {
@@ -236,6 +243,12 @@ impl Flat {
     /// Adds code under its hash.
     pub(crate) fn add_codes(&self, codes: impl IntoIterator<Item = (B256, Bytes)>) {
         self.codes.write().unwrap_or_else(PoisonError::into_inner).extend(codes);
+    }
+
+    /// Hashes of all codes, those included that no account has any more.
+    pub(crate) fn code_hashes(&self) -> impl Iterator<Item = B256> {
+        let codes = self.codes.read().unwrap_or_else(PoisonError::into_inner);
+        codes.keys().copied().collect::<Vec<_>>().into_iter()
     }
 
     /// Bytes of entries and indexes, and how many values of older versions there are.
