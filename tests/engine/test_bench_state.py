@@ -29,6 +29,9 @@ def test_its_figures_are_of_a_trie_that_was_checked() -> None:
     assert 0 < result.hot_read_ns.p50 <= result.hot_read_ns.p99
     assert all(0 < commits.work_share <= 1 for commits in result.commits.values())
     assert set(result.reorg_ms) == {"1", "128"}
+    # A record has 28 bytes and more.
+    assert 28 < result.past.bytes_per_write < 80
+    assert 0 < result.past.changed_read_us[0] <= result.past.changed_read_us[1]
     for line in ("4,000 accounts, ", "scalar", f"{result.fastest} over scalar", "durable for power"):
         assert line in result.to_text()
 

@@ -132,6 +132,27 @@ impl BenchState {
         enter(py, || self.0.reorg(depth, count).map(seconds).map_err(error))
     }
 
+    /// Commits `epochs` times `blocks` blocks of `count` random changes with a checkpoint and history in `folder` after each time, reads accounts at
+    /// older states, and goes back to the first: writes, bytes of history, times of `reads` reads of accounts that were changed and of as
+    /// many of any, and the way back.
+    #[allow(clippy::type_complexity)]
+    fn past(
+        &mut self,
+        py: Python<'_>,
+        folder: PathBuf,
+        epochs: u64,
+        blocks: u64,
+        count: u64,
+        reads: u64,
+    ) -> PyResult<(u64, u64, Vec<f64>, Vec<f64>, f64)> {
+        enter(py, || {
+            let bench::Past { writes, bytes, changed, any, back } =
+                self.0.past(&folder, epochs, blocks, count, reads).map_err(error)?;
+            let times = |times: Vec<_>| times.into_iter().map(seconds).collect();
+            Ok((writes, bytes, times(changed), times(any), seconds(back)))
+        })
+    }
+
     /// Proves `count` accounts drawn at random and verifies the proofs.
     fn prove(&mut self, py: Python<'_>, count: u64) -> PyResult<Vec<f64>> {
         enter(py, || (0..count).map(|_| self.0.prove().map(seconds).map_err(error)).collect())

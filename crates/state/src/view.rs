@@ -69,7 +69,7 @@ impl View<'_> {
         let Some(Past { history, state }) = self.past else { return Ok(accounts) };
         let mut all: AddressMap<Option<TrieAccount>> =
             accounts.into_iter().map(|(address, account)| (address, Some(account))).collect();
-        all.extend(history.accounts(*state)?);
+        all.extend(history.accounts(*state)?.into_iter().map(|(address, (account, _))| (address, account)));
         Ok(all.into_iter().filter_map(|(address, account)| Some((address, account?))).collect())
     }
 

@@ -35,6 +35,8 @@ PROOFS = 2_000
 DEPTHS = (1, 128)
 """Blocks that a reorganisation goes back; each changed `REORG_BLOCK` accounts."""
 REORG_BLOCK = 1_000
+PAST = (2, 64, 1_000)
+"""Checkpoints, blocks before each, and accounts that a block changes, when older states are read from disk."""
 BLOCK = 20_000
 """Accounts changed by a block while commits are sustained."""
 BLOCKS = 40
@@ -107,6 +109,26 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """Older states on disk: `PAST` checkpoints, blocks and changes.
+
+    Attributes
+    ----------
+    bytes_per_write
+        On disk, for each account that was written over.
+    changed_read_us, any_read_us
+        p50 and p99 of a read, at states drawn at random, of an account that was changed since, and of any.
+    back_seconds
+        To go back to the first of these states.
+    """
+
+    bytes_per_write: float
+    changed_read_us: tuple[float, float]
+    any_read_us: tuple[float, float]
+    back_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class StateBench:
     """Figures of a state of `accounts` accounts.
 
@@ -132,6 +154,8 @@ class StateBench:
         A trace over the state in memory, in tables with room for `ROOM` of what is read, and in tables without room.
     table_read_us, cold_read_us
         p50 and p99 of a read of an account in the tables: with their pages in the system's cache, and without.
+    past
+        Older states on disk.
     reorg_ms
         To go back by so many blocks of `REORG_BLOCK` changes, with the root that was there.
     proof_microseconds
@@ -155,6 +179,7 @@ class StateBench:
     tiers: dict[str, Tier]
     table_read_us: tuple[float, float]
     cold_read_us: tuple[float, float]
+    past: Past
     reorg_ms: dict[str, float]
     proof_microseconds: float
     root_computed_anew: bool
@@ -205,6 +230,12 @@ class StateBench:
         lines.append(
             f"  a read in the tables: {warm:.2f} us (p99 {warm99:.2f}), not in the system's cache {cold:.0f} us"
             f" (p99 {cold99:.0f})"
+        )
+        (changed, changed99), (any_, any99) = self.past.changed_read_us, self.past.any_read_us
+        lines.append(
+            f"  older states on disk: {self.past.bytes_per_write:.1f} bytes for an account written over, a read of one"
+            f" {changed:.1f} us (p99 {changed99:.1f}), of any {any_:.1f} us (p99 {any99:.1f}), back by"
+            f" {PAST[0] * PAST[1]} blocks in {self.past.back_seconds:.2f} s"
         )
         return "\n".join(lines)
 
@@ -284,6 +315,25 @@ def _tiers(
     return tiers, table_read, cold_read
 
 
+def _past(state: _core.BenchState, accounts: int) -> Past:
+    """Write older states to disk and read them."""
+    epochs, blocks, changes = PAST
+    with tempfile.TemporaryDirectory(prefix="interlace-bench-") as folder:
+        writes, size, changed, any_, back = state.past(
+            folder, epochs, blocks, min(changes, max(accounts // 4, 1)), READS
+        )
+    in_us = [[seconds * 1e6 for seconds in times] for times in (changed, any_)]
+    (changed50, changed99), (any50, any99) = [
+        (round(_percentile(times, 0.5), 2), round(_percentile(times, 0.99), 2)) for times in in_us
+    ]
+    return Past(
+        bytes_per_write=round(size / writes, 1),
+        changed_read_us=(changed50, changed99),
+        any_read_us=(any50, any99),
+        back_seconds=round(back, 3),
+    )
+
+
 def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str], None] = _silent) -> StateBench:
     """Measure a state of `accounts` accounts, `rounds` batches of each size; `tell` hears what is being done.
 
@@ -327,6 +377,8 @@ def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str]
     with tempfile.TemporaryDirectory(prefix="interlace-bench-") as folder:
         checkpoint, disk = state.write_checkpoint(folder)
         tiers, table_read, cold_read = _tiers(state, Path(folder), accounts, tell)
+    tell("writing older states to disk")
+    past = _past(state, accounts)
     tell("proving accounts")
     proofs = state.prove(PROOFS)
     if accounts <= MAX_CHECKED:
@@ -359,6 +411,7 @@ def bench_state(accounts: int = 1_000_000, rounds: int = 7, tell: Callable[[str]
         tiers=tiers,
         table_read_us=table_read,
         cold_read_us=cold_read,
+        past=past,
         disk_bytes_per_account=round(disk / accounts, 1),
         reorg_ms=reorgs,
         proof_microseconds=round(statistics.median(proofs) * 1e6, 2),

@@ -4,6 +4,7 @@
 //! computed anew.
 //! What it does not do: it has no contracts and no storage, and takes no median; the caller repeats.
 
+mod archive;
 mod tiers;
 
 use std::hint::black_box;
@@ -48,6 +49,7 @@ impl BenchError {
     }
 }
 
+pub use archive::Past;
 pub use tiers::Trace;
 
 /// Reads that are timed together, because a clock costs as much as a read.
@@ -147,11 +149,17 @@ impl BenchState {
 
     /// Another balance for `count` accounts drawn at random.
     fn random_changes(&mut self, count: u64) -> Changes {
+        let numbers = self.raise_random(count);
+        self.changes(numbers.into_iter())
+    }
+
+    /// Adds one to the balances of `count` accounts drawn at random, and gives their numbers.
+    fn raise_random(&mut self, count: u64) -> Vec<u64> {
         let mut numbers: Vec<u64> = (0..count).map(|_| self.draw()).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers.iter().for_each(|number| self.balances[*number as usize] += 1);
-        self.changes(numbers.into_iter())
+        numbers
     }
 
     /// Changes `count` accounts drawn at random in one block, hashing with `backend`, and says how long it took to have the new root, and

@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256};
-use interlace_stf::{AccountChange, Changes};
+use interlace_stf::{Account, AccountChange, Changes};
+use interlace_trie::TrieAccount;
 
 use super::{Head, Inner, MemoryState, Record, Shared, Version};
 use crate::error::{StateError, StorageError};
@@ -20,8 +21,15 @@ use crate::snapshot::Snapshot;
 use crate::sync::atomic::Ordering;
 use crate::view::{Past, View};
 
-/// What was written of an account: which storage it has now, if memory knows of a write, and slots.
-type Touched = AddressMap<(Option<Option<u32>>, BTreeSet<U256>)>;
+/// What was written of an account.
+#[derive(Debug, Default)]
+struct Touched {
+    /// Which storage it has now, if memory knows of a write.
+    storage: Option<Option<u32>>,
+    slots: BTreeSet<U256>,
+    /// What it was, if history said so already.
+    was: Option<Option<TrieAccount>>,
+}
 
 /// A way back, staged.
 #[derive(Debug)]
@@ -52,7 +60,7 @@ impl Inner {
         let touched = self.touched(shared, floor, last.0, past.as_ref())?;
         let accounts = touched
             .into_iter()
-            .map(|(address, (storage, keys))| Ok((address, change(&view, base.0, address, storage, keys)?)))
+            .map(|(address, touched)| Ok((address, touched.change(&view, base.0, address)?)))
             .collect::<Result<_, StorageError>>()?;
         let changes = Changes { accounts, ..Changes::default() };
         // Cold leaves are looked for in the state that the tries are of.
@@ -102,44 +110,50 @@ impl Inner {
     }
 
     /// What was written since the state at `floor`, the newest of which is version `last`, and, if that lies behind it, since one of the past.
-    fn touched(&self, shared: &Shared, floor: usize, last: u64, past: Option<&Past>) -> Result<Touched, StorageError> {
+    fn touched(
+        &self,
+        shared: &Shared,
+        floor: usize,
+        last: u64,
+        past: Option<&Past>,
+    ) -> Result<AddressMap<Touched>, StorageError> {
         let flat = &shared.flat;
-        let mut touched = Touched::default();
+        let mut touched = AddressMap::<Touched>::default();
         for account in self.records[floor + 1..].iter().flat_map(|record| &record.written.accounts) {
             // Which storage each account has before anything is undone.
-            let storage = || (Some(flat.storage_of(account.address, last)), BTreeSet::new());
-            touched.entry(account.address).or_insert_with(storage).1.extend(flat.keys(account));
+            let storage = || Touched { storage: Some(flat.storage_of(account.address, last)), ..Touched::default() };
+            touched.entry(account.address).or_insert_with(storage).slots.extend(flat.keys(account));
         }
         let Some(Past { history, state }) = past else { return Ok(touched) };
-        for address in history.accounts(*state)?.into_keys() {
-            let (_, keys) = touched.entry(address).or_default();
-            keys.extend(history.slots(*state, &address)?.into_keys());
+        for (address, (was, with_slots)) in history.accounts(*state)? {
+            let touched = touched.entry(address).or_default();
+            touched.was = Some(was);
+            if with_slots {
+                touched.slots.extend(history.slots(*state, &address)?.into_keys());
+            }
         }
         Ok(touched)
     }
 }
 
-/// What makes an account what it was in a view, of which memory has version `base`.
-fn change(
-    view: &View<'_>,
-    base: u64,
-    address: Address,
-    storage: Option<Option<u32>>,
-    keys: BTreeSet<U256>,
-) -> Result<AccountChange, StorageError> {
-    let wiped = storage.is_some_and(|storage| view.flat.storage_of(address, base) != storage);
-    let value = |slot| Ok((slot, view.slot(address, slot)?));
-    let storage = if wiped {
-        view.slots(address)?.into_iter().collect()
-    } else {
-        keys.into_iter().map(value).collect::<Result<_, StorageError>>()?
-    };
-    let info = view.account(address)?;
-    // Of an account that is gone no slot is left.
-    Ok(match info {
-        Some(_) => AccountChange { info, wiped, storage },
-        None => AccountChange { info, wiped: true, ..AccountChange::default() },
-    })
+impl Touched {
+    /// What makes an account what it was in a view, of which memory has version `base`.
+    fn change(self, view: &View<'_>, base: u64, address: Address) -> Result<AccountChange, StorageError> {
+        let Self { storage, slots, was } = self;
+        let Some(account) = was.map_or_else(|| view.trie_account(address), Ok)? else {
+            // Of an account that is gone no slot is left.
+            return Ok(AccountChange { info: None, wiped: true, ..AccountChange::default() });
+        };
+        let wiped = storage.is_some_and(|storage| view.flat.storage_of(address, base) != storage);
+        let value = |slot| Ok((slot, view.slot(address, slot)?));
+        let storage = if wiped {
+            view.slots(address)?.into_iter().collect()
+        } else {
+            slots.into_iter().map(value).collect::<Result<_, StorageError>>()?
+        };
+        let TrieAccount { nonce, balance, code_hash, .. } = account;
+        Ok(AccountChange { info: Some(Account { nonce, balance, code_hash }), wiped, storage })
+    }
 }
 
 impl MemoryState {

@@ -171,23 +171,26 @@ impl History {
         Ok(None)
     }
 
-    /// All accounts that were written since a state, as they were at it. Visits all that was written.
-    pub(crate) fn accounts(&self, state: u64) -> Result<AddressMap<Option<TrieAccount>>, StorageError> {
-        let mut all = AddressMap::default();
+    /// All accounts that were written since a state, as they were at it, and whether slots of them were written as well, maybe before it. Visits
+    /// all that was written.
+    pub(crate) fn accounts(&self, state: u64) -> Result<AddressMap<(Option<TrieAccount>, bool)>, StorageError> {
+        let mut all: AddressMap<(Option<TrieAccount>, bool)> = AddressMap::default();
         // What is older says more, so it comes last.
         for epoch in self.behind(state).rev() {
-            let (after, mut last) = (epoch.turn(state), None);
-            epoch.accounts.below(
-                &epoch.accounts.all(),
-                &B256::ZERO,
-                0,
-                |_, PastAccount { turn, address, account, .. }| {
-                    if turn > after && last.replace(address) != Some(address) {
-                        all.insert(address, account);
-                    }
-                    Ok(None::<()>)
-                },
-            )?;
+            // The account whose records are visited, whether it has slots, and whether it was taken.
+            let (after, mut current, mut with_slots, mut taken) = (epoch.turn(state), None, false, false);
+            epoch.accounts.below(&epoch.accounts.all(), &B256::ZERO, 0, |_, record| {
+                let PastAccount { turn, address, account, slots } = record;
+                if current.replace(address) != Some(address) {
+                    (with_slots, taken) = (slots.is_some(), false);
+                }
+                if turn > after && !taken {
+                    taken = true;
+                    let known = all.get(&address).is_some_and(|(_, slots)| *slots);
+                    all.insert(address, (account, with_slots || known));
+                }
+                Ok(None::<()>)
+            })?;
         }
         Ok(all)
     }
