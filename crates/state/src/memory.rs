@@ -6,10 +6,9 @@
 //! What it does not do: it does not know headers; who commits says what the block's hash is.
 
 mod back;
+mod versions;
 
-pub use back::Back;
-
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use interlace_stf::{Changes, CodeCache};
@@ -23,9 +22,12 @@ use crate::keccak::Hasher;
 use crate::leaves::{Leaves, Update};
 use crate::proof::AccountProof;
 use crate::snapshot::Snapshot;
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use crate::view::Past;
+use crate::sync::RwLock;
+use crate::sync::atomic::AtomicU64;
+use versions::{Head, Inner, Record};
+
+pub use back::Back;
+pub(crate) use versions::{Found, Pin, Shared, Undone};
 
 /// Identifies one state: that after a block, or after an amendment to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,251 +52,6 @@ impl Staged {
     #[must_use]
     pub const fn changes(&self) -> &Changes {
         &self.changes
-    }
-}
-
-#[derive(Debug)]
-struct Record {
-    pub(crate) version: Version,
-    number: u64,
-    hash: B256,
-    root: B256,
-    written: Arc<Written>,
-    /// How many records of a log led to it; zero if none did.
-    mark: u64,
-}
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) leaves: Leaves,
-    /// Oldest first; at least one. Those before `oldest` tell hash and root of their blocks, and no state.
-    records: Vec<Record>,
-    /// Place of the oldest record whose state can be read.
-    oldest: usize,
-    /// Blocks behind the newest one whose states are kept; all, if it is none.
-    window: Option<u64>,
-    /// What memory may forget though all states are kept, because it is on disk; none if all of them are in memory.
-    history: Option<History>,
-    /// Blocks behind the newest one whose states stay in memory all the same.
-    in_memory: u64,
-    next_version: u64,
-    /// The mark of what is committed next.
-    mark: u64,
-    /// The oldest version that somebody needs, whatever the window says.
-    pinned: Option<Version>,
-    /// What a snapshot of the newest record says; kept apart so that there is always one.
-    pub(crate) head: Head,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Head {
-    pub(crate) version: Version,
-    number: u64,
-    hash: B256,
-    root: B256,
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    inner: RwLock<Inner>,
-    /// Outside the lock: it has its own, and answers by version.
-    pub(crate) flat: Flat,
-    /// One above the newest version that was reverted; raised before anything of it is undone.
-    reverted: AtomicU64,
-    /// The oldest version that memory has; raised before anything older is forgotten.
-    oldest: AtomicU64,
-    /// How often that has changed; changed before anything is forgotten or put back.
-    moves: AtomicU64,
-    /// Outside the lock: it belongs to no version.
-    pub(crate) codes: CodeCache,
-    /// What answers for keys that were never written; read without the lock, because it may take long.
-    pub(crate) below: Option<Below>,
-    /// Whether nothing lies below: neither another chain's state nor tables.
-    pub(crate) is_whole: bool,
-}
-
-/// What one version wrote.
-#[derive(Clone, Debug)]
-pub(crate) struct Undone {
-    pub(crate) written: Arc<Written>,
-    pub(crate) version: u64,
-    /// The version before it.
-    pub(crate) before: u64,
-}
-
-/// Where a version is.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// Of one that memory has forgotten.
-    pub(crate) past: Option<Past>,
-    /// The oldest version that memory has.
-    pub(crate) oldest: u64,
-    /// As long as this stays as it is, values stay where they are.
-    pub(crate) moves: u64,
-}
-
-/// A state that stays readable until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Pin {
-    state: MemoryState,
-    pub(crate) version: u64,
-    /// How many states there were before it.
-    pub(crate) position: u64,
-    /// If memory may forget what was before it once it is on disk: the history until now, and what was written since.
-    pub(crate) past: Option<(History, Vec<Undone>)>,
-    /// How many records of the log led to it.
-    pub(crate) mark: u64,
-    pub(crate) block: u64,
-    /// Amendments after the block that are in it.
-    pub(crate) edits: u64,
-    pub(crate) window: u64,
-    pub(crate) hash: B256,
-    pub(crate) root: B256,
-}
-
-impl Pin {
-    /// Whether the chain did not go back behind the state.
-    pub(crate) fn holds(&self) -> bool {
-        self.state.shared.read().has(self)
-    }
-
-    /// Says that what was before the state is on disk: `history`.
-    pub(crate) fn archived(&self, history: History) {
-        let mut inner = self.state.shared.write();
-        // Else the chain went back, and what is in memory is kept until the next one.
-        if inner.has(self) && inner.history.is_some() {
-            inner.history = Some(history);
-        }
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        let shared = &self.state.shared;
-        let mut inner = shared.write();
-        inner.pinned = None;
-        inner.expire(shared);
-    }
-}
-
-impl Shared {
-    // A panic while the lock was held cannot leave half a commit behind that matters more than the panic itself: the
-    // writer's steps are plain insertions. So a poisoned lock is taken all the same.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Shared {
-    /// Whether a version is in memory for certain. Asked after a read, it says whether the read counts.
-    #[inline]
-    pub(crate) fn is_current(&self, snapshot: &Snapshot) -> bool {
-        // Whoever saw anything of a version undone, under a shard's lock, sees this raised as well.
-        let suspect = self.reverted.load(Ordering::Acquire).max(self.oldest.load(Ordering::Acquire));
-        snapshot.version.0 >= suspect
-    }
-
-    /// Refuses a snapshot whose version was reverted, or is older than what is kept in memory.
-    #[inline]
-    pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
-        if self.is_current(snapshot) {
-            return Ok(());
-        }
-        let inner = self.read();
-        let position = inner.position(snapshot.version, snapshot.number)?;
-        if position < inner.oldest { Err(inner.expired(snapshot.number)) } else { Ok(()) }
-    }
-
-    /// Refuses a snapshot whose version was reverted, or is older than what is kept.
-    #[inline]
-    pub(crate) fn exists(&self, snapshot: &Snapshot) -> Result<(), StateError> {
-        if self.is_current(snapshot) { Ok(()) } else { self.read().check(snapshot) }
-    }
-
-    /// Where a version is that is kept.
-    pub(crate) fn find(&self, snapshot: &Snapshot) -> Result<Found, StateError> {
-        let inner = self.read();
-        let position = inner.position(snapshot.version, snapshot.number)?;
-        let past = inner.past(position);
-        let (oldest, moves) = (inner.records[inner.oldest].version.0, self.moves.load(Ordering::Relaxed));
-        Ok(Found { past, oldest, moves })
-    }
-
-    /// Says that something will be forgotten or put back, so that `version` is the oldest that memory has.
-    fn moved(&self, version: Version) {
-        self.moves.fetch_add(1, Ordering::Relaxed);
-        self.oldest.fetch_max(version.0, Ordering::AcqRel);
-    }
-}
-
-impl Inner {
-    fn check(&self, snapshot: &Snapshot) -> Result<(), StateError> {
-        self.position(snapshot.version, snapshot.number).map(|_| ())
-    }
-
-    fn expired(&self, number: u64) -> StateError {
-        StateError::Expired { number, oldest: self.records[self.oldest].number }
-    }
-
-    /// Place of the record of a version that can be read.
-    fn position(&self, version: Version, number: u64) -> Result<usize, StateError> {
-        let position = self.records.binary_search_by_key(&version, |record| record.version);
-        let position = position.map_err(|_| StateError::Reverted { number })?;
-        let history = self.history.as_ref().is_some_and(|history| history.begins(position as u64));
-        if position < self.oldest && !history { Err(self.expired(number)) } else { Ok(position) }
-    }
-
-    fn has(&self, pin: &Pin) -> bool {
-        self.records.get(pin.position as usize).is_some_and(|record| record.version.0 == pin.version)
-    }
-
-    /// What is on disk of the state at a place that memory has forgotten.
-    fn past(&self, position: usize) -> Option<Past> {
-        let history =
-            self.history.as_ref().filter(|history| position < self.oldest && history.begins(position as u64))?;
-        Some(Past { history: history.clone(), state: position as u64 })
-    }
-
-    /// The newest record of block `number`.
-    fn record(&self, number: u64) -> Option<&Record> {
-        let end = self.records.partition_point(|record| record.number <= number);
-        self.records[..end].last().filter(|record| record.number == number)
-    }
-
-    pub(crate) fn block_hash(&self, number: u64) -> Option<B256> {
-        self.record(number).map(|record| record.hash)
-    }
-
-    fn unknown(&self, number: u64) -> StateError {
-        let first = self.records.first().map_or(self.head.number, |record| record.number);
-        StateError::UnknownBlock { number, first, last: self.head.number }
-    }
-
-    fn put(&mut self, shared: &Shared, number: u64, hash: B256, staged: Staged) -> Result<(), StateError> {
-        let flat = &shared.flat;
-        if staged.base != self.head.version {
-            return Err(StateError::StaleStage { head: self.head.number });
-        }
-        let version = Version(self.next_version);
-        self.next_version += 1;
-        let Staged { changes, update, .. } = staged;
-        let root = update.root();
-        let written = flat.write(version.0, changes, &update.after);
-        self.leaves.apply(flat, update);
-        flat.settle();
-        self.records.push(Record { version, number, hash, root, written: Arc::new(written), mark: self.mark });
-        self.head = Head { version, number, hash, root };
-        self.expire(shared);
-        Ok(())
-    }
-
-    fn stage(&self, flat: &Flat, changes: Changes) -> Result<Staged, StateError> {
-        let update = self.leaves.stage(flat, &changes, true)?;
-        Ok(Staged { base: self.head.version, changes, update })
     }
 }
 
@@ -651,39 +408,5 @@ impl MemoryState {
 
     fn snapshot(&self, version: Version, number: u64, hash: B256) -> Snapshot {
         Snapshot { shared: Arc::clone(&self.shared), version, number, hash }
-    }
-}
-
-impl Inner {
-    fn restore(&mut self, shared: &Shared, version: Version, number: u64) -> Result<(), StateError> {
-        let keep = self.position(version, number)?;
-        self.revert_to(shared, keep)
-    }
-
-    /// Place of the newest state of the oldest block in a window, which is read by who asks for that block.
-    fn outside(&self, window: u64) -> usize {
-        let first = self.head.number.saturating_sub(window);
-        self.records.partition_point(|record| record.number <= first).max(1) - 1
-    }
-
-    /// Forgets states that are older than the window, or that are on disk.
-    fn expire(&mut self, shared: &Shared) {
-        let end = match (self.window, &self.history) {
-            (Some(window), _) => self.outside(window),
-            // It ends where it began if the chain went back meanwhile.
-            (None, Some(history)) => self.outside(self.in_memory).min(history.end() as usize),
-            (None, None) => return,
-        };
-        let pinned = self.pinned.map(|pinned| self.records.partition_point(|record| record.version < pinned));
-        let end = end.min(pinned.unwrap_or(end));
-        if end <= self.oldest {
-            return;
-        }
-        shared.moved(self.records[end].version);
-        for record in &mut self.records[self.oldest..=end] {
-            let written: Arc<Written> = core::mem::take(&mut record.written);
-            shared.flat.forget(record.version.0, &written);
-        }
-        self.oldest = end;
     }
 }

@@ -213,7 +213,8 @@ impl StateReader for Snapshot {
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
         // Codes stay for as long as a state that has them can be read.
-        let written = self.shared.exists(self).map(|()| self.shared.flat.code(code_hash))?;
+        let written = self.shared.flat.code(code_hash);
+        self.shared.exists(self)?;
         if code_hash == KECCAK256_EMPTY {
             return Ok(Bytes::new()); // Nobody stores it, and every account without code names it.
         }
@@ -228,7 +229,8 @@ impl StateReader for Snapshot {
         if number > self.number {
             return Ok(B256::ZERO);
         }
-        let known = self.shared.exists(self).map(|()| self.shared.read().block_hash(number))?;
+        let known = self.shared.read().block_hash(number);
+        self.shared.exists(self)?;
         match (known, &self.shared.below) {
             (Some(hash), _) => Ok(hash),
             (None, Some(below)) => below.block_hash(number),

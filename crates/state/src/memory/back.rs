@@ -14,7 +14,8 @@ use alloy_primitives::{Address, B256, U256};
 use interlace_stf::{Account, AccountChange, Changes};
 use interlace_trie::TrieAccount;
 
-use super::{Head, Inner, MemoryState, Record, Shared, Version};
+use super::versions::{Head, Inner, Record, Shared};
+use super::{MemoryState, Version};
 use crate::error::{StateError, StorageError};
 use crate::leaves::Update;
 use crate::snapshot::Snapshot;
