@@ -56,9 +56,9 @@ def compare(chain: Chain, memory: Chain, counter: str) -> None:
         assert answers(chain, counter, block) == answers(memory, counter, block), block
 
 
-def older_values(chain: Chain) -> int:
+def metric(chain: Chain, name: str) -> int:
     lines = httpx.get(f"{chain.url}/metrics").text.splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("interlace_state_older_values "))
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"interlace_state_{name} "))
 
 
 def test_old_states_are_read_from_disk_as_from_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,14 +73,16 @@ def test_old_states_are_read_from_disk_as_from_memory(tmp_path: Path, capsys: py
             assert chain.client.rpc("eth_getBlockByNumber", "latest", False) == memory.client.rpc(
                 "eth_getBlockByNumber", "latest", False
             )
-            all_in_memory = older_values(chain)
+            all_in_memory = metric(chain, "older_values")
+            assert metric(chain, "history_bytes") == 0
         written = folder.compact(data, None)
         assert written is not None
         assert written.history_bytes > 0
         assert folder.compact(data, None) is None
         for room in (None, 1):
             with Chain(port=0, data_dir=data, state_memory_mib=room, **options) as chain:
-                assert older_values(chain) < all_in_memory
+                assert metric(chain, "older_values") < all_in_memory
+                assert metric(chain, "history_bytes") == written.history_bytes
                 compare(chain, memory, counter)
         stats = folder.stats(data)
         assert stats.checkpoint is not None

@@ -57,6 +57,8 @@ pub struct Metrics {
     pub state_evictions: Counter,
     /// Bytes of the tables.
     pub state_table_bytes: Gauge,
+    /// Bytes on disk of older states that memory has forgotten.
+    pub state_history_bytes: Gauge,
     /// Requests answered.
     pub requests: Counter,
     /// Requests answered with an error.
@@ -122,6 +124,7 @@ impl Default for Metrics {
             state_cold_reads: Counter::default(),
             state_evictions: Counter::default(),
             state_table_bytes: Gauge::default(),
+            state_history_bytes: Gauge::default(),
             requests: Counter::default(),
             request_errors: Counter::default(),
             notifications_dropped: Counter::default(),
@@ -151,6 +154,8 @@ impl Default for Metrics {
         registry.register("state_cold_reads", "Reads that went to the tables", metrics.state_cold_reads.clone());
         registry.register("state_evictions", "Entries given up for others", metrics.state_evictions.clone());
         registry.register("state_table_bytes", "Bytes of the tables", metrics.state_table_bytes.clone());
+        let history_bytes = metrics.state_history_bytes.clone();
+        registry.register("state_history_bytes", "Bytes of older states on disk", history_bytes);
         registry.register("rpc_requests", "JSON-RPC requests answered", metrics.requests.clone());
         registry.register("rpc_errors", "JSON-RPC requests answered with an error", metrics.request_errors.clone());
         registry.register(
@@ -171,7 +176,8 @@ impl Metrics {
             counter.inc_by(now.saturating_sub(counter.get()));
         }
         self.state_table_bytes.set(i64::try_from(disk_bytes).unwrap_or(i64::MAX));
-        let StateSizes { flat_bytes, trie_bytes, older_values } = sizes;
+        let StateSizes { flat_bytes, trie_bytes, older_values, history_bytes } = sizes;
+        self.state_history_bytes.set(i64::try_from(history_bytes).unwrap_or(i64::MAX));
         let gauges = [&self.state_flat_bytes, &self.state_trie_bytes, &self.state_older_values];
         for (gauge, size) in gauges.into_iter().zip([flat_bytes, trie_bytes, older_values]) {
             gauge.set(i64::try_from(size).unwrap_or(i64::MAX));

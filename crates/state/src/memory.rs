@@ -64,6 +64,8 @@ pub struct StateSizes {
     pub trie_bytes: usize,
     /// Values of older versions; about 100 bytes each.
     pub older_values: usize,
+    /// Bytes on disk of versions that memory has forgotten.
+    pub history_bytes: u64,
 }
 
 /// A chain's state; clones share it.
@@ -391,7 +393,9 @@ impl MemoryState {
     #[must_use]
     pub fn sizes(&self) -> StateSizes {
         let (flat_bytes, older_values) = self.shared.flat.sizes();
-        StateSizes { flat_bytes, trie_bytes: self.shared.read().leaves.bytes(), older_values }
+        let inner = self.shared.read();
+        let history_bytes = inner.history.as_ref().map_or(0, |history| history.size().1);
+        StateSizes { flat_bytes, trie_bytes: inner.leaves.bytes(), older_values, history_bytes }
     }
 
     /// What was read, and from where; `None` for a state that is in memory as a whole.
