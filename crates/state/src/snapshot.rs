@@ -61,7 +61,7 @@ impl Snapshot {
 
     /// The same for a version of which memory may have forgotten values, or of which something was undone.
     #[cold]
-    fn found<T>(&self, read: impl Fn(&View<'_>) -> Result<T, StorageError>) -> Result<T, StateError> {
+    pub(crate) fn found<T>(&self, read: impl Fn(&View<'_>) -> Result<T, StorageError>) -> Result<T, StateError> {
         let Self { shared, .. } = self;
         loop {
             let Found { past, oldest, moves } = shared.find(self)?;

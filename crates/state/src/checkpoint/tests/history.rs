@@ -222,6 +222,74 @@ fn a_chain_that_goes_back_while_its_history_is_written_has_no_such_checkpoint() 
 }
 
 #[test]
+fn a_way_back_that_was_staged_is_gone_though_memory_forgot_its_target_meanwhile() {
+    for seed in 0..6 {
+        let mut pair = Pair::new(80 + seed, 80);
+        (0..14).for_each(|_| pair.step());
+        let state = pair.states[5];
+        let back = pair.archive.stage_back(&pair.at(&pair.archive, state)).unwrap().unwrap();
+        pair.write().unwrap();
+        pair.archive.go_back(back).unwrap();
+        pair.archive.logged(pair.log.len() as u64 + 1);
+        let record = Record::Back(state.0, state.1);
+        take(&pair.whole, &mut pair.states, &record, 0);
+        pair.log.push(record);
+        assert_eq!(pair.archive.root(), pair.whole.root(), "seed {seed}");
+        (0..3).for_each(|_| pair.step());
+        pair.compare(&format!("seed {seed}"));
+        // What was staged on another state is refused.
+        let back = pair.archive.stage_back(&pair.at(&pair.archive, pair.states[1])).unwrap().unwrap();
+        pair.step();
+        assert_eq!(pair.archive.go_back(back).unwrap_err().code(), "engine.stale-stage");
+        assert!(pair.archive.stage_back(&pair.archive.latest()).unwrap().is_none());
+    }
+}
+
+#[test]
+fn a_reader_of_an_older_state_reads_again_if_the_chain_goes_back_to_it_meanwhile() {
+    let mut pair = Pair::new(90, 80);
+    (0..14).for_each(|_| pair.step());
+    pair.write().unwrap();
+    let state = pair.states[3];
+    let [old, other] = [&pair.archive, &pair.whole].map(|chain| pair.at(chain, state));
+    let expected = read(&other);
+    let looks = std::cell::Cell::new(0);
+    let archive = pair.archive.clone();
+    let seen = old.found(|view| {
+        looks.set(looks.get() + 1);
+        if looks.get() == 1 {
+            archive.restore(&old).unwrap();
+        }
+        (0..80).map(|number| view.account(address(number))).collect::<Result<Vec<_>, _>>()
+    });
+    let accounts: Vec<_> = expected.into_iter().map(|(_, account, ..)| account).collect();
+    assert_eq!((seen.unwrap(), looks.get()), (accounts, 2));
+}
+
+#[test]
+fn a_history_of_states_that_were_gone_back_from_is_not_taken() {
+    for seed in 0..6 {
+        let mut pair = Pair::new(100 + seed, 80);
+        (0..14).for_each(|_| pair.step());
+        let pin = pair.archive.pin().unwrap();
+        let (history, undone) = pin.past.clone().unwrap();
+        let vfs = Sim::default();
+        crate::checkpoint::history::write(pair.archive.flat(), &undone, 0, &vfs, 1, IDENTITY, &go_on).unwrap();
+        let history = history.with(&vfs, 1, IDENTITY).unwrap();
+        // To before the state that is pinned, and on by more than there was.
+        let (number, edits) = pair.states[4];
+        pair.push(Record::Back(number, edits));
+        (0..20).for_each(|_| pair.step());
+        assert!(!pin.holds());
+        pin.archived(history);
+        drop(pin);
+        pair.compare(&format!("seed {seed}"));
+        pair.write().unwrap();
+        pair.compare(&format!("seed {seed}, written"));
+    }
+}
+
+#[test]
 fn a_crash_or_fault_in_any_call_leaves_all_states_readable() {
     let mut pair = Pair::new(9, 30);
     (0..8).for_each(|_| pair.step());
