@@ -1,7 +1,7 @@
 //! The state of a chain in memory: commit blocks, read any of them, go back.
 //!
 //! Invariant: versions ascend and are never used twice; each belongs to one block, and a block's newest version is its
-//! state. Hashing happens in [`MemoryState::stage`], under the read lock, and going back hashes as it goes. Readers of accounts, slots and
+//! state. Hashing happens in [`MemoryState::stage`] and [`MemoryState::stage_back`], under the read lock. Readers of accounts, slots and
 //! code take no part in that lock: the flat state answers by version.
 //! What it does not do: it does not know headers; who commits says what the block's hash is.
 
