@@ -3,7 +3,9 @@
 //! Invariant: what is written of a turn is what accounts and slots were at the version before it, which somebody keeps readable meanwhile.
 //! If a storage is wiped, all its slots are in it.
 
-use alloy_primitives::{Address, B256};
+use std::cmp::Ordering;
+
+use alloy_primitives::B256;
 
 use super::entry::{PastAccount, PastSlot};
 use crate::checkpoint::entry::SlotEntry;
@@ -20,7 +22,8 @@ use crate::vfs::Vfs;
 /// Writes between two looks at whether to go on; in tests few.
 const STEP: usize = if cfg!(test) { 5 } else { 4_096 };
 
-/// One write of an account: the beginning of its hashed address, its handle, the turn, and its place among what the turn wrote.
+/// One write of an account: the beginning of its hashed address, its handle, the turn, and its place among what the turn wrote. All of them
+/// are sorted at once, 24 bytes each.
 type Write = (u64, u32, u32, u32);
 
 /// Writes what `undone` overwrote, the first of which made the state behind number `from`. Gives the bytes on disk.
@@ -62,7 +65,8 @@ fn ordered(flat: &Flat, undone: &[Undone], stop: impl Fn() -> bool) -> Option<Ve
     }
     all.sort_unstable_by(|(one, at, turn, _), (other, to, later, _)| {
         let whole = |handle: u32| flat.account_key(handle);
-        let keys = one.cmp(other).then_with(|| if at == to { at.cmp(to) } else { whole(*at).cmp(&whole(*to)) });
+        // Keys that begin alike are mostly one key.
+        let keys = one.cmp(other).then_with(|| if at == to { Ordering::Equal } else { whole(*at).cmp(&whole(*to)) });
         keys.then_with(|| turn.cmp(later))
     });
     Some(all)
@@ -79,13 +83,11 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Writes what one account was before each of some turns.
     fn put(&mut self, writes: &[Write]) -> Result<(), StorageError> {
-        let mut slots = Vec::new();
-        let mut address = Address::ZERO;
+        let (mut slots, mut accounts) = (Vec::new(), Vec::new());
         for (_, _, turn, place) in writes {
-            let Undone { before, version, written } = &self.undone[*turn as usize - 1];
+            let Undone { before, version, ref written } = self.undone[*turn as usize - 1];
             let written = &written.accounts[*place as usize];
-            address = written.address;
-            let (before, version) = (*before, *version);
+            let address = written.address;
             let mut keys = self.flat.keys(written);
             if self.flat.wipes_between(address, before, version) {
                 keys.extend(self.flat.slots(address, before)?.into_iter().map(|(key, _)| key));
@@ -95,14 +97,15 @@ impl Writer<'_> {
             for key in keys {
                 slots.push((*turn, SlotEntry { key, value: self.flat.slot(address, key, before)? }));
             }
+            let account = self.flat.trie_account(address, before)?;
+            accounts.push(PastAccount { turn: *turn, address, account, slots: None });
         }
-        let mut span = self.put_slots(slots)?;
-        for (_, _, turn, place) in writes {
-            let Undone { before, written, .. } = &self.undone[*turn as usize - 1];
-            debug_assert_eq!(written.accounts[*place as usize].address, address);
-            let account = self.flat.trie_account(address, *before)?;
+        if let Some(first) = accounts.first_mut() {
+            first.slots = self.put_slots(slots)?;
+        }
+        for account in accounts {
             self.record.clear();
-            PastAccount { turn: *turn, address, account, slots: span.take() }.put(&mut self.record);
+            account.put(&mut self.record);
             self.accounts.push(&self.record)?;
         }
         Ok(())
@@ -127,5 +130,3 @@ impl Writer<'_> {
         Ok(span)
     }
 }
-
-const _: () = assert!(size_of::<Write>() == 24, "what is sorted is small");

@@ -390,6 +390,27 @@ fn a_history_that_is_not_there_is_told() {
 }
 
 #[test]
+fn a_history_that_does_not_fit_its_checkpoint_is_told() {
+    let mut pair = Pair::new(4, 80);
+    (0..12).for_each(|_| pair.step());
+    pair.write().unwrap();
+    let sooner = pair.disk.image(Crash::Process);
+    // Another position in the manifest, and slots that go to another state than their accounts.
+    let manifest = *open(&sooner).unwrap().newest().unwrap();
+    Manifest { position: manifest.position + 1, ..manifest }.write(&sooner).unwrap();
+    let error = open(&sooner).unwrap().history().unwrap_err();
+    assert!(error.to_string().contains("its history ends at state"), "{error}");
+    let mut other = Pair::new(5, 80);
+    (0..20).for_each(|_| other.step());
+    other.write().unwrap();
+    let name = page::Kind::PastSlots.name(1);
+    let slots = read_all(&other.disk, &name, 1 << 30).unwrap();
+    pair.disk.create(&name).unwrap().write_at(&slots, 0).unwrap();
+    let error = open(&pair.disk).unwrap().history().unwrap_err();
+    assert!(error.to_string().contains("its accounts from 0 to"), "{error}");
+}
+
+#[test]
 fn readers_of_old_states_see_them_while_they_leave_memory_and_the_chain_goes_back() {
     const ACCOUNTS: u64 = 300;
     let disk = Sim::default();
