@@ -139,7 +139,8 @@ impl Path<'_> {
         } else {
             out.push(flag);
         }
-        if at.is_multiple_of(2) && self.to.is_multiple_of(2) {
+        // An even number of nibbles is left: whole bytes, if the first of them begins one.
+        if at.is_multiple_of(2) {
             out.extend_from_slice(&self.key[at / 2..self.to / 2]);
             return;
         }

@@ -334,3 +334,128 @@ fn cold_leaves_are_found_by_their_paths() {
         assert_eq!(stage(&shelf, key), Ok(expected(&model)));
     }
 }
+
+/// Few and many of them; in order, backwards and mixed, some twice, some with keys that begin alike.
+#[test]
+fn changes_are_put_in_the_order_of_their_keys() {
+    let mut next = random(13);
+    for count in [0u64, 1, 2, 63, 64, 65, 3_000] {
+        let mut key = || {
+            let mut key = keccak256(next(1 + count / 2).to_be_bytes());
+            key[..8].copy_from_slice(&next(1 + count / 3).to_be_bytes());
+            key
+        };
+        let mixed: Vec<B256> = (0..count).map(|_| key()).collect();
+        let mut backwards = mixed.clone();
+        backwards.sort_unstable_by(|one, other| other.cmp(one));
+        let alike = vec![B256::repeat_byte(7); count as usize];
+        let ordered: Vec<B256> = mixed.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        for keys in [mixed, backwards, alike, ordered] {
+            let change = |key: &B256| Change { key: *key, leaf: Leaf::Cold, value: Some(U256::from_be_bytes(key.0)) };
+            let mut flat = vec![change(&B256::repeat_byte(0xff))];
+            put_sorted(&mut flat, keys.iter().map(change).collect());
+            let put: Vec<(B256, Option<U256>)> = flat[1..].iter().map(|change| (change.key, change.value)).collect();
+            let all: BTreeMap<B256, Option<U256>> = keys.iter().map(|key| (*key, change(key).value)).collect();
+            assert_eq!(put, all.into_iter().collect::<Vec<_>>(), "{count}");
+        }
+    }
+}
+
+/// 12 bytes for a branch, 36 for a child, 4 for each of both that is free.
+#[test]
+fn it_tells_the_bytes_that_it_uses() {
+    let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+    assert_eq!(forest.bytes(), 0);
+    let leaves = [0x10, 0x20, 0x30].map(|byte| (B256::repeat_byte(byte), U256::from(1)));
+    let trie = shelf.put_cold(&mut forest, 0, &leaves.into());
+    assert_eq!(forest.bytes(), 12 + 3 * 36);
+    forest.clear(trie);
+    assert_eq!(forest.bytes(), 12 + 3 * 36 + 4 + 4);
+}
+
+fn four_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap().install(work)
+}
+
+/// Each trie's changes are walked once, whether it is walked with others, alone or in sixteenths.
+#[test]
+fn large_tries_between_small_ones_are_divided() {
+    four_threads(|| {
+        let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+        let mut next = random(17);
+        let sizes: [u64; 7] = [3, 2_000, 5, 1, 3_000, 2_500, 4];
+        let mut tries = sizes.map(|_| (Trie::default(), Model::new()));
+        for _ in 0..3 {
+            let (mut given, mut new) = (Vec::new(), Vec::new());
+            for (number, (trie, model)) in tries.iter_mut().enumerate() {
+                let changes: Model = (0..sizes[number])
+                    .map(|_| (keccak256(next(2 * sizes[number]).to_be_bytes()), U256::from(next(4))))
+                    .collect();
+                let listed = changes.iter().map(|(key, value)| {
+                    new.push((number, *key, *value));
+                    shelf.change(number, *key, *value, new.len() - 1)
+                });
+                given.push((owner(number), *trie, listed.collect()));
+                model.extend(changes);
+                model.retain(|_, value| !value.is_zero());
+            }
+            let staged = forest.stage(&shelf, given).unwrap();
+            let handles: Vec<u32> =
+                new.into_iter().map(|(number, key, value)| shelf.write(number, key, value)).collect();
+            let placed = forest.apply(staged, |ordinal| Some(handles[ordinal as usize]));
+            for ((trie, model), placed) in tries.iter_mut().zip(placed) {
+                assert_eq!(placed.hash(), expected(model));
+                *trie = placed;
+            }
+        }
+    });
+}
+
+/// The work is divided when it is large, and then in pieces that are neither tiny nor too few.
+#[test]
+fn work_is_divided_when_it_is_worth_it() {
+    let given = |forest: &mut Forest, shelf: &mut Shelf, sizes: &[usize]| -> (Vec<Given>, Vec<Change<U256>>) {
+        let (mut ranges, mut flat) = (Vec::new(), Vec::new());
+        for (number, size) in sizes.iter().enumerate() {
+            let leaves: Model = (0..*size as u64).map(|n| (keccak256(n.to_be_bytes()), U256::from(1))).collect();
+            let trie = shelf.put_cold(forest, number, &leaves);
+            let start = flat.len();
+            flat.extend(leaves.keys().map(|key| shelf.change(number, *key, U256::from(2), 0)));
+            ranges.push(Given { owner: owner(number), trie, range: start..flat.len() });
+        }
+        (ranges, flat)
+    };
+    let weights = |ranges: &[Given], shares: &[Share]| -> Vec<usize> {
+        let weight = |share: &Share| match share {
+            Share::Tries(tries) => ranges[tries.clone()].iter().map(|given| given.range.len()).sum(),
+            Share::Sixteenth { changes, .. } => changes.len(),
+        };
+        shares.iter().map(weight).collect()
+    };
+    four_threads(|| {
+        let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+        // 16 shares for four threads, but none smaller than 256 changes.
+        for (sizes, expected) in [(vec![40; 6], vec![240]), (vec![40; 14], vec![280, 280]), (vec![40; 7], vec![280])] {
+            let (ranges, flat) = given(&mut forest, &mut shelf, &sizes);
+            let (shares, split) = forest.share(&ranges, &flat);
+            assert_eq!((weights(&ranges, &shares), split.len()), (expected, 0));
+        }
+        // 40 changes are 2 shares of 20 tries where a share holds 800.
+        let (ranges, flat) = given(&mut forest, &mut shelf, &[40; 320]);
+        assert_eq!(weights(&ranges, &forest.share(&ranges, &flat).0), [800; 16]);
+        // A trie of more than two shares is divided by its nibbles; what comes before it is a share.
+        let (ranges, flat) = given(&mut forest, &mut shelf, &[30, 514, 512, 30]);
+        let (shares, split) = forest.share(&ranges, &flat);
+        let weights = weights(&ranges, &shares);
+        assert_eq!((weights[0], weights[17..].to_vec()), (30, vec![512, 30]));
+        assert_eq!(weights[1..17].iter().sum::<usize>(), 514);
+        assert_eq!(split.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1]);
+        assert_eq!(split[0].1, std::array::from_fn(|nibble| Some(nibble + 1)));
+    });
+    // One thread has it all in one piece.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| {
+        let (mut forest, mut shelf) = (Forest::default(), Shelf::default());
+        let (ranges, flat) = given(&mut forest, &mut shelf, &[30, 2_000, 30]);
+        assert_eq!(forest.share(&ranges, &flat).0.len(), 1);
+    });
+}
