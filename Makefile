@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .build/tools/bin
 CARGO_DENY := 0.20.2
+# Where a proof of a block would be executed: 64 bits, atomics, and no operating system.
+GUEST := riscv64imac-unknown-none-elf
 STEP = @printf '\n==> %s\n' 
 
 help:
@@ -66,6 +68,9 @@ lint: build $(TOOLS)/cargo-deny
 	cargo clippy --release --workspace --all-targets --locked -- -D warnings
 	cargo clippy --release -p interlace-state --all-targets --features sim,shuttle --locked -- -D warnings
 	cargo check --release --locked -p interlace-stf -p interlace-tensor --no-default-features
+	@test -d "$$(rustc --print target-libdir --target $(GUEST))" || rustup target add $(GUEST) \
+	  || { echo 'error: no core library for $(GUEST)'; echo 'hint: rustup target add $(GUEST)'; exit 2; }
+	cargo check --release --locked -p interlace-stf --no-default-features --target $(GUEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

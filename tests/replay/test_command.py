@@ -31,6 +31,40 @@ def test_a_folder_of_blocks_with_json() -> None:
     assert (totals["threads"], totals["engine"]) == (2, "sequential")
     assert [block["number"] for block in document["blocks"]] == sorted(block["number"] for block in document["blocks"])
     assert all(block["speedup"] is None and block["seconds"] > 0 for block in document["blocks"])
+    assert all(block["adopted"] is None and block["engines"] == "none" for block in document["blocks"])
+
+
+def test_both_engines_are_compared_and_timed() -> None:
+    block = data_dir("evm/mainnet") / "13217637"
+    done = run(
+        block, data_dir("evm/mainnet_recent"), data_dir("evm/rise"), "--engine", "both", "--threads", 2, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    totals = document["totals"]
+    assert [report["engines"] for report in document["blocks"]] == ["ok"] * 3
+    for report in document["blocks"]:
+        assert report["speedup"] == pytest.approx(report["sequential_seconds"] / report["parallel_seconds"])
+        assert report["seconds"] == report["sequential_seconds"]
+        assert 0 <= report["adopted"] <= report["transactions"]
+    assert totals["adopted"] == sum(report["adopted"] for report in document["blocks"]) > 0
+    assert totals["aborts"] == sum(report["aborts"] for report in document["blocks"])
+    assert totals["median_speedup"] == sorted(report["speedup"] for report in document["blocks"])[1]
+    lines = run(block, "--engine", "both", "--threads", 2).stdout.splitlines()
+    assert lines[0].endswith("x  gas ok, receipts ok, bloom ok, engines ok")
+    assert lines[-2].startswith("2 threads over one: ")
+    assert "transactions were executed ahead and taken over" in lines[-1]
+
+
+def test_all_threads_execute_one_block() -> None:
+    done = run(data_dir("evm/mainnet_proofs"), "--engine", "parallel", "--threads", 3, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["totals"]["engine"] == "parallel"
+    for report in document["blocks"]:
+        assert report["passed"]
+        assert (report["sequential_seconds"], report["speedup"]) == (None, None)
+        assert report["seconds"] == report["parallel_seconds"]
 
 
 def test_several_paths_for_people() -> None:
@@ -64,9 +98,9 @@ def test_a_mismatch_is_exit_code_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["--engine", "parallel"], "replay.engine"),
-        (["--engine", "both"], "replay.engine"),
+        (["--engine", "fast"], "replay.engine"),
         (["--threads", "0"], "replay.threads"),
+        (["--engine", "parallel", "--threads", "257"], "replay.threads"),
         (["--threads", "-1"], "replay.threads"),
         ([], "replay.no-blocks"),
     ],
@@ -78,7 +112,7 @@ def test_wrong_use_is_exit_code_2_with_a_hint(tmp_path: Path, words: list[str], 
     assert done.stderr.startswith(f"error[{code}]: ")
     assert "\nhint: " in done.stderr
     if code == "replay.engine":
-        assert "the parallel executor is not part of this version" in done.stderr
+        assert "there are sequential, parallel and both" in done.stderr
     assert json.loads(run(tmp_path, *words, "--json").stdout)["error"]["code"] == code
 
 

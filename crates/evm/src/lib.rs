@@ -28,9 +28,11 @@ mod plain;
 mod precompiles;
 mod reader;
 mod request;
+mod speculate;
 #[cfg(feature = "trace")]
 pub mod trace;
 mod vm;
+mod writes;
 
 pub use changes::{AccountChange, Changes};
 #[cfg(feature = "std")]
@@ -45,4 +47,5 @@ pub use plain::{Plain, PlainOutcome};
 pub use precompiles::{PrecompileMoves, precompile_addresses};
 pub use reader::{Account, StateReader};
 pub use request::TxRequest;
+pub use speculate::{Adopted, Speculation, Step};
 pub use vm::{Touched, Vm};

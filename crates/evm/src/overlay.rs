@@ -1,24 +1,24 @@
 //! A state reader with changes laid over it; what revm reads from while a block is being executed.
 //!
 //! Invariant: a read sees the newest change, else the reader; the reader itself is never changed.
-//! Source: EIP-161 for which empty accounts exist; revm's account status flags for what a transaction did.
 //! What it does not do: it caches analysed code, for itself and where the reader says, but no accounts or slots: readers are
 //! expected to answer fast.
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use core::fmt;
 
-use alloy_primitives::map::B256Map;
+use alloy_primitives::map::{AddressMap, B256Map, U256Map};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
-use revm::state::{Account as RevmAccount, AccountInfo, EvmState};
+use revm::state::AccountInfo;
 
 use crate::changes::{AccountChange, Changes};
 use crate::interrupt::Interrupt;
 use crate::reader::{Account, StateReader};
+use crate::speculate::ReadLog;
+use crate::writes::Writes;
 
 /// A reader's error on its way through revm.
 #[derive(Debug, thiserror::Error)]
@@ -27,42 +27,103 @@ pub(crate) struct ReadError<E: core::error::Error + Send + Sync + 'static>(#[fro
 
 impl<E: core::error::Error + Send + Sync + 'static> DBErrorMarker for ReadError<E> {}
 
+/// One account as it is after what was laid over the reader.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Laid {
+    pub(crate) info: Option<Account>,
+    pub(crate) wiped: bool,
+    pub(crate) storage: U256Map<U256>,
+}
+
+impl Laid {
+    /// The value of a slot, if the reader has nothing to say about it.
+    pub(crate) fn slot(&self, slot: &U256) -> Option<U256> {
+        self.storage.get(slot).copied().or(self.wiped.then_some(U256::ZERO))
+    }
+
+    fn write(&mut self, info: Option<Account>, wiped: bool, slots: impl IntoIterator<Item = (U256, U256)>) {
+        if wiped {
+            (self.wiped, self.storage) = (true, U256Map::default());
+        }
+        self.info = info;
+        self.storage.extend(slots);
+    }
+}
+
 /// A reader and the changes made since.
 pub struct Overlay<R> {
     reader: R,
-    changes: Changes,
+    accounts: AddressMap<Laid>,
+    codes: B256Map<Bytes>,
     analysed: B256Map<Bytecode>,
     block_hashes: BTreeMap<u64, B256>,
     /// Asked by a machine that can be interrupted; here because instructions reach nothing else of ours.
     pub(crate) interrupt: Option<Interrupt>,
+    /// What is read while a transaction is executed ahead of its turn.
+    pub(crate) log: Option<ReadLog>,
 }
 
 impl<R> fmt::Debug for Overlay<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Overlay").field("accounts", &self.changes.accounts.len()).finish_non_exhaustive()
+        f.debug_struct("Overlay").field("accounts", &self.accounts.len()).finish_non_exhaustive()
     }
 }
 
 impl<R: StateReader> Overlay<R> {
     /// Nothing changed yet.
     pub fn new(reader: R) -> Self {
-        let (changes, analysed) = (Changes::default(), B256Map::default());
-        Self { reader, changes, analysed, block_hashes: BTreeMap::new(), interrupt: None }
+        Self {
+            reader,
+            accounts: AddressMap::default(),
+            codes: B256Map::default(),
+            analysed: B256Map::default(),
+            block_hashes: BTreeMap::new(),
+            interrupt: None,
+            log: None,
+        }
     }
 
     /// Changes made so far.
-    pub const fn changes(&self) -> &Changes {
-        &self.changes
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        let change = |(address, laid): (&Address, &Laid)| {
+            let storage = laid.storage.iter().map(|(slot, value)| (*slot, *value)).collect();
+            (*address, AccountChange { info: laid.info, wiped: laid.wiped, storage })
+        };
+        let codes = self.codes.iter().map(|(hash, code)| (*hash, code.clone())).collect();
+        Changes { accounts: self.accounts.iter().map(change).collect(), codes }
     }
 
     /// Takes the changes out, leaving the reader as it was.
     pub fn take_changes(&mut self) -> Changes {
-        core::mem::take(&mut self.changes)
+        let change = |(address, laid): (Address, Laid)| {
+            let storage = laid.storage.into_iter().collect();
+            (address, AccountChange { info: laid.info, wiped: laid.wiped, storage })
+        };
+        let accounts = core::mem::take(&mut self.accounts).into_iter().map(change).collect();
+        Changes { accounts, codes: core::mem::take(&mut self.codes).into_iter().collect() }
     }
 
     /// Lays `changes` on top.
     pub fn apply(&mut self, changes: Changes) {
-        self.changes.merge(changes);
+        for (address, AccountChange { info, wiped, storage }) in changes.accounts {
+            self.accounts.entry(address).or_default().write(info, wiped, storage);
+        }
+        self.codes.extend(changes.codes);
+    }
+
+    /// Lays what an execution wrote on top.
+    pub(crate) fn write(&mut self, writes: &Writes) {
+        for (written, slots) in writes.each() {
+            let laid = self.accounts.entry(written.address).or_default();
+            laid.write(written.info, written.wiped, slots.iter().copied());
+        }
+        self.codes.extend(writes.codes.iter().cloned());
+    }
+
+    /// What was laid over the account at `address`.
+    pub(crate) fn laid(&self, address: &Address) -> Option<&Laid> {
+        self.accounts.get(address)
     }
 
     /// Lays a block hash over the reader's, as block overrides of a call may.
@@ -75,8 +136,8 @@ impl<R: StateReader> Overlay<R> {
     /// # Errors
     /// The reader's.
     pub fn account(&self, address: Address) -> Result<Option<Account>, R::Error> {
-        match self.changes.accounts.get(&address) {
-            Some(change) => Ok(change.info),
+        match self.accounts.get(&address) {
+            Some(laid) => Ok(laid.info),
             None => self.reader.account(address),
         }
     }
@@ -86,13 +147,8 @@ impl<R: StateReader> Overlay<R> {
     /// # Errors
     /// The reader's.
     pub fn storage(&self, address: Address, slot: U256) -> Result<U256, R::Error> {
-        if let Some(change) = self.changes.accounts.get(&address) {
-            if let Some(value) = change.storage.get(&slot) {
-                return Ok(*value);
-            }
-            if change.wiped {
-                return Ok(U256::ZERO);
-            }
+        if let Some(value) = self.accounts.get(&address).and_then(|laid| laid.slot(&slot)) {
+            return Ok(value);
         }
         self.reader.storage(address, slot)
     }
@@ -105,7 +161,7 @@ impl<R: StateReader> Overlay<R> {
         if code_hash == KECCAK256_EMPTY {
             return Ok(Bytes::new());
         }
-        match self.changes.codes.get(&code_hash) {
+        match self.codes.get(&code_hash) {
             Some(code) => Ok(code.clone()),
             None => self.reader.code(code_hash),
         }
@@ -114,7 +170,7 @@ impl<R: StateReader> Overlay<R> {
     /// The code with this hash, its jump destinations found. What only the changes have may never be committed, and is not shared.
     #[cfg(feature = "std")]
     fn analyse(&self, code_hash: B256) -> Result<Bytecode, R::Error> {
-        let own = self.changes.codes.contains_key(&code_hash);
+        let own = self.codes.contains_key(&code_hash);
         let Some(cache) = self.reader.code_cache().filter(|_| !own) else { return Ok(to_code(self.code(code_hash)?)) };
         if let Some(code) = cache.get(code_hash) {
             return Ok(code);
@@ -138,9 +194,7 @@ impl<R: StateReader> Overlay<R> {
 
     /// Replaces the account at `address`, keeping its storage; `None` destroys it.
     pub fn set_account(&mut self, address: Address, info: Option<Account>) {
-        let wiped = info.is_none();
-        let change = AccountChange { info, wiped, storage: BTreeMap::new() };
-        self.changes.merge(Changes { accounts: BTreeMap::from([(address, change)]), codes: BTreeMap::new() });
+        self.accounts.entry(address).or_default().write(info, info.is_none(), []);
     }
 
     /// Adds `amount_wei` to the balance at `address`; an absent account comes to be, unless the amount is zero.
@@ -157,47 +211,6 @@ impl<R: StateReader> Overlay<R> {
         self.set_account(address, Some(account));
         Ok(())
     }
-}
-
-/// Translates revm's journal into changes; untouched and unchanged accounts are left out.
-pub(crate) fn to_changes(state: EvmState, clears_empty: bool) -> Changes {
-    let mut changes = Changes::default();
-    for (address, account) in state {
-        if !account.is_touched() {
-            continue;
-        }
-        if let Some((change, code)) = account_change(account, clears_empty) {
-            changes.codes.extend(code);
-            changes.accounts.insert(address, change);
-        }
-    }
-    changes
-}
-
-fn account_change(account: RevmAccount, clears_empty: bool) -> Option<(AccountChange, Option<(B256, Bytes)>)> {
-    let gone = AccountChange { info: None, wiped: true, storage: BTreeMap::new() };
-    if account.is_selfdestructed() {
-        return Some((gone, None));
-    }
-    if clears_empty && account.is_empty() {
-        return (!account.is_loaded_as_not_existing()).then_some((gone, None));
-    }
-    let created = account.is_created();
-    let storage: Vec<(U256, U256)> = account
-        .storage
-        .iter()
-        .filter(|(_, slot)| slot.is_changed())
-        .map(|(key, slot)| (*key, slot.present_value()))
-        .collect();
-    if !created && storage.is_empty() && !account.is_changed() {
-        return None;
-    }
-    let before = account.original_info().code_hash;
-    let AccountInfo { nonce, balance, code_hash, code, .. } = account.info;
-    let deployed = code_hash != KECCAK256_EMPTY && (created || code_hash != before);
-    let code = code.filter(|_| deployed).map(|code| (code_hash, code.original_bytes()));
-    let info = Some(Account { nonce, balance, code_hash });
-    Some((AccountChange { info, wiped: created, storage: storage.into_iter().collect() }, code))
 }
 
 fn to_info(account: Account) -> AccountInfo {
@@ -218,7 +231,11 @@ impl<R: StateReader> Database for Db<R> {
     type Error = ReadError<R::Error>;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
-        Ok(self.0.account(address)?.map(to_info))
+        let mut account = self.0.account(address)?;
+        if let Some(log) = &mut self.0.log {
+            account = log.account(address, account);
+        }
+        Ok(account.map(to_info))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Self::Error> {
@@ -231,7 +248,11 @@ impl<R: StateReader> Database for Db<R> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Self::Error> {
-        Ok(self.0.storage(address, slot)?)
+        let value = self.0.storage(address, slot)?;
+        if let Some(log) = &mut self.0.log {
+            log.slot(address, slot, value);
+        }
+        Ok(value)
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, Self::Error> {

@@ -30,10 +30,11 @@ use crate::error::{EvmError, TxError};
 use crate::interrupt::{self, Interrupt};
 use crate::net_gas;
 use crate::outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};
-use crate::overlay::{Db, Overlay, ReadError, to_changes};
+use crate::overlay::{Db, Overlay, ReadError};
 use crate::precompiles::{PrecompileMoves, Precompiled};
 use crate::reader::StateReader;
 use crate::request::TxRequest;
+use crate::writes::Writes;
 
 /// Gas of a system call (EIP-4788, EIP-2935, EIP-7002, EIP-7251).
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
@@ -55,7 +56,7 @@ pub(crate) type Inner<R> = context::Evm<
     Precompiled,
     EthFrame<EthInterpreter>,
 >;
-type InnerError<R> = EVMError<ReadError<<R as StateReader>::Error>>;
+pub(crate) type InnerError<R> = EVMError<ReadError<<R as StateReader>::Error>>;
 
 /// The virtual machine in one block's environment.
 pub struct Vm<R: StateReader> {
@@ -136,8 +137,13 @@ impl<R: StateReader> Vm<R> {
     /// # Errors
     /// [`EvmError::Transaction`] if it is not valid here, [`EvmError::State`] if the state cannot be read.
     pub fn transact(&mut self, tx: &TxRequest) -> Result<(TxOutcome, Changes), EvmError<R::Error>> {
+        let (outcome, writes) = self.written(tx)?;
+        Ok((outcome, writes.into_changes()))
+    }
+
+    pub(crate) fn written(&mut self, tx: &TxRequest) -> Result<(TxOutcome, Writes), EvmError<R::Error>> {
         let (outcome, state) = self.run(tx)?;
-        Ok((outcome, to_changes(state, self.clears_empty())))
+        Ok((outcome, Writes::of(state, self.clears_empty())))
     }
 
     /// Executes `tx` and keeps what it changed.
@@ -145,8 +151,8 @@ impl<R: StateReader> Vm<R> {
     /// # Errors
     /// As [`Vm::transact`].
     pub fn execute(&mut self, tx: &TxRequest) -> Result<TxOutcome, EvmError<R::Error>> {
-        let (outcome, changes) = self.transact(tx)?;
-        self.overlay_mut().apply(changes);
+        let (outcome, writes) = self.written(tx)?;
+        self.overlay_mut().write(&writes);
         Ok(outcome)
     }
 
@@ -181,8 +187,8 @@ impl<R: StateReader> Vm<R> {
         let result = MainnetHandler::default().run_system_call(&mut self.inner);
         let state = self.inner.finalize();
         let result = result.map_err(|error| self.explain(error, &tx))?;
-        let changes = to_changes(state, self.clears_empty());
-        self.overlay_mut().apply(changes);
+        let writes = Writes::of(state, self.clears_empty());
+        self.overlay_mut().write(&writes);
         Ok(outcome(result))
     }
 
@@ -214,7 +220,7 @@ impl<R: StateReader> Vm<R> {
         let result = DeployHandler { address, reader: PhantomData }.run_system_call(&mut self.inner);
         let state = self.inner.finalize();
         let result = result.map_err(|error| self.explain(error, &tx));
-        let mut changes = to_changes(state, self.clears_empty());
+        let mut changes = Writes::of(state, self.clears_empty()).into_changes();
         changes.accounts.remove(&deployer);
         self.overlay_mut().set_account(deployer, before);
         let outcome = outcome(result?);

@@ -80,9 +80,9 @@ fn request() -> TxRequest {
 }
 
 fn refused(vm: &mut Vm<Fixed>, tx: &TxRequest) -> TxError {
-    let before = vm.overlay().changes().clone();
+    let before = vm.overlay().changes();
     let EvmError::Transaction(error) = vm.execute(tx).unwrap_err() else { unreachable!("the state is in memory") };
-    assert_eq!(*vm.overlay().changes(), before);
+    assert_eq!(vm.overlay().changes(), before);
     error
 }
 

@@ -7,6 +7,7 @@
 
 mod border;
 mod crypto;
+mod executor;
 mod fixtures;
 mod folder;
 mod logging;
@@ -28,6 +29,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tensor::register(m)?;
     records::register(m)?;
     replay::register(m)?;
+    executor::register(m)?;
     fixtures::register(m)?;
     state::register(m)?;
     stf::register(m)?;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use interlace_fixtures::{FixtureError, Loader, Source, check_engine, find, replay};
+use interlace_fixtures::{Engine, Engines, FixtureError, Loader, Source, find, replay};
 use pyo3::prelude::*;
 
 use crate::border::{CoreError, enter};
@@ -18,7 +18,7 @@ fn error(error: FixtureError) -> CoreError {
 struct Replay {
     loader: Loader,
     sources: Vec<Source>,
-    threads: usize,
+    engines: Engines,
 }
 
 #[pymethods]
@@ -26,13 +26,12 @@ impl Replay {
     #[new]
     #[pyo3(signature = (paths, *, threads = 1, engine = "sequential"))]
     fn new(py: Python<'_>, paths: Vec<PathBuf>, threads: usize, engine: &str) -> PyResult<Self> {
-        let sources = enter(py, || {
-            check_engine(engine).map_err(error)?;
-            // An empty batch, so that a number of threads that cannot be had is refused before anything is read.
-            replay(&Loader::default(), &[], threads).map_err(error)?;
-            find(&paths).map_err(error)
+        let (engines, sources) = enter(py, || {
+            let engine = Engine::named(engine).map_err(error)?;
+            let engines = Engines::new(engine, threads).map_err(error)?;
+            Ok((engines, find(&paths).map_err(error)?))
         })?;
-        Ok(Self { loader: Loader::default(), sources, threads })
+        Ok(Self { loader: Loader::default(), sources, engines })
     }
 
     fn __len__(&self) -> usize {
@@ -44,7 +43,7 @@ impl Replay {
         enter(py, || {
             let end = start.saturating_add(count).min(self.sources.len());
             let sources = self.sources.get(start..end).unwrap_or_default();
-            let reports = replay(&self.loader, sources, self.threads).map_err(error)?;
+            let reports = replay(&self.loader, sources, &self.engines);
             reports.iter().map(|report| report.to_json().map_err(error)).collect()
         })
     }

@@ -8,13 +8,18 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use alloy_consensus::{Eip658Value, Header, Receipt, ReceiptEnvelope, TxReceipt};
+use alloy_consensus::{
+    Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, Transaction as _, TxReceipt, TxType,
+};
 use alloy_eips::Encodable2718;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_eips::eip7685::Requests;
-use alloy_primitives::{Address, B64, B256, Bloom, U256, keccak256};
+use alloy_primitives::{Address, B64, B256, Bloom, U256, keccak256, logs_bloom};
 use alloy_rlp::Encodable;
-use interlace_evm::{BlockEnv, Changes, Checks, EvmError, Overlay, StateReader, TxError, TxOutcome, TxRequest, Vm};
+use interlace_evm::{
+    Adopted, BlockEnv, Changes, Checks, EvmError, Overlay, Speculation, StateReader, Step, TxError, TxOutcome,
+    TxRequest, Vm,
+};
 use interlace_primitives::fees::{BlobParams, MAX_RLP_BLOCK_BYTES};
 use interlace_primitives::{ChainSpec, Fork};
 use interlace_trie::ordered_root;
@@ -28,6 +33,12 @@ use crate::{dao, requests, rewards};
 
 /// Gives the state root after changes; asked after every transaction before Byzantium.
 pub type StateRoots<'a, E> = &'a mut dyn FnMut(&Changes) -> Result<B256, E>;
+
+/// Does two things, side by side or one after the other.
+pub trait Join {
+    /// Does both and gives what they give.
+    fn join<A: Send, B: Send>(&self, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B);
+}
 
 /// Room for a header and the list prefixes when a block is filled up to its size limit, in bytes.
 const HEADER_RESERVE_BYTES: usize = 1024;
@@ -160,13 +171,57 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
     /// reader: the block is then of no use any more.
     pub fn push(&mut self, tx: &Transaction, sender: Address) -> Result<&TxOutcome, EvmError<R::Error>> {
         let request = request_of(tx, sender);
-        let size = self.size.saturating_add(tx.length());
-        self.check_room(&request, size)?;
+        let size = self.check_room(tx, request.gas_limit, request.blob_gas())?;
         let outcome = self.vm.execute(&request)?;
         self.size = size;
         self.record(tx, &request, outcome)?;
         let last = self.outcomes.len() - 1;
         Ok(&self.outcomes[last])
+    }
+
+    /// As [`Self::push`], where `request` is that of `tx` and its sender, and tells others what the transaction did.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_step(&mut self, tx: &Transaction, request: &TxRequest) -> Result<Step, EvmError<R::Error>> {
+        let size = self.check_room(tx, request.gas_limit, request.blob_gas())?;
+        let (outcome, step) = self.vm.step(request)?;
+        self.size = size;
+        self.record(tx, request, outcome)?;
+        Ok(step)
+    }
+
+    /// Takes over what a machine of this block executed ahead for `tx`, as the next transaction, if executing it now would give the same. If
+    /// not, nothing is changed. `encoded` is `tx` as EIP-2718 has it.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_ahead(
+        &mut self,
+        tx: &Transaction,
+        encoded: Vec<u8>,
+        ahead: Speculation,
+    ) -> Result<Option<Step>, EvmError<R::Error>> {
+        let blob_gas = tx.blob_gas_used().unwrap_or_default();
+        let size = self.check_room(tx, tx.gas_limit(), blob_gas)?;
+        let Some(Adopted { outcome, logs_bloom, step }) = self.vm.adopt(ahead)? else { return Ok(None) };
+        self.size = size;
+        self.blob_gas_used += blob_gas;
+        self.record_with(tx.tx_type(), encoded, outcome, logs_bloom)?;
+        Ok(Some(step))
+    }
+
+    /// Executes the transaction of `request` ahead of its turn and keeps nothing of it here.
+    ///
+    /// # Errors
+    /// As [`Vm::speculate`].
+    pub fn speculate(&mut self, request: &TxRequest) -> Result<Speculation, EvmError<R::Error>> {
+        self.vm.speculate(request)
+    }
+
+    /// Lets this block's machine execute ahead.
+    pub fn speculative(&mut self) {
+        self.vm.speculative();
     }
 
     /// The machine, to execute what [`Self::record`] is then told of.
@@ -182,13 +237,25 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         request: &TxRequest,
         outcome: TxOutcome,
     ) -> Result<(), EvmError<R::Error>> {
+        self.blob_gas_used += request.blob_gas();
+        let bloom = logs_bloom(&outcome.logs);
+        self.record_with(tx.tx_type(), tx.encoded_2718(), outcome, bloom)
+    }
+
+    /// As [`Self::record`], where the bloom of the outcome's logs is known.
+    fn record_with(
+        &mut self,
+        tx_type: TxType,
+        encoded: Vec<u8>,
+        outcome: TxOutcome,
+        logs_bloom: Bloom,
+    ) -> Result<(), EvmError<R::Error>> {
         // Gas limits were checked against what is left, and gas used never exceeds the limit: these sums fit.
         self.gas_used += outcome.gas_used;
-        self.blob_gas_used += request.blob_gas();
         let status = self.receipt_status(&outcome)?;
-        let receipt = Receipt { status, cumulative_gas_used: self.gas_used, logs: outcome.logs.clone() }.with_bloom();
-        self.receipts.push(ReceiptEnvelope::from_typed(tx.tx_type(), receipt));
-        self.encoded.push(tx.encoded_2718());
+        let receipt = Receipt { status, cumulative_gas_used: self.gas_used, logs: outcome.logs.clone() };
+        self.receipts.push(ReceiptEnvelope::from_typed(tx_type, ReceiptWithBloom { receipt, logs_bloom }));
+        self.encoded.push(encoded);
         self.outcomes.push(outcome);
         Ok(())
     }
@@ -197,7 +264,35 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
     ///
     /// # Errors
     /// [`BlockError`] if a system contract does not answer as it must, or from the reader.
-    pub fn finish(mut self) -> Result<BlockOutput, BlockError<R::Error>> {
+    pub fn finish(self) -> Result<BlockOutput, BlockError<R::Error>> {
+        let (mut output, encoded, mut overlay) = self.end()?;
+        output.header.transactions_root = ordered_root(&encoded);
+        output.changes = overlay.take_changes();
+        (output.header.receipts_root, output.header.logs_bloom) = sum_up(&output.receipts, output.receipts_root_known);
+        Ok(output)
+    }
+
+    /// As [`Self::finish`], with roots side by side if `join` does so.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn finish_on(self, join: &impl Join) -> Result<BlockOutput, BlockError<R::Error>>
+    where
+        R: Send,
+    {
+        let (mut output, encoded, mut overlay) = self.end()?;
+        let (receipts, known) = (&output.receipts, output.receipts_root_known);
+        let ((root, changes), (receipts_root, bloom)) =
+            join.join(move || (ordered_root(&encoded), overlay.take_changes()), || sum_up(receipts, known));
+        output.header.transactions_root = root;
+        output.changes = changes;
+        (output.header.receipts_root, output.header.logs_bloom) = (receipts_root, bloom);
+        Ok(output)
+    }
+
+    /// The block but for what follows from transactions and receipts, the transactions' bytes, and the state.
+    #[allow(clippy::type_complexity)]
+    fn end(mut self) -> Result<(BlockOutput, Vec<Vec<u8>>, Overlay<R>), BlockError<R::Error>> {
         let fork = self.env().fork;
         let withdrawals = self.withdrawals.take();
         let overlay = self.vm.overlay_mut();
@@ -210,29 +305,25 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         } else {
             Vec::new()
         };
-        let receipts_root_known = fork >= Fork::Byzantium || self.roots.is_some();
-        let encoded_receipts: Vec<Vec<u8>> = self.receipts.iter().map(Encodable2718::encoded_2718).collect();
         let mut header = self.header;
         header.state_root = B256::ZERO;
-        header.transactions_root = ordered_root(&self.encoded);
-        header.receipts_root = if receipts_root_known { ordered_root(&encoded_receipts) } else { B256::ZERO };
         header.ommers_hash = ommers_hash(&self.ommers);
         header.withdrawals_root = withdrawals.map(|list| {
             let encoded: Vec<Vec<u8>> = list.iter().map(alloy_rlp::encode).collect();
             ordered_root(&encoded)
         });
-        header.logs_bloom = self.receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
         header.gas_used = self.gas_used;
         header.blob_gas_used = self.blobs.map(|_| self.blob_gas_used);
         header.requests_hash = (fork >= Fork::Prague).then(|| Requests::new(requests.clone()).requests_hash());
-        Ok(BlockOutput {
+        let output = BlockOutput {
             header,
-            changes: self.vm.into_overlay().take_changes(),
+            changes: Changes::default(),
             receipts: self.receipts,
             outcomes: self.outcomes,
             requests,
-            receipts_root_known,
-        })
+            receipts_root_known: fork >= Fork::Byzantium || self.roots.is_some(),
+        };
+        Ok((output, self.encoded, self.vm.into_overlay()))
     }
 
     fn before_transactions(&mut self, spec: &ChainSpec) -> Result<(), BlockError<R::Error>> {
@@ -249,20 +340,20 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         Ok(())
     }
 
-    /// Whether the block has room for a transaction: gas, blob gas and, from Osaka on, bytes.
-    fn check_room(&self, request: &TxRequest, size: usize) -> Result<(), TxError> {
+    /// Whether the block has room for a transaction: gas, blob gas and, from Osaka on, bytes. Gives its size with the transaction.
+    fn check_room(&self, tx: &Transaction, gas_limit: u64, blob_gas: u64) -> Result<usize, TxError> {
+        let size = self.size.saturating_add(tx.length());
         let available = self.gas_left();
-        if request.gas_limit > available {
-            return Err(TxError::GasAboveBlock { gas_limit: request.gas_limit, available });
+        if gas_limit > available {
+            return Err(TxError::GasAboveBlock { gas_limit, available });
         }
-        let blob_gas = request.blob_gas();
         let available = self.blobs.map_or(0, |blobs| blobs.max_blob_gas().saturating_sub(self.blob_gas_used));
         if self.blobs.is_some() && blob_gas > available {
             return Err(TxError::BlobGasAboveBlock { blob_gas, available });
         }
         match self.size_limit {
             Some(limit) if size > limit => Err(TxError::BlockTooLarge { size, limit }),
-            _ => Ok(()),
+            _ => Ok(size),
         }
     }
 
@@ -272,11 +363,19 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
             return Ok(Eip658Value::Eip658(outcome.is_success()));
         }
         let root = match &mut self.roots {
-            Some(roots) => roots(self.vm.overlay().changes()).map_err(EvmError::State)?,
+            Some(roots) => roots(&self.vm.overlay().changes()).map_err(EvmError::State)?,
             None => B256::ZERO,
         };
         Ok(Eip658Value::PostState(root))
     }
+}
+
+/// What a header says of the receipts: their root, if it is known, and the bloom of all logs.
+fn sum_up(receipts: &[ReceiptEnvelope], known: bool) -> (B256, Bloom) {
+    let encoded: Vec<Vec<u8>> =
+        if known { receipts.iter().map(Encodable2718::encoded_2718).collect() } else { Vec::new() };
+    let root = if known { ordered_root(&encoded) } else { B256::ZERO };
+    (root, receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom()))
 }
 
 /// What a header says of the body's ommers.

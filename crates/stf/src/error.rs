@@ -231,7 +231,8 @@ impl<E: core::error::Error + 'static> BlockError<E> {
     }
 
     /// The error of transaction `index`, or of the state below it.
-    pub(crate) fn at(index: usize, hash: B256, error: EvmError<E>) -> Self {
+    #[must_use]
+    pub fn at(index: usize, hash: B256, error: EvmError<E>) -> Self {
         match error {
             EvmError::Transaction(error) => Self::Transaction { index, hash, error: Box::new(error) },
             EvmError::State(error) => Self::State(error),

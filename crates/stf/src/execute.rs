@@ -56,6 +56,24 @@ pub fn run<R: StateReader>(
     state: R,
     roots: Option<StateRoots<'_, R::Error>>,
 ) -> Result<BlockOutput, BlockError<R::Error>> {
+    let mut builder = begin(spec, block, senders, state, roots)?;
+    for (index, (tx, sender)) in block.body.transactions.iter().zip(senders).enumerate() {
+        builder.push(tx, *sender).map_err(|error| BlockError::at(index, *tx.tx_hash(), error))?;
+    }
+    builder.finish()
+}
+
+/// Begins `block` as [`run`] does: what it says by itself is checked, what comes before transactions is done, and none is executed.
+///
+/// # Errors
+/// As [`run`].
+pub fn begin<'a, R: StateReader>(
+    spec: &ChainSpec,
+    block: &Block,
+    senders: &[Address],
+    state: R,
+    roots: Option<StateRoots<'a, R::Error>>,
+) -> Result<BlockBuilder<'a, R>, BlockError<R::Error>> {
     let transactions = &block.body.transactions;
     if transactions.len() != senders.len() {
         return Err(BlockError::Senders { transactions: transactions.len(), senders: senders.len() });
@@ -64,11 +82,7 @@ pub fn run<R: StateReader>(
     validate_body(spec, block)?;
     let withdrawals = block.body.withdrawals.as_ref().map(|list| list.to_vec());
     let ommers = block.body.ommers.clone();
-    let mut builder = BlockBuilder::resume(spec, block.header.clone(), ommers, withdrawals, state, roots)?;
-    for (index, (tx, sender)) in transactions.iter().zip(senders).enumerate() {
-        builder.push(tx, *sender).map_err(|error| BlockError::at(index, *tx.tx_hash(), error))?;
-    }
-    builder.finish()
+    BlockBuilder::resume(spec, block.header.clone(), ommers, withdrawals, state, roots)
 }
 
 /// Rules of the body that need no execution.

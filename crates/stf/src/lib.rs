@@ -33,10 +33,10 @@ mod work;
 
 pub use alloy_consensus::{Header, ReceiptEnvelope};
 pub use block::{Attributes, Block, Transaction, decode_block, decode_header, recover_sender, recover_senders};
-pub use builder::{BlockBuilder, StateRoots};
+pub use builder::{BlockBuilder, Join, StateRoots};
 pub use call::{AccountOverride, CallOptions, StateOverrides, call, prepare, touch};
 pub use error::{BlockError, HeaderError, Mismatch};
-pub use execute::{execute, run};
+pub use execute::{begin, execute, run};
 pub use genesis::{
     Deployment, GENESIS_DEPLOYER, GenesisError, alloc_changes, deploy, genesis_header, system_contracts,
 };
@@ -45,7 +45,7 @@ pub use header::{expected_base_fee, expected_excess_blob_gas, validate_fields, v
 pub use interlace_evm::trace;
 pub use interlace_evm::{
     Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, PrecompileMoves,
-    StateReader, Status, Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
+    Speculation, StateReader, Status, Step, Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 #[cfg(feature = "std")]
 pub use interlace_evm::{CodeCache, MAX_CODE_CACHE_BYTES};

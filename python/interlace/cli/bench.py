@@ -70,6 +70,33 @@ def tensor(
         output.data(result.to_text())
 
 
+@bench.command(name="exec")
+def execution(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Kinds of blocks; all by default.")
+    ] = None,
+    transactions: Annotated[int, typer.Option(min=1, max=1_000_000, help="Transactions of a block.")] = 2_000,
+    threads: Annotated[int, typer.Option("--threads", "-t", min=1, max=256, help="Threads of the executor.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds; the median counts.")] = 15,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure the execution of blocks: revm alone, one thread, all threads, and what the machine gives at best.
+
+    Real blocks are timed by interlace replay --engine both.
+
+    Example: interlace bench exec transfers token-50 --threads 2 --json
+    """
+    from interlace.chain.bench_exec import bench_exec
+    from interlace.chain.bench_exec import names as known
+
+    with _steps(len(names or known())) as step:
+        result = bench_exec(names or [], transactions, threads, rounds, step)
+    if json:
+        output.emit_json(result.to_json())
+    else:
+        output.data(result.to_text())
+
+
 @bench.command()
 def state(
     accounts: Annotated[

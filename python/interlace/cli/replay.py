@@ -9,6 +9,7 @@ the bar moves and Ctrl-C works between batches.
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 BATCH_PER_THREAD = 4
 
 HINTS = {
-    "replay.engine": "leave --engine out, or use --engine sequential",
+    "replay.engine": "use --engine sequential, --engine parallel or --engine both",
     "replay.no-blocks": "name a block, or a folder that holds block folders or <number>.json.gz files",
     "replay.threads": "use as many threads as the machine has cores",
     "replay.unreadable": "check the path",
@@ -73,7 +74,12 @@ class Report(TypedDict):
     state_root: str
     plain_revm: str
     seconds: float
+    engines: str
+    sequential_seconds: float | None
+    parallel_seconds: float | None
     speedup: float | None
+    adopted: int | None
+    aborts: int | None
     excluded: list[Excluded]
     not_compared: list[str]
     mismatches: list[Difference]
@@ -82,7 +88,11 @@ class Report(TypedDict):
 
 
 class Totals(TypedDict):
-    """All blocks of one run; `seconds` adds up executions, `wall_seconds` includes reading and comparing."""
+    """All blocks of one run; `seconds` adds up executions, `wall_seconds` includes reading and comparing.
+
+    With both engines `speedup` is the sequential seconds of all blocks over the parallel ones, `median_speedup` the
+    median over blocks, and `gas_weighted_speedup` the mean weighted by gas.
+    """
 
     blocks: int
     passed: int
@@ -94,13 +104,23 @@ class Totals(TypedDict):
     gas_per_second: float | None
     threads: int
     engine: str
+    speedup: float | None
+    median_speedup: float | None
+    gas_weighted_speedup: float | None
+    adopted: int | None
+    aborts: int | None
 
 
 def replay(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Recorded blocks, or folders of them.")],
-    threads: Annotated[int, typer.Option("--threads", "-t", help="Blocks executed at the same time.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", "-t", help="Threads; see --engine.")] = 1,
     engine: Annotated[
-        str, typer.Option("--engine", help="sequential; the only engine of this version.")
+        str,
+        typer.Option(
+            "--engine",
+            help="sequential: one thread a block, blocks beside each other. parallel: all threads on one block. "
+            "both: one, then all, compared and timed.",
+        ),
     ] = "sequential",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
@@ -108,7 +128,7 @@ def replay(
 
     Exit code 0 if nothing differs, 1 otherwise, 2 if there is nothing to execute.
 
-    Example: interlace replay blocks/ --threads 2
+    Example: interlace replay blocks/ --engine both --threads 2
     """
     from interlace._core import Replay
 
@@ -158,6 +178,12 @@ def _totals(reports: Sequence[Report], threads: int, engine: str, wall_seconds: 
     seconds = sum(report["seconds"] for report in reports)
     gas_used = sum(report["gas_used"] for report in reports)
     passed = sum(report["passed"] for report in reports)
+    timed = [report for report in reports if report["speedup"] is not None]
+    ratios = [report["speedup"] or 0.0 for report in timed]
+    gas_timed = sum(report["gas_used"] for report in timed)
+    weighted = sum(ratio * report["gas_used"] for ratio, report in zip(ratios, timed, strict=True))
+    parallel = sum(report["parallel_seconds"] or 0.0 for report in timed)
+    ran_ahead = any(report["adopted"] is not None for report in reports)
     return {
         "blocks": len(reports),
         "passed": passed,
@@ -169,6 +195,11 @@ def _totals(reports: Sequence[Report], threads: int, engine: str, wall_seconds: 
         "gas_per_second": gas_used / seconds if seconds else None,
         "threads": threads,
         "engine": engine,
+        "speedup": sum(report["seconds"] for report in timed) / parallel if parallel else None,
+        "median_speedup": statistics.median(ratios) if ratios else None,
+        "gas_weighted_speedup": weighted / gas_timed if gas_timed else None,
+        "adopted": sum(report["adopted"] or 0 for report in reports) if ran_ahead else None,
+        "aborts": sum(report["aborts"] or 0 for report in reports) if ran_ahead else None,
     }
 
 
@@ -190,6 +221,15 @@ def _show(reports: Sequence[Report], totals: Totals) -> None:
         f"{totals['transactions']:,} transactions, {totals['gas_used'] / 1e6:,.1f} Mgas "
         f"in {totals['seconds']:.2f} s of execution{speed}"
     )
+    if totals["speedup"] is not None:
+        output.data(
+            f"{totals['threads']} threads over one: {totals['speedup']:.2f}x in all, {totals['median_speedup']:.2f}x "
+            f"median, {totals['gas_weighted_speedup']:.2f}x by gas"
+        )
+    if totals["adopted"] is not None:
+        output.data(
+            f"{totals['adopted']:,} transactions were executed ahead and taken over, {totals['aborts']:,} for nothing"
+        )
 
 
 def _line(report: Report) -> str:
@@ -200,11 +240,14 @@ def _line(report: Report) -> str:
         "bloom": report["logs_bloom"],
         "state": report["state_root"],
         "plain revm": report["plain_revm"],
+        "engines": report["engines"],
     }
     compared = ", ".join(f"{name} {outcome}" for name, outcome in checks.items() if outcome != "none")
     verdict = "ok    " if report["passed"] else "FAILED"
+    ratio = "" if report["speedup"] is None else f" {report['speedup']:>5.2f}x"
     number = "?" if report["number"] is None else report["number"]
     return (
         f"{verdict} {number:>9} {report['kind']:<14} {report['fork'] or '?':<16} {report['transactions']:>5} txs "
-        f"{report['gas_used'] / 1e6:>8.2f} Mgas {report['seconds'] * 1e3:>8.1f} ms  {compared or 'nothing compared'}"
+        f"{report['gas_used'] / 1e6:>8.2f} Mgas {report['seconds'] * 1e3:>8.1f} ms{ratio}  "
+        f"{compared or 'nothing compared'}"
     )

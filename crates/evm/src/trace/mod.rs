@@ -40,10 +40,10 @@ pub use transfers::{SeenLogs, TRANSFER_LOG_ADDRESS};
 use crate::changes::Changes;
 use crate::error::EvmError;
 use crate::outcome::{CONSOLE_ADDRESS, TxOutcome};
-use crate::overlay::to_changes;
 use crate::reader::StateReader;
 use crate::request::TxRequest;
 use crate::vm::{Vm, outcome};
+use crate::writes::Writes;
 use recorder::{Kind, Stop};
 
 /// What to look at.
@@ -175,7 +175,7 @@ impl<R: StateReader> Vm<R> {
     }
 
     fn changes_of(&self, state: EvmState) -> Changes {
-        to_changes(state, self.clears_empty())
+        Writes::of(state, self.clears_empty()).into_changes()
     }
 
     fn answer(

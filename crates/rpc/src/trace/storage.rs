@@ -49,13 +49,12 @@ fn storage_range(rpc: &Rpc, params: &Params<'_>) -> Reply {
         return Err(RpcError::refused(format!("transaction index {index} out of range for block {hash}")));
     }
     let below = parent_state(rpc, &block)?;
-    let overlay = Run::of(rpc, block, index)?.into_vm().into_overlay();
-    let change = overlay.changes().accounts.get(&address);
-    let mut slots: BTreeMap<U256, U256> = match change {
+    let change = Run::of(rpc, block, index)?.into_vm().into_overlay().take_changes().accounts.remove(&address);
+    let mut slots: BTreeMap<U256, U256> = match &change {
         Some(change) if change.wiped => BTreeMap::new(),
         _ => below.slots(address)?.into_iter().collect(),
     };
-    slots.extend(change.into_iter().flat_map(|change| change.storage.clone()));
+    slots.extend(change.into_iter().flat_map(|change| change.storage));
     slots.retain(|_, value| !value.is_zero());
     if slots.is_empty() {
         return reply(&Range { storage: None, next_key: None });

@@ -1,0 +1,194 @@
+//! The committer: every transaction in order, taken over or executed.
+//!
+//! Invariant: what goes into the block is what `BlockBuilder::push` would have put there.
+
+use alloy_primitives::Address;
+use interlace_stf::{BlockBuilder, EvmError, Speculation, StateReader, Step, Transaction, TxOutcome, TxRequest, Vm};
+
+use crate::Refusal;
+use crate::ahead::{Ahead, FAILED, FREE, Idle, MAX_AHEAD, READY, Shared};
+use crate::pace::{Pace, Point};
+use crate::report::Report;
+
+/// Adoptions weigh this much in the share of them, of 256; so do failures to adopt.
+const STEP: u32 = 16;
+/// Share of adoptions, of 256, below which helpers are stopped.
+const PAYS: u32 = 96;
+/// Transactions after which stopped helpers are let try again.
+const REST: usize = 64;
+
+/// Whether executing ahead pays, by what came of it.
+#[derive(Debug)]
+struct Worth {
+    share: u32,
+    resting: usize,
+}
+
+impl Worth {
+    const fn new() -> Self {
+        Self { share: 256, resting: 0 }
+    }
+
+    /// Takes note of one that was adopted or not; gives the window if it changes.
+    fn saw(&mut self, adopted: bool) -> Option<usize> {
+        let aim = if adopted { 256 } else { 0 };
+        self.share = (self.share * (256 - STEP) + aim * STEP) / 256;
+        if self.share >= PAYS || self.resting > 0 {
+            return None;
+        }
+        self.resting = REST;
+        Some(0)
+    }
+
+    /// Takes note of one that was executed in its turn; gives the window if it changes.
+    fn passed(&mut self) -> Option<usize> {
+        if self.resting == 0 {
+            return None;
+        }
+        self.resting -= 1;
+        if self.resting > 0 {
+            return None;
+        }
+        self.share = 128;
+        Some(MAX_AHEAD)
+    }
+}
+
+/// Who hears of a transaction that is not valid, and says whether to go on.
+pub(crate) type Refused<'a, E> = dyn FnMut(usize, EvmError<E>) -> Result<(), EvmError<E>> + 'a;
+
+/// What the committer learned about groups: their numbers, and whether members depended on each other.
+pub(crate) type Lessons = Vec<(u64, bool)>;
+
+/// Where transactions go, one after the other.
+pub(crate) trait Turns {
+    /// The state reader.
+    type Reader: StateReader;
+
+    /// Executes the transaction whose turn it is.
+    fn step(
+        &mut self,
+        transaction: usize,
+        request: &TxRequest,
+    ) -> Result<Step, EvmError<<Self::Reader as StateReader>::Error>>;
+
+    /// Takes over the transaction whose turn it is, if what it did fits.
+    fn adopt(
+        &mut self,
+        transaction: usize,
+        ahead: Ahead,
+    ) -> Result<Option<Step>, EvmError<<Self::Reader as StateReader>::Error>>;
+
+    /// Executes another ahead.
+    fn speculate(&mut self, request: &TxRequest)
+    -> Result<Speculation, EvmError<<Self::Reader as StateReader>::Error>>;
+}
+
+/// A block.
+pub(crate) struct Block<'a, 'b, R: StateReader> {
+    pub(crate) builder: &'a mut BlockBuilder<'b, R>,
+    pub(crate) transactions: &'a [(&'a Transaction, Address)],
+}
+
+impl<R: StateReader> Turns for Block<'_, '_, R> {
+    type Reader = R;
+
+    fn step(&mut self, transaction: usize, request: &TxRequest) -> Result<Step, EvmError<R::Error>> {
+        self.builder.push_step(self.transactions[transaction].0, request)
+    }
+
+    fn adopt(&mut self, transaction: usize, ahead: Ahead) -> Result<Option<Step>, EvmError<R::Error>> {
+        self.builder.push_ahead(self.transactions[transaction].0, ahead.encoded, ahead.speculation)
+    }
+
+    fn speculate(&mut self, request: &TxRequest) -> Result<Speculation, EvmError<R::Error>> {
+        self.builder.speculate(request)
+    }
+}
+
+/// A machine without a block around it.
+pub(crate) struct Bare<'a, R: StateReader> {
+    pub(crate) vm: &'a mut Vm<R>,
+    pub(crate) outcomes: Vec<TxOutcome>,
+}
+
+impl<R: StateReader> Turns for Bare<'_, R> {
+    type Reader = R;
+
+    fn step(&mut self, _: usize, request: &TxRequest) -> Result<Step, EvmError<R::Error>> {
+        let (outcome, step) = self.vm.step(request)?;
+        self.outcomes.push(outcome);
+        Ok(step)
+    }
+
+    fn adopt(&mut self, _: usize, ahead: Ahead) -> Result<Option<Step>, EvmError<R::Error>> {
+        let Some(adopted) = self.vm.adopt(ahead.speculation)? else { return Ok(None) };
+        self.outcomes.push(adopted.outcome);
+        Ok(Some(adopted.step))
+    }
+
+    fn speculate(&mut self, request: &TxRequest) -> Result<Speculation, EvmError<R::Error>> {
+        self.vm.speculate(request)
+    }
+}
+
+/// Executes all transactions. One that is not valid goes to `refused`, which says whether to go on without it.
+///
+/// # Errors
+/// The first error that `refused` does not take, and its transaction.
+pub(crate) fn commit<T: Turns, P: Pace>(
+    turns: &mut T,
+    shared: &Shared<'_, P>,
+    refused: &mut Refused<'_, <T::Reader as StateReader>::Error>,
+) -> Result<(Report, Lessons), Refusal<<T::Reader as StateReader>::Error>> {
+    let _over = shared.until_over();
+    let (mut report, mut lessons, mut worth) = (Report::default(), Lessons::new(), Worth::new());
+    for index in 0..shared.given.len() {
+        shared.pace.at(Point::Turn, index);
+        let mut idle = Idle::default();
+        let mut window = None;
+        let step = loop {
+            match shared.state(index) {
+                READY => {
+                    let Some(ahead) = shared.ahead(index) else { continue };
+                    let could_tell = shared.plan.before[index] > ahead.frontier;
+                    let step = turns.adopt(index, ahead);
+                    let fits = !matches!(step, Ok(None));
+                    if could_tell {
+                        lessons.push((shared.plan.groups[index], !fits));
+                        shared.plan.saw(index, !fits);
+                    }
+                    window = worth.saw(fits);
+                    if let Some(step) = step.transpose() {
+                        report.adopted += u64::from(step.is_ok());
+                        break step;
+                    }
+                    report.redone += 1;
+                }
+                FAILED => report.failed += 1,
+                FREE if shared.claim(index) => window = worth.passed(),
+                // A helper has it: be one.
+                _ => {
+                    match shared.take(index) {
+                        Some(other) => shared.run(other, index, |request| turns.speculate(request)),
+                        None => idle.spin(),
+                    }
+                    continue;
+                }
+            }
+            let step = turns.step(index, &shared.given.request(index));
+            report.in_turn += u64::from(step.is_ok());
+            break step;
+        };
+        let step = match step {
+            Ok(step) => Some(step),
+            Err(error) => {
+                refused(index, error).map_err(|error| (index, error))?;
+                None
+            }
+        };
+        window.into_iter().for_each(|window| shared.reach(window));
+        shared.settle(index, step);
+    }
+    Ok((report, lessons))
+}

@@ -1,0 +1,246 @@
+//! One block on all cores, with the result of one.
+//!
+//! ```text
+//!   committer   0 ─ 1 ─ 2 ─────── 3 ─ 4 ─ 5 ...     in order; takes over what was executed ahead, executes what was not
+//!   helpers         2   4   3   6   5 ...           ahead, on the state that the committer had when they began
+//! ```
+//! The committer is the sequential engine: `interlace_stf::BlockBuilder`, which decides about every transaction when its turn has come. A helper
+//! executes a transaction ahead and logs what it read; when the turn has come, the log is compared with the state as it is then. If it
+//! fits, what the transaction did is taken over, if not, the committer executes the transaction. There are no waves of validation and no
+//! transaction is executed ahead twice, so a block in which everything depends on everything costs what it costs on one core.
+//!
+//! While the next transaction is still being executed by a helper, the committer is a helper too.
+//!
+//! Why Rust: this is the loop around every transaction of every block.
+//!
+//! Invariant: the output equals `interlace_stf::run`'s: receipts, logs, gas, changes, and the error of a transaction that is not valid. A helper that
+//! panics or is too late changes nothing; no helper outlives the call.
+//! Source: Besu's in-order adoption and the lazy balances of pevm, see docs/decisions; what may be taken over is `interlace_evm::Speculation`.
+//! What it does not do: it computes no state root and recovers no senders.
+
+#![forbid(unsafe_code)]
+
+mod ahead;
+pub mod bench;
+mod commit;
+mod pace;
+mod plan;
+mod report;
+
+use std::sync::{Mutex, PoisonError};
+
+use alloy_primitives::Address;
+use interlace_primitives::ChainSpec;
+use interlace_stf::{
+    Block, BlockBuilder, BlockEnv, BlockError, BlockOutput, Changes, Checks, EvmError, Header, Join, Overlay,
+    StateReader, StateRoots, Transaction, TxOutcome, TxRequest, Vm, begin, validate_header,
+};
+
+pub use self::ahead::MAX_AHEAD;
+use self::ahead::{Given, Shared};
+use self::commit::{Refused, Turns};
+pub use self::pace::{Delays, Pace, Point, Straight};
+use self::plan::Plan;
+pub use self::plan::{MAX_HISTORY, Weights};
+pub use self::report::Report;
+
+/// Threads that may be asked for.
+pub const MAX_THREADS: usize = 256;
+/// Blocks of fewer transactions are executed by the committer alone: helpers would come too late.
+const WORTH: usize = 4;
+
+/// No executor with so many threads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no executor with {threads} threads, of 1 to {MAX_THREADS}: {reason}")]
+pub struct ThreadsError {
+    /// Threads asked for.
+    pub threads: usize,
+    /// Why not.
+    pub reason: String,
+}
+
+/// A transaction that ended everything, and why.
+pub type Refusal<E> = (usize, EvmError<E>);
+
+/// Executes blocks, one at a time.
+#[derive(Debug)]
+pub struct Executor {
+    threads: usize,
+    /// The helpers; none for one thread.
+    pool: Option<rayon::ThreadPool>,
+    weights: Mutex<Weights>,
+}
+
+impl Executor {
+    /// One that has `threads` threads: whoever calls it, and helpers.
+    ///
+    /// # Errors
+    /// Zero, or above [`MAX_THREADS`], or the system gives no threads.
+    pub fn new(threads: usize) -> Result<Self, ThreadsError> {
+        let refuse = |reason: String| ThreadsError { threads, reason };
+        if threads == 0 || threads > MAX_THREADS {
+            return Err(refuse("out of range".to_owned()));
+        }
+        let named = |number| format!("executor-{number}");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads - 1).thread_name(named);
+        let pool = if threads > 1 { Some(pool.build().map_err(|error| refuse(error.to_string()))?) } else { None };
+        Ok(Self { threads, pool, weights: Mutex::default() })
+    }
+
+    /// Threads, the caller's included.
+    #[must_use]
+    pub const fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// As `interlace_stf::execute`, on all threads.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn execute<R: StateReader + Sync>(
+        &self,
+        spec: &ChainSpec,
+        parent: &Header,
+        block: &Block,
+        senders: &[Address],
+        state: &R,
+        roots: Option<StateRoots<'_, R::Error>>,
+    ) -> Result<(BlockOutput, Report), BlockError<R::Error>> {
+        validate_header(spec, parent, &block.header)?;
+        let (output, report) = self.run(spec, block, senders, state, roots, &Straight)?;
+        output.verify(&block.header)?;
+        Ok((output, report))
+    }
+
+    /// As `interlace_stf::run`, on all threads; `pace` may hold them up.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run<R: StateReader + Sync>(
+        &self,
+        spec: &ChainSpec,
+        block: &Block,
+        senders: &[Address],
+        state: &R,
+        roots: Option<StateRoots<'_, R::Error>>,
+        pace: &impl Pace,
+    ) -> Result<(BlockOutput, Report), BlockError<R::Error>> {
+        let mut builder = begin(spec, block, senders, state, roots)?;
+        let transactions: Vec<(&Transaction, Address)> =
+            block.body.transactions.iter().zip(senders.iter().copied()).collect();
+        let report = self
+            .push_all(&mut builder, &transactions, state, pace, |_, error| Err(error))
+            .map_err(|(index, error)| BlockError::at(index, *transactions[index].0.tx_hash(), error))?;
+        Ok((builder.finish_on(self)?, report))
+    }
+
+    /// Pushes transactions with their senders into a block on `state`, as `BlockBuilder::push` would one after the other. One that is not valid
+    /// goes to `refused`, which says whether to go on without it.
+    ///
+    /// # Errors
+    /// The first error that `refused` gives back, and its transaction.
+    pub fn push_all<'s, R: StateReader + Sync>(
+        &self,
+        builder: &mut BlockBuilder<'_, &'s R>,
+        transactions: &[(&Transaction, Address)],
+        state: &'s R,
+        pace: &impl Pace,
+        mut refused: impl FnMut(usize, EvmError<R::Error>) -> Result<(), EvmError<R::Error>>,
+    ) -> Result<Report, Refusal<R::Error>> {
+        if self.alone(transactions.len()) {
+            let mut report = Report::default();
+            for (index, (tx, sender)) in transactions.iter().enumerate() {
+                match builder.push(tx, *sender) {
+                    Ok(_) => report.in_turn += 1,
+                    Err(error) => refused(index, error).map_err(|error| (index, error))?,
+                }
+            }
+            return Ok(report);
+        }
+        builder.speculative();
+        let (env, before) = (builder.env().clone(), builder.overlay().changes());
+        let mut turns = commit::Block { builder, transactions };
+        self.ahead(&mut turns, Given::Transactions(transactions), (&env, &before), state, pace, &mut refused)
+    }
+
+    /// Executes what transactions ask for in `vm`, a machine on `state`, as [`Vm::execute`] would one after the other.
+    ///
+    /// # Errors
+    /// The first transaction that is not valid, or the reader's error.
+    pub fn execute_all<'s, R: StateReader + Sync>(
+        &self,
+        vm: &mut Vm<&'s R>,
+        requests: &[TxRequest],
+        state: &'s R,
+        pace: &impl Pace,
+    ) -> Result<(Vec<TxOutcome>, Report), Refusal<R::Error>> {
+        if self.alone(requests.len()) {
+            let outcomes =
+                requests.iter().enumerate().map(|(index, tx)| vm.execute(tx).map_err(|error| (index, error)));
+            let outcomes: Vec<TxOutcome> = outcomes.collect::<Result<_, _>>()?;
+            let report = Report { in_turn: outcomes.len() as u64, ..Report::default() };
+            return Ok((outcomes, report));
+        }
+        vm.speculative();
+        let (env, before) = (vm.env().clone(), vm.overlay().changes());
+        let mut turns = commit::Bare { vm, outcomes: Vec::with_capacity(requests.len()) };
+        let report =
+            self.ahead(&mut turns, Given::Requests(requests), (&env, &before), state, pace, &mut |_, error| {
+                Err(error)
+            })?;
+        Ok((turns.outcomes, report))
+    }
+
+    /// Whether so many transactions are left to the committer.
+    const fn alone(&self, transactions: usize) -> bool {
+        self.pool.is_none() || transactions < WORTH
+    }
+
+    fn ahead<'s, R: StateReader + Sync, T: Turns<Reader = &'s R>>(
+        &self,
+        turns: &mut T,
+        given: Given<'_>,
+        (env, before): (&BlockEnv, &Changes),
+        state: &'s R,
+        pace: &impl Pace,
+        refused: &mut Refused<'_, R::Error>,
+    ) -> Result<Report, Refusal<R::Error>> {
+        let calls = (0..given.len()).map(|transaction| given.call(transaction));
+        let plan = Plan::new(calls, &self.weights.lock().unwrap_or_else(PoisonError::into_inner));
+        let shared = Shared::new(given, &plan, pace);
+        let help = || {
+            let mut overlay = Overlay::new(state);
+            overlay.apply(before.clone());
+            let mut vm = Vm::new(env.clone(), Checks::TRANSACTION, overlay);
+            vm.speculative();
+            shared.help(vm);
+        };
+        let mut commit = |turns: &mut T| commit::commit(turns, &shared, refused);
+        let (report, lessons) = match &self.pool {
+            None => commit(turns),
+            Some(pool) => pool.in_place_scope(|scope| {
+                (1..self.threads).for_each(|_| scope.spawn(|_| help()));
+                commit(turns)
+            }),
+        }?;
+        let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+        lessons.into_iter().for_each(|(group, depended)| weights.learn(group, depended));
+        plan.waited().for_each(|group| weights.fade(group));
+        Ok(report)
+    }
+}
+
+impl Join for Executor {
+    fn join<A: Send, B: Send>(&self, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
+        let Some(pool) = &self.pool else { return (one(), other()) };
+        let mut given = None;
+        let other = pool.in_place_scope(|scope| {
+            scope.spawn(|_| given = Some(one()));
+            other()
+        });
+        match given {
+            Some(given) => (given, other),
+            None => unreachable!("a scope ends when all that it spawned has, and panics if that did"),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Python's view of the room `executor`: blocks to measure it with.
+//!
+//! Invariant: nothing is measured here; this file converts.
+
+use interlace_executor::bench::{BenchBlock as Block, BenchError, NAMES};
+use pyo3::prelude::*;
+
+use crate::border::{CoreError, enter};
+
+fn error(error: BenchError) -> CoreError {
+    CoreError::new(error.code(), error)
+}
+
+/// A synthetic block, and the engines to execute it with.
+#[pyclass(frozen)]
+struct BenchBlock(Block);
+
+#[pymethods]
+impl BenchBlock {
+    #[new]
+    fn new(py: Python<'_>, name: &str, transactions: u64, threads: usize) -> PyResult<Self> {
+        enter(py, || Block::new(name, transactions, threads).map_err(error)).map(Self)
+    }
+
+    /// What the blocks are called, and what is in them.
+    #[staticmethod]
+    fn names() -> Vec<(&'static str, &'static str)> {
+        NAMES.to_vec()
+    }
+
+    /// Gas of the block.
+    #[getter]
+    fn gas(&self) -> u64 {
+        self.0.gas()
+    }
+
+    /// Executes it with each engine: seconds of revm alone, one thread, one thread while the others do the same, and all threads; transactions
+    /// that were taken over, and those that were executed ahead for nothing.
+    fn round(&self, py: Python<'_>) -> PyResult<(f64, f64, f64, f64, u64, u64)> {
+        let round = enter(py, || self.0.round().map_err(error))?;
+        let report = round.report;
+        Ok((round.plain, round.sequential, round.beside, round.parallel, report.adopted, report.redone))
+    }
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<BenchBlock>()
+}
