@@ -83,6 +83,7 @@ rust-test: build
 	$(STEP) 'Rust tests'
 	cargo test --release --locked --workspace --exclude interlace-py --quiet
 	cargo test --release --locked -p interlace-state --features sim,shuttle --lib --quiet schedules
+	cargo test --release --locked -p interlace-evm --no-default-features --test precompiles --quiet
 	cargo test --release --locked -p interlace-state --features sim,loom --lib --quiet every_order
 
 python-test: build contracts/node_modules tests/clients/hardhat/node_modules

@@ -8,6 +8,7 @@ use interlace_stf::{BlockBuilder, EvmError, Speculation, StateReader, Step, Tran
 use crate::Refusal;
 use crate::ahead::{Ahead, FAILED, FREE, Idle, MAX_AHEAD, READY, Shared};
 use crate::pace::{Pace, Point};
+use crate::plan::Lessons;
 use crate::report::Report;
 
 /// Adoptions weigh this much in the share of them, of 256; so do failures to adopt.
@@ -56,9 +57,6 @@ impl Worth {
 
 /// Who hears of a transaction that is not valid, and says whether to go on.
 pub(crate) type Refused<'a, E> = dyn FnMut(usize, EvmError<E>) -> Result<(), EvmError<E>> + 'a;
-
-/// What the committer learned about groups: their numbers, and whether members depended on each other.
-pub(crate) type Lessons = Vec<(u64, bool)>;
 
 /// Where transactions go, one after the other.
 pub(crate) trait Turns {
@@ -151,13 +149,10 @@ pub(crate) fn commit<T: Turns, P: Pace>(
             match shared.state(index) {
                 READY => {
                     let Some(ahead) = shared.ahead(index) else { continue };
-                    let could_tell = shared.plan.before[index] > ahead.frontier;
+                    let frontier = ahead.frontier;
                     let step = turns.adopt(index, ahead);
                     let fits = !matches!(step, Ok(None));
-                    if could_tell {
-                        lessons.push((shared.plan.groups[index], !fits));
-                        shared.plan.saw(index, !fits);
-                    }
+                    shared.plan.saw(index, frontier, fits, &mut lessons);
                     window = worth.saw(fits);
                     if let Some(step) = step.transpose() {
                         report.adopted += u64::from(step.is_ok());

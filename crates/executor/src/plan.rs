@@ -1,8 +1,10 @@
-//! Which transactions a helper had better leave alone until others are in the block: those of one contract that have met before.
+//! Which transactions a helper had better leave alone until others are in the block: those that have met before.
 //!
-//! A transaction is a member of a group: the contract and the four bytes that select its function. Of a group whose members have been seen to
-//! depend on each other, a helper executes one only when the one before is in the block. Plain transfers belong to no group, and what one
-//! sender sends is no group: see `interlace_evm::Speculation`.
+//! A call belongs to two groups: that of the contract and the four bytes that select its function, and the narrower one of those and the first
+//! argument, such as the account that tokens go to. Of a group whose members have been seen to depend on each other, a helper executes one only
+//! when the one before is in the block. Where members of a wide group depend on each other only if they are of one narrow group too, the narrow
+//! one learns it and the wide one does not. Plain transfers belong to no group, and what one sender sends is no group: see
+//! `interlace_evm::Speculation`.
 //!
 //! Invariant: a plan changes when something is executed, never what comes out.
 //! Bounds: [`MAX_HISTORY`] groups are remembered; one that falls on another's place takes it.
@@ -14,9 +16,12 @@ use alloy_primitives::TxKind;
 use alloy_primitives::map::HashMap;
 
 /// Groups that are remembered.
-pub const MAX_HISTORY: usize = 1 << 14;
+pub const MAX_HISTORY: usize = 1 << 15;
 /// Weight from which on members wait for each other, of 255.
 const WAITS: u8 = 96;
+/// Bytes of a call that select a function, and those with the first argument.
+const WIDE: usize = 4;
+const NARROW: usize = 36;
 
 /// How much members of groups were seen to depend on each other: 0 never, 255 always.
 #[derive(Clone, Debug)]
@@ -28,19 +33,16 @@ impl Default for Weights {
     }
 }
 
-/// The number of the group of a transaction that sends `input` to `to`; 0 for none.
-fn group(to: TxKind, input: &[u8]) -> u64 {
-    let TxKind::Call(to) = to else { return 0 };
-    if input.is_empty() {
-        return 0;
+/// The number of a group of calls of `to` that begin with `input`; never 0.
+fn group(to: &[u8], input: &[u8]) -> u64 {
+    let mut mixed = input.len() as u64;
+    for word in to.chunks(8).chain(input.chunks(8)) {
+        let mut bytes = [0; 8];
+        bytes[..word.len()].copy_from_slice(word);
+        mixed = (mixed ^ u64::from_le_bytes(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^= mixed >> 32;
     }
-    let mut word = [0; 8];
-    word.copy_from_slice(&to[12..20]);
-    let mut selector = [0; 4];
-    let known = input.len().min(4);
-    selector[..known].copy_from_slice(&input[..known]);
-    let mixed = u64::from_le_bytes(word) ^ u64::from(u32::from_le_bytes(selector)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1
+    mixed | 1
 }
 
 impl Weights {
@@ -76,59 +78,174 @@ impl Weights {
     }
 }
 
+/// A group that has members in the block.
+#[derive(Debug)]
+struct Group {
+    number: u64,
+    /// Whether its members wait for each other.
+    waits: AtomicBool,
+}
+
+/// Where a transaction stands in a group.
+#[derive(Clone, Copy, Debug, Default)]
+struct Member {
+    /// The group's place among those of the block.
+    place: u32,
+    /// One more than the member before it; 0 if there is none, or no group.
+    before: u32,
+}
+
+/// What the committer learned about groups: their numbers, and whether members depended on each other.
+pub(crate) type Lessons = Vec<(u64, bool)>;
+
 /// What waits for what in one block.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// Of each transaction: one more than the member of its group before it; 0 if there is none, or no group.
-    pub(crate) before: Vec<usize>,
-    /// Of each transaction: its group's number; 0 for none.
-    pub(crate) groups: Vec<u64>,
-    /// Of each transaction: its group's place in `waiting`.
-    places: Vec<u32>,
-    /// Of each group: whether its members wait for each other.
-    waiting: Vec<AtomicBool>,
+    /// Of each transaction: its place in the wide group, and in the narrow one.
+    members: Vec<[Member; 2]>,
+    groups: Vec<Group>,
 }
 
 impl Plan {
     /// The plan of transactions of which each sends an input to somewhere.
     pub(crate) fn new<'a>(calls: impl Iterator<Item = (TxKind, &'a [u8])>, weights: &Weights) -> Self {
         let mut plan = Self::default();
-        let mut last = HashMap::<u64, (u32, usize)>::default();
+        let mut last = HashMap::<u64, (u32, u32)>::default();
         for ((to, input), number) in calls.zip(1..) {
-            let group = group(to, input);
-            let (place, before) = match last.get_mut(&group) {
-                Some((place, last)) => (*place, std::mem::replace(last, number)),
-                None => {
-                    let place = plan.waiting.len() as u32;
-                    plan.waiting.push(AtomicBool::new(group != 0 && weights.of(group) >= WAITS));
-                    last.insert(group, (place, number));
-                    (place, 0)
+            let mut members = [Member::default(); 2];
+            if let TxKind::Call(to) = to
+                && !input.is_empty()
+            {
+                for (member, bytes) in members.iter_mut().zip([WIDE, NARROW]) {
+                    let group = group(to.as_slice(), &input[..input.len().min(bytes)]);
+                    *member = plan.join(group, number, &mut last, weights);
                 }
-            };
-            plan.before.push(if group == 0 { 0 } else { before });
-            plan.groups.push(group);
-            plan.places.push(place);
+            }
+            plan.members.push(members);
         }
         plan
     }
 
-    /// Whether a transaction is better left alone while `frontier` are in the block.
-    pub(crate) fn waits(&self, transaction: usize, frontier: usize) -> bool {
-        self.before[transaction] > frontier && self.waiting[self.places[transaction] as usize].load(Relaxed)
+    fn join(&mut self, group: u64, number: u32, last: &mut HashMap<u64, (u32, u32)>, weights: &Weights) -> Member {
+        let groups = &mut self.groups;
+        let (place, last) = last.entry(group).or_insert_with(|| {
+            groups.push(Group { number: group, waits: AtomicBool::new(weights.of(group) >= WAITS) });
+            (groups.len() as u32 - 1, 0)
+        });
+        Member { place: *place, before: std::mem::replace(last, number) }
     }
 
-    /// Takes note of whether a transaction depended on the member of its group before it: the rest of the block goes by it.
-    pub(crate) fn saw(&self, transaction: usize, depended: bool) {
-        if depended {
-            self.waiting[self.places[transaction] as usize].store(true, Relaxed);
+    fn group(&self, member: &Member) -> &Group {
+        &self.groups[member.place as usize]
+    }
+
+    /// Whether a transaction is better left alone while `frontier` are in the block.
+    pub(crate) fn waits(&self, transaction: usize, frontier: usize) -> bool {
+        let waits = |member: &Member| member.before as usize > frontier && self.group(member).waits.load(Relaxed);
+        self.members[transaction].iter().any(waits)
+    }
+
+    /// Takes note of whether a transaction that was executed ahead while `frontier` were in the block was of use: the rest of the block goes
+    /// by it, and later ones.
+    pub(crate) fn saw(&self, transaction: usize, frontier: usize, fits: bool, lessons: &mut Lessons) {
+        let [wide, narrow] = &self.members[transaction];
+        let could_tell = |member: &Member| member.before as usize > frontier;
+        if fits {
+            let spared = [wide, narrow].into_iter().filter(|member| could_tell(member));
+            lessons.extend(spared.map(|member| (self.group(member).number, false)));
+        } else if let Some(member) = [narrow, wide].into_iter().find(|member| could_tell(member)) {
+            self.group(member).waits.store(true, Relaxed);
+            lessons.push((self.group(member).number, true));
         }
     }
 
     /// Groups whose members waited.
     pub(crate) fn waited(&self) -> impl Iterator<Item = u64> {
-        let members = self.groups.iter().zip(&self.before).zip(&self.places);
-        members
-            .filter(|((_, before), place)| **before > 0 && self.waiting[**place as usize].load(Relaxed))
-            .map(|((group, _), _)| *group)
+        self.groups.iter().filter(|group| group.waits.load(Relaxed)).map(|group| group.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+
+    use super::*;
+
+    fn call(to: u8, input: &[u8]) -> (TxKind, Vec<u8>) {
+        (TxKind::Call(Address::repeat_byte(to)), input.to_vec())
+    }
+
+    fn plan(calls: &[(TxKind, Vec<u8>)], weights: &Weights) -> Plan {
+        Plan::new(calls.iter().map(|(to, input)| (*to, input.as_slice())), weights)
+    }
+
+    /// Calls of one function, to `argument`.
+    fn transfers(arguments: &[u8]) -> Vec<(TxKind, Vec<u8>)> {
+        arguments.iter().map(|argument| call(1, &[&[1, 2, 3, 4][..], &[*argument; 32], &[9; 32]].concat())).collect()
+    }
+
+    #[test]
+    fn only_calls_of_one_function_are_a_group() {
+        let calls = [
+            call(1, &[1, 2, 3, 4]),
+            (TxKind::Create, vec![1, 2, 3, 4]),
+            call(1, &[]),
+            call(2, &[1, 2, 3, 4]),
+            call(1, &[1, 2, 3]),
+            call(1, &[1, 2, 3, 4]),
+            call(1, &[]),
+        ];
+        let plan = plan(&calls, &Weights::default());
+        let before: Vec<u32> = plan.members.iter().map(|[wide, _]| wide.before).collect();
+        assert_eq!(before, [0, 0, 0, 0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn what_met_waits_in_this_block_and_in_later_ones_until_it_is_forgotten() {
+        let calls = transfers(&[5, 6, 5, 7, 5]);
+        let mut weights = Weights::default();
+        let first = plan(&calls, &weights);
+        assert!((0..5).all(|transaction| !first.waits(transaction, 0)));
+        let mut lessons = Lessons::new();
+        // 6 and 7 could be executed beside the others; two to 5 met, and only those to 5 wait.
+        first.saw(1, 0, true, &mut lessons);
+        first.saw(2, 0, false, &mut lessons);
+        assert_eq!([2, 3, 4].map(|transaction| first.waits(transaction, 0)), [true, false, true]);
+        // Not once those before them are in the block.
+        assert_eq!([first.waits(2, 1), first.waits(4, 2), first.waits(4, 3)], [false, true, false]);
+        lessons.drain(..).for_each(|(group, depended)| weights.learn(group, depended));
+        let mut blocks = 0;
+        while plan(&calls, &weights).waits(2, 0) {
+            assert!(!plan(&calls, &weights).waits(3, 0));
+            plan(&calls, &weights).waited().for_each(|group| weights.fade(group));
+            blocks += 1;
+        }
+        assert!((10..100).contains(&blocks), "{blocks}");
+    }
+
+    #[test]
+    fn what_meets_whatever_its_argument_waits_for_all() {
+        let calls = transfers(&[5, 6, 7, 8]);
+        let plan = plan(&calls, &Weights::default());
+        let mut lessons = Lessons::new();
+        plan.saw(1, 0, false, &mut lessons);
+        assert!((1..4).all(|transaction| plan.waits(transaction, 0)));
+        // Nothing is learned from one that could not have met.
+        plan.saw(2, 2, false, &mut lessons);
+        assert_eq!(lessons.len(), 1);
+    }
+
+    #[test]
+    fn weights_forget_what_falls_on_one_place() {
+        let mut weights = Weights::default();
+        let (one, other) = (1 << 32 | 7, 1 << 32 | 9);
+        weights.learn(one, true);
+        assert_eq!((weights.of(one), weights.of(other)), (128, 0));
+        weights.learn(one, false);
+        weights.fade(one);
+        weights.fade(other);
+        assert_eq!(weights.of(one), 119);
+        weights.learn(other, true);
+        assert_eq!((weights.of(one), weights.of(other)), (0, 128));
     }
 }
