@@ -176,6 +176,7 @@ class Fixtures:
         fork: str | None = None,
         threads: int | None = None,
         endings: bool = False,
+        engine: str = "sequential",
     ) -> Self: ...
     @property
     def total_bytes(self) -> int: ...

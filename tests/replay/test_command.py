@@ -35,7 +35,7 @@ def test_a_folder_of_blocks_with_json() -> None:
 
 
 def test_both_engines_are_compared_and_timed() -> None:
-    block = data_dir("evm/mainnet") / "13217637"
+    block = data_dir("evm/mainnet") / "14029313"
     done = run(
         block, data_dir("evm/mainnet_recent"), data_dir("evm/rise"), "--engine", "both", "--threads", 2, "--json"
     )

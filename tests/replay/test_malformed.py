@@ -148,8 +148,6 @@ def test_any_value_may_be_strange(first: FlatBlock, tmp_path: Path, data: st.Dat
     [
         ("replay.no-blocks", lambda path: Replay([path])),
         ("replay.unreadable", lambda path: Replay([path / "absent"])),
-        ("replay.engine", lambda path: Replay([path], engine="parallel")),
-        ("replay.engine", lambda path: Replay([path], engine="both")),
         ("replay.engine", lambda path: Replay([path], engine="quantum")),
         ("replay.threads", lambda path: Replay([path], threads=0)),
         ("replay.threads", lambda path: Replay([path], threads=100_000)),

@@ -47,7 +47,7 @@ pub use self::report::Report;
 /// Threads that may be asked for.
 pub const MAX_THREADS: usize = 256;
 /// Blocks of fewer transactions are executed by the committer alone: helpers would come too late.
-const WORTH: usize = 4;
+pub const LEAST_TRANSACTIONS: usize = 4;
 
 /// No executor with so many threads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,10 +62,12 @@ pub struct ThreadsError {
 /// A transaction that ended everything, and why.
 pub type Refusal<E> = (usize, EvmError<E>);
 
-/// Executes blocks, one at a time.
+/// Executes blocks, one at a time. On a thread of a rayon pool it does so alone.
 #[derive(Debug)]
 pub struct Executor {
     threads: usize,
+    /// Blocks of fewer transactions are left to the committer.
+    least: usize,
     /// The helpers; none for one thread.
     pool: Option<rayon::ThreadPool>,
     weights: Mutex<Weights>,
@@ -84,7 +86,14 @@ impl Executor {
         let named = |number| format!("executor-{number}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads - 1).thread_name(named);
         let pool = if threads > 1 { Some(pool.build().map_err(|error| refuse(error.to_string()))?) } else { None };
-        Ok(Self { threads, pool, weights: Mutex::default() })
+        Ok(Self { threads, least: LEAST_TRANSACTIONS, pool, weights: Mutex::default() })
+    }
+
+    /// Uses helpers for blocks of `least` transactions and more, instead of [`LEAST_TRANSACTIONS`].
+    #[must_use]
+    pub const fn from_transactions(mut self, least: usize) -> Self {
+        self.least = least;
+        self
     }
 
     /// Threads, the caller's included.
@@ -191,9 +200,10 @@ impl Executor {
         Ok((turns.outcomes, report))
     }
 
-    /// Whether so many transactions are left to the committer.
-    const fn alone(&self, transactions: usize) -> bool {
-        self.pool.is_none() || transactions < WORTH
+    /// Whether so many transactions are left to the committer. They are if it is a thread of some rayon pool: such a thread, while it waits for
+    /// helpers, takes up whatever else that pool has to do, one thing inside the other, until its stack ends.
+    fn alone(&self, transactions: usize) -> bool {
+        self.pool.is_none() || transactions < self.least || rayon::current_thread_index().is_some()
     }
 
     fn ahead<'s, R: StateReader + Sync, T: Turns<Reader = &'s R>>(
@@ -232,7 +242,7 @@ impl Executor {
 
 impl Join for Executor {
     fn join<A: Send, B: Send>(&self, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
-        let Some(pool) = &self.pool else { return (one(), other()) };
+        let Some(pool) = self.pool.as_ref().filter(|_| !self.alone(self.least)) else { return (one(), other()) };
         let mut given = None;
         let other = pool.in_place_scope(|scope| {
             scope.spawn(|_| given = Some(one()));

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use self::common::{ACTIONS, Broken, Fault, World, puppet, script};
 
 const CHAIN_ID: u64 = 1337;
+const OSAKA: (Fork, Address) = (Fork::Osaka, COINBASE);
 const COINBASE: Address = Address::repeat_byte(0xc0);
 
 fn account(number: u8) -> Address {
@@ -24,7 +25,7 @@ fn account(number: u8) -> Address {
     }
 }
 
-/// Accounts 0 to 3 send, with ever less; 4 to 6 are puppets; 7 is empty, 8 holds more than all others ever will, others are not there.
+/// Accounts 0 to 3 send, with ever less; 4 to 6 are puppets; 7 is empty, 8 holds nearly all that there can be, others are not there.
 fn world(fork: Fork) -> World {
     let mut world = World::new();
     let ether = U256::from(10).pow(U256::from(18));
@@ -35,6 +36,8 @@ fn world(fork: Fork) -> World {
     for number in 4..7 {
         world.put(account(number), 1, U256::from(1_000 * u64::from(number)), puppet());
     }
+    // One has nearly all that there can be: what is sent to it overflows, or does not, by what it sent before.
+    world.put(account(6), 1, U256::MAX - U256::from(1_500), puppet());
     world.put(account(7), 0, U256::ZERO, Bytes::new());
     world.put(account(8), 0, U256::MAX - U256::from(5), Bytes::new());
     for (address, code) in system_contracts(fork) {
@@ -61,6 +64,7 @@ fn word() -> impl Strategy<Value = U256> {
         3 => (0u64..3).prop_map(U256::from),
         3 => any::<u8>().prop_map(|number| account(number).into_word().into()),
         1 => (0u64..4_000).prop_map(U256::from),
+        1 => Just(U256::MAX >> 1),
     ]
 }
 
@@ -138,17 +142,13 @@ type Built = (BlockOutput, Vec<(usize, String)>);
 
 /// The block of the transactions that are valid, and what is said of the others.
 fn build<'s>(
-    fork: Fork,
+    (fork, beneficiary): (Fork, Address),
     state: &'s World,
     fill: impl FnOnce(&mut BlockBuilder<'_, &'s World>, &mut Vec<(usize, String)>) -> Result<(), EvmError<Broken>>,
 ) -> Result<Built, BlockError<Broken>> {
     let (spec, parent) = spec(fork);
-    let attributes = Attributes {
-        timestamp: parent.timestamp + 12,
-        gas_limit: 8_000_000,
-        beneficiary: COINBASE,
-        ..Attributes::default()
-    };
+    let attributes =
+        Attributes { timestamp: parent.timestamp + 12, gas_limit: 8_000_000, beneficiary, ..Attributes::default() };
     let mut builder = BlockBuilder::new(&spec, &parent, attributes, state)?;
     let mut refused = Vec::new();
     fill(&mut builder, &mut refused).map_err(|error| BlockError::at(0, B256::ZERO, error))?;
@@ -161,8 +161,12 @@ fn note(refused: &mut Vec<(usize, String)>, index: usize, error: EvmError<Broken
     Ok(())
 }
 
-fn one_by_one(fork: Fork, state: &World, list: &[(Transaction, Address)]) -> Result<Built, BlockError<Broken>> {
-    build(fork, state, |builder, refused| {
+fn one_by_one(
+    place: (Fork, Address),
+    state: &World,
+    list: &[(Transaction, Address)],
+) -> Result<Built, BlockError<Broken>> {
+    build(place, state, |builder, refused| {
         for (index, (tx, sender)) in list.iter().enumerate() {
             if let Err(error) = builder.push(tx, *sender) {
                 note(refused, index, error)?;
@@ -174,14 +178,14 @@ fn one_by_one(fork: Fork, state: &World, list: &[(Transaction, Address)]) -> Res
 
 fn together(
     executor: &Executor,
-    fork: Fork,
+    place: (Fork, Address),
     state: &World,
     list: &[(Transaction, Address)],
     pace: &impl Pace,
 ) -> Result<(Built, Report), BlockError<Broken>> {
     let list: Vec<(&Transaction, Address)> = list.iter().map(|(tx, sender)| (tx, *sender)).collect();
     let mut report = Report::default();
-    let built = build(fork, state, |builder, refused| {
+    let built = build(place, state, |builder, refused| {
         let pushed = executor.push_all(builder, &list, state, pace, |index, error| note(refused, index, error));
         report = pushed.map_err(|(_, error)| error)?;
         Ok(())
@@ -203,6 +207,11 @@ fn fork() -> impl Strategy<Value = Fork> {
     prop::sample::select(Fork::ALL.to_vec())
 }
 
+/// Who is paid: an account that sends, a contract that may destroy itself, one that is empty, one that is not there.
+fn beneficiary() -> impl Strategy<Value = Address> {
+    prop::sample::select(vec![COINBASE, account(5), account(7), account(9)])
+}
+
 thread_local! {
     static EXECUTORS: [Executor; 4] = [2, 3, 5, 16].map(|threads| Executor::new(threads).unwrap());
 }
@@ -216,17 +225,17 @@ proptest! {
 
     #[test]
     fn any_block_is_the_block_of_one_thread(
-        fork in fork(), list in prop::collection::vec(transaction(), 4..24), seed in any::<u64>(), which in 0usize..4,
+        fork in fork(), beneficiary in beneficiary(), list in prop::collection::vec(transaction(), 4..24), seed in any::<u64>(), which in 0usize..4,
     ) {
         let state = world(fork);
         let list = transactions(&state, fork, &list);
-        let expected = one_by_one(fork, &state, &list).unwrap();
+        let expected = one_by_one((fork, beneficiary), &state, &list).unwrap();
         executors(|executors| {
             let executor = &executors[which];
-            let (output, report) = together(executor, fork, &state, &list, &Straight).unwrap();
+            let (output, report) = together(executor, (fork, beneficiary), &state, &list, &Straight).unwrap();
             assert_same(&expected, &output);
             assert_eq!((report.adopted + report.in_turn) as usize, list.len() - output.1.len());
-            let (output, _) = together(executor, fork, &state, &list, &Delays { seed }).unwrap();
+            let (output, _) = together(executor, (fork, beneficiary), &state, &list, &Delays { seed }).unwrap();
             assert_same(&expected, &output);
         });
     }
@@ -278,12 +287,12 @@ fn calls(state: &World, another: Option<Tx>) -> Vec<(Transaction, Address)> {
 fn a_helper_that_fails_leaves_no_trace() {
     let mut state = world(Fork::Osaka);
     let list = calls(&state, None);
-    let expected = one_by_one(Fork::Osaka, &state, &list).unwrap();
+    let expected = one_by_one(OSAKA, &state, &list).unwrap();
     let executor = Executor::new(4).unwrap();
     let mut failed = [0; 3];
     for round in 0..30 {
         state.fault = [Fault::Panic, Fault::Helper, Fault::None][round % 3];
-        let (output, report) = together(&executor, Fork::Osaka, &state, &list, &Delays { seed: round as u64 }).unwrap();
+        let (output, report) = together(&executor, OSAKA, &state, &list, &Delays { seed: round as u64 }).unwrap();
         assert_same(&expected, &output);
         failed[round % 3] += report.failed;
     }
@@ -300,10 +309,10 @@ fn a_block_that_ends_early_leaves_no_trace() {
     let broken = Tx { to: Some(9), from: 0, value: 1, off: 0, gas: 30_000, tip: 1, kind: 0, actions: Vec::new() };
     let list = calls(&state, Some(broken));
     for seed in 0..8 {
-        let error = together(&executor, Fork::Osaka, &state, &list, &Delays { seed }).unwrap_err();
+        let error = together(&executor, OSAKA, &state, &list, &Delays { seed }).unwrap_err();
         assert!(matches!(error, BlockError::State(Broken)), "{error}");
-        let (output, _) = together(&executor, Fork::Osaka, &state, &whole, &Straight).unwrap();
-        assert_same(&one_by_one(Fork::Osaka, &state, &whole).unwrap(), &output);
+        let (output, _) = together(&executor, OSAKA, &state, &whole, &Straight).unwrap();
+        assert_same(&one_by_one(OSAKA, &state, &whole).unwrap(), &output);
     }
 }
 

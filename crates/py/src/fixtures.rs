@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use interlace_fixtures::Engine;
 use interlace_fixtures::ethereum::{EthereumError, Format, Suite, SuiteOptions};
 use pyo3::prelude::*;
 
@@ -21,7 +22,7 @@ struct Fixtures(Mutex<Suite>);
 #[pymethods]
 impl Fixtures {
     #[new]
-    #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None, endings = false))]
+    #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None, endings = false, engine = "sequential"))]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
@@ -30,10 +31,15 @@ impl Fixtures {
         fork: Option<String>,
         threads: Option<usize>,
         endings: bool,
+        engine: &str,
     ) -> PyResult<Self> {
         let format = if blocks { Format::Block } else { Format::State };
-        let options = SuiteOptions { format, filter: pattern, fork, threads, endings };
-        enter(py, || Suite::new(&paths, options).map_err(error)).map(|suite| Self(Mutex::new(suite)))
+        enter(py, || {
+            let engine = Engine::named(engine).map_err(|error| CoreError::new(error.code(), error))?;
+            let options = SuiteOptions { format, filter: pattern, fork, threads, endings, engine };
+            Suite::new(&paths, options).map_err(error)
+        })
+        .map(|suite| Self(Mutex::new(suite)))
     }
 
     /// Size of all files, packed, in bytes.

@@ -41,5 +41,5 @@ pub use interlace_stf::{Account, AccountChange, Changes, StateReader};
 pub use interlace_trie::TrieAccount;
 pub use memory::{Back, MemoryState, Staged, StateSizes, Version};
 pub use proof::AccountProof;
-pub use reexecute::{ReexecuteError, import_block, reexecute};
+pub use reexecute::{ReexecuteError, import_block, import_block_with, reexecute};
 pub use snapshot::Snapshot;

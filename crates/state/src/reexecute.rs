@@ -10,12 +10,13 @@ use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, B256};
 use interlace_primitives::{ChainSpec, SpecError};
 use interlace_stf::{
-    Block, BlockError, BlockOutput, Changes, Header, Mismatch, alloc_changes, decode_block, decode_header,
+    Block, BlockError, BlockOutput, Changes, Header, Mismatch, StateRoots, alloc_changes, decode_block, decode_header,
     recover_senders, run, validate_header,
 };
 
 use crate::error::StateError;
 use crate::memory::MemoryState;
+use crate::snapshot::Snapshot;
 
 /// Why blocks could not be executed again.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +111,22 @@ pub fn import_block(
     block: &Block,
     state: &MemoryState,
 ) -> Result<BlockOutput, BlockError<StateError>> {
+    import_block_with(spec, parent, block, state, |senders, latest, roots| {
+        run(spec, block, senders, latest, Some(roots))
+    })
+}
+
+/// As [`import_block`], where `execute` executes the block: it is told the senders, the state, and who gives the state root after changes.
+///
+/// # Errors
+/// As [`import_block`].
+pub fn import_block_with(
+    spec: &ChainSpec,
+    parent: &Header,
+    block: &Block,
+    state: &MemoryState,
+    execute: impl FnOnce(&[Address], &Snapshot, StateRoots<'_, StateError>) -> Result<BlockOutput, BlockError<StateError>>,
+) -> Result<BlockOutput, BlockError<StateError>> {
     let header = &block.header;
     validate_header(spec, parent, header)?;
     let fork = spec.fork_at(header.number, header.timestamp);
@@ -118,7 +135,7 @@ pub fn import_block(
         BlockError::Transaction { index, hash, error: Box::new(error) }
     })?;
     let mut roots = |changes: &Changes| state.root_after(changes);
-    let mut output = run(spec, block, &senders, state.latest(), Some(&mut roots))?;
+    let mut output = execute(&senders, &state.latest(), &mut roots)?;
     output.verify(header)?;
     let staged = state.stage(output.changes.clone()).map_err(BlockError::State)?;
     if staged.root() != header.state_root {

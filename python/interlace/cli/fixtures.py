@@ -28,6 +28,7 @@ HINTS = {
     "fixtures.no-tests": "name a .json or .tar.gz file of fixtures or a folder of them; check --filter and --fork",
     "fixtures.threads": "leave --threads out to use every core",
     "fixtures.unreadable": "check the path",
+    "replay.engine": "use --engine sequential, --engine parallel or --engine both",
 }
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Fixtures: .json, .tar.gz, or folders of them.")]
@@ -36,6 +37,12 @@ Filter = Annotated[
 ]
 ForkName = Annotated[str | None, typer.Option("--fork", help="Only this fork or transition, for example Cancun.")]
 Threads = Annotated[int | None, typer.Option("--threads", "-t", help="Cases run at the same time; one per core.")]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="sequential, parallel, or both, which must give the same; small blocks are executed ahead too."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -72,7 +79,7 @@ def statetest(
 
     Example: interlace statetest fixtures/state_tests --fork Cancun
     """
-    return _run(paths, pattern, fork, threads, blocks=False, as_json=json)
+    return _run(paths, pattern, fork, threads, "sequential", blocks=False, as_json=json)
 
 
 def blocktest(
@@ -80,24 +87,32 @@ def blocktest(
     pattern: Filter = None,
     fork: ForkName = None,
     threads: Threads = None,
+    engine: EngineName = "sequential",
     json: AsJson = False,
 ) -> int:
     """Run Ethereum's blockchain tests: chains of blocks, each accepted or refused as the test says.
 
     Exit code 0 if no case fails, 1 otherwise, 2 if there is nothing to run.
 
-    Example: interlace blocktest fixtures/blockchain_tests.tar.gz --filter eip7702
+    Example: interlace blocktest fixtures/blockchain_tests.tar.gz --filter eip7702 --engine both
     """
-    return _run(paths, pattern, fork, threads, blocks=True, as_json=json)
+    return _run(paths, pattern, fork, threads, engine, blocks=True, as_json=json)
 
 
 def _run(
-    paths: list[Path], pattern: str | None, fork: str | None, threads: int | None, *, blocks: bool, as_json: bool
+    paths: list[Path],
+    pattern: str | None,
+    fork: str | None,
+    threads: int | None,
+    engine: str,
+    *,
+    blocks: bool,
+    as_json: bool,
 ) -> int:
     from interlace._core import Fixtures
 
     try:
-        fixtures = Fixtures(paths, blocks=blocks, pattern=pattern, fork=fork, threads=threads)
+        fixtures = Fixtures(paths, blocks=blocks, pattern=pattern, fork=fork, threads=threads, engine=engine)
     except OverflowError:
         return _wrong_use(ChainError("fixtures.threads", f"{threads} threads: out of range"), as_json=as_json)
     except InterlaceError as error:
