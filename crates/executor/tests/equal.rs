@@ -63,7 +63,7 @@ fn word() -> impl Strategy<Value = U256> {
     prop_oneof![
         3 => (0u64..3).prop_map(U256::from),
         3 => any::<u8>().prop_map(|number| account(number).into_word().into()),
-        1 => (0u64..4_000).prop_map(U256::from),
+        3 => (0u64..4_000).prop_map(U256::from),
         1 => Just(U256::MAX >> 1),
     ]
 }
@@ -221,7 +221,7 @@ fn executors(work: impl FnOnce(&[Executor; 4])) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn any_block_is_the_block_of_one_thread(

@@ -21,6 +21,8 @@ struct Fixtures(Mutex<Suite>);
 
 #[pymethods]
 impl Fixtures {
+    // Python calls it by keywords.
+    #[allow(clippy::too_many_arguments)]
     #[new]
     #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None, endings = false, engine = "sequential"))]
     fn new(
