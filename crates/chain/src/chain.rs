@@ -21,6 +21,7 @@ use tokio::sync::broadcast;
 use crate::api::{Finality, Orderer};
 use crate::controls::Controls;
 use crate::dev::{DevOrderer, Mining};
+use crate::engine::Engine;
 use crate::error::ChainError;
 use crate::genesis::GenesisBlock;
 use crate::keeper::Keeper;
@@ -57,6 +58,7 @@ pub(crate) struct Waitroom {
 pub struct Chain {
     pub(crate) spec: ChainSpec,
     pub(crate) orderer: Box<dyn Orderer>,
+    pub(crate) engine: Engine,
     /// Replaced as a whole when a dump is loaded; under `production`.
     state: RwLock<MemoryState>,
     store: RwLock<Store>,
@@ -96,6 +98,7 @@ impl Chain {
         Self {
             spec,
             orderer,
+            engine: Engine::default(),
             state: RwLock::new(state),
             store: RwLock::new(Store::new(slot)),
             waitroom: Mutex::new(Waitroom { pool: Pool::new(pool), rules, base_fee }),

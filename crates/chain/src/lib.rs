@@ -13,6 +13,7 @@ pub mod controls;
 mod delta;
 mod dev;
 mod dump;
+mod engine;
 mod error;
 pub mod folder;
 mod fork;

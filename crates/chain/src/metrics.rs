@@ -27,6 +27,10 @@ pub struct Metrics {
     pub gas: Counter,
     /// Seconds from the first transaction of a block to its commit.
     pub block_seconds: Histogram,
+    /// Transactions that were executed ahead of their turn and taken over.
+    pub executed_ahead: Counter,
+    /// Transactions that were executed ahead for nothing: what they had read was different when their turn came.
+    pub executed_in_vain: Counter,
     /// Transactions that wait.
     pub pool: Gauge,
     /// Transactions that the pool refused.
@@ -109,6 +113,8 @@ impl Default for Metrics {
             transactions: Counter::default(),
             gas: Counter::default(),
             block_seconds: Histogram::new(exponential_buckets(0.000_1, 4.0, 10)),
+            executed_ahead: Counter::default(),
+            executed_in_vain: Counter::default(),
             pool: Gauge::default(),
             pool_refused: Counter::default(),
             reverts: Counter::default(),
@@ -135,6 +141,12 @@ impl Default for Metrics {
         registry.register("transactions", "Transactions committed", metrics.transactions.clone());
         registry.register("gas", "Gas committed", metrics.gas.clone());
         registry.register("block_seconds", "Time to build and commit a block", metrics.block_seconds.clone());
+        registry.register("executed_ahead", "Transactions taken over", metrics.executed_ahead.clone());
+        registry.register(
+            "executed_in_vain",
+            "Transactions executed ahead for nothing",
+            metrics.executed_in_vain.clone(),
+        );
         registry.register("pool_transactions", "Transactions that wait", metrics.pool.clone());
         registry.register("pool_refused", "Transactions that the pool refused", metrics.pool_refused.clone());
         registry.register("reverts", "Reverts by the developer", metrics.reverts.clone());

@@ -13,13 +13,14 @@ use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::Encodable;
 use interlace_state::Snapshot;
 use interlace_stf::{
-    Attributes, Block, BlockBuilder, BlockOutput, Changes, EvmError, TxError, decode_block, execute, recover_sender,
+    Attributes, Block, BlockBuilder, BlockOutput, Changes, EvmError, TxError, decode_block, recover_sender,
 };
 use rayon::prelude::*;
 
 use crate::api::BlockPlan;
 use crate::chain::Chain;
 use crate::dev::DevOrderer;
+use crate::engine::BATCH;
 use crate::error::ChainError;
 use crate::pool::{Best, PoolTransaction};
 use crate::store::{StoredBlock, StoredReceipt};
@@ -130,20 +131,36 @@ impl Chain {
         };
         let mut taken: Vec<Arc<PoolTransaction>> = Vec::new();
         let mut rejected = Vec::new();
-        while let Some(transaction) = best.pop() {
-            match builder.push(&transaction.envelope, transaction.sender) {
-                Ok(_) => {
-                    best.accept(&transaction);
-                    taken.push(transaction);
+        loop {
+            // A sender's next one is tried too, whatever becomes of this one: if it does not run, neither does the next.
+            let next = || best.pop().inspect(|transaction| best.accept(transaction));
+            let batch: Vec<Arc<PoolTransaction>> = core::iter::from_fn(next).take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            let mut refusals: Vec<(usize, TxError)> = Vec::new();
+            let pushed = self.push_batch(&mut builder, &batch, state, |index, error| match error {
+                EvmError::Transaction(error) if !all => {
+                    refusals.push((index, error));
+                    Ok(())
                 }
-                Err(EvmError::Transaction(error)) if all => return Err(ChainError::Unfit(error.to_string())),
-                Err(EvmError::Transaction(error)) => refuse(&mut best, &mut rejected, &transaction, &error),
-                Err(EvmError::State(error)) => return Err(error.into()),
-                Err(EvmError::Interpreter(reason)) => return Err(ChainError::Interpreter(reason)),
-                Err(error @ EvmError::Interrupted) => return Err(ChainError::Interpreter(error.to_string())),
+                error => Err(error),
+            });
+            pushed.map_err(|error| match error {
+                EvmError::Transaction(error) => ChainError::Unfit(error.to_string()),
+                EvmError::State(error) => error.into(),
+                EvmError::Interpreter(reason) => ChainError::Interpreter(reason),
+                error @ EvmError::Interrupted => ChainError::Interpreter(error.to_string()),
+            })?;
+            let mut refusals = refusals.into_iter().peekable();
+            for (index, transaction) in batch.into_iter().enumerate() {
+                match refusals.next_if(|(refused, _)| *refused == index) {
+                    Some((_, error)) => refuse(&mut best, &mut rejected, &transaction, &error),
+                    None => taken.push(transaction),
+                }
             }
         }
-        let output = builder.finish().map_err(|error| invalid(error.to_string()))?;
+        let output = self.finish(builder).map_err(|error| invalid(error.to_string()))?;
         if !output.receipts_root_known {
             return Err(invalid(
                 "receipts hold state roots before Byzantium; such blocks are imported, not built".into(),
@@ -187,7 +204,8 @@ impl Chain {
         }
         let versions = self.state();
         let mut roots = |changes: &Changes| versions.root_after(changes);
-        let output = execute(&self.spec, &parent.header, &block, &senders, &state, Some(&mut roots))
+        let output = self
+            .execute(&parent.header, &block, &senders, &state, &mut roots)
             .map_err(|error| invalid(error.to_string()))?;
         let expected = block.header.state_root;
         let draft = Draft { block: stored(block, senders, &output), output, rejected: Vec::new() };

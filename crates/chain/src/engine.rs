@@ -1,0 +1,89 @@
+//! Executing blocks on all cores: what the chain has of the executor, and what it counts of it.
+//!
+//! Invariant: a block has the transactions that it would have had if each had been pushed alone, and what comes out is the same.
+//! Bounds: of what waits, [`BATCH`] transactions at a time are tried.
+
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use alloy_primitives::Address;
+use interlace_executor::{Executor, LEAST_TRANSACTIONS, Report, Straight};
+use interlace_state::{Snapshot, StateError};
+use interlace_stf::{Block, BlockBuilder, BlockError, BlockOutput, EvmError, Header, StateRoots, Transaction, execute};
+
+use crate::chain::Chain;
+use crate::pool::PoolTransaction;
+
+/// Transactions of the pool that are tried together.
+pub(crate) const BATCH: usize = 512;
+
+/// The executor, from the first block on that is worth its threads; none if the system gives no threads.
+#[derive(Debug, Default)]
+pub(crate) struct Engine(OnceLock<Option<Executor>>);
+
+impl Engine {
+    fn get(&self, transactions: usize) -> Option<&Executor> {
+        if transactions < LEAST_TRANSACTIONS {
+            return None;
+        }
+        let make = || {
+            let cores = thread::available_parallelism().map_or(1, Into::into);
+            Executor::new(cores.min(interlace_executor::MAX_THREADS)).ok()
+        };
+        self.0.get_or_init(make).as_ref()
+    }
+}
+
+impl Chain {
+    fn executed(&self, report: Report) {
+        self.metrics().executed_ahead.inc_by(report.adopted);
+        self.metrics().executed_in_vain.inc_by(report.redone);
+    }
+
+    /// Executes a block that exists.
+    pub(crate) fn execute(
+        &self,
+        parent: &Header,
+        block: &Block,
+        senders: &[Address],
+        state: &Snapshot,
+        roots: StateRoots<'_, StateError>,
+    ) -> Result<BlockOutput, BlockError<StateError>> {
+        let Some(executor) = self.engine.get(block.body.transactions.len()) else {
+            return execute(&self.spec, parent, block, senders, state, Some(roots));
+        };
+        let (output, report) = executor.execute(&self.spec, parent, block, senders, state, Some(roots))?;
+        self.executed(report);
+        Ok(output)
+    }
+
+    /// Puts what fits of `batch` into the block; `refused` hears of each that does not, and says whether to go on.
+    pub(crate) fn push_batch<'s>(
+        &self,
+        builder: &mut BlockBuilder<'_, &'s Snapshot>,
+        batch: &[Arc<PoolTransaction>],
+        state: &'s Snapshot,
+        mut refused: impl FnMut(usize, EvmError<StateError>) -> Result<(), EvmError<StateError>>,
+    ) -> Result<(), EvmError<StateError>> {
+        let Some(executor) = self.engine.get(batch.len()) else {
+            for (index, transaction) in batch.iter().enumerate() {
+                if let Err(error) = builder.push(&transaction.envelope, transaction.sender) {
+                    refused(index, error)?;
+                }
+            }
+            return Ok(());
+        };
+        let list: Vec<(&Transaction, Address)> = batch.iter().map(|tx| (&tx.envelope, tx.sender)).collect();
+        let report = executor.push_all(builder, &list, state, &Straight, refused).map_err(|(_, error)| error)?;
+        self.executed(report);
+        Ok(())
+    }
+
+    /// Ends a block, its roots side by side if it is large.
+    pub(crate) fn finish(&self, builder: BlockBuilder<'_, &Snapshot>) -> Result<BlockOutput, BlockError<StateError>> {
+        match self.engine.get(builder.outcomes().len()) {
+            Some(executor) => builder.finish_on(executor),
+            None => builder.finish(),
+        }
+    }
+}
