@@ -34,7 +34,8 @@ fn world(fork: Fork) -> World {
     world.put(account(2), u64::MAX - 3, U256::from(30_000_000_000_000_000u64), Bytes::new());
     world.put(account(3), 0, U256::from(9_000_000_000_000_000u64), Bytes::new());
     for number in 4..7 {
-        world.put(account(number), 1, U256::from(1_000 * u64::from(number)), puppet());
+        // Little, so that what they send often fails, or not, by what they were sent before.
+        world.put(account(number), 1, U256::from(700 * (u64::from(number) - 3)), puppet());
     }
     // One has nearly all that there can be: what is sent to it overflows, or does not, by what it sent before.
     world.put(account(6), 1, U256::MAX - U256::from(1_500), puppet());
