@@ -210,7 +210,8 @@ impl<R: StateReader> Overlay<R> {
 }
 
 impl<R: StateReader> Vm<R> {
-    /// Lets this machine execute ahead. It then tells looks at balances from others, which costs a little.
+    /// Lets this machine execute ahead. It then tells looks at balances from others, which costs a little; it is not one that can be
+    /// interrupted, whose calls are watched too.
     pub fn speculative(&mut self) {
         install(&mut self.inner.instruction);
     }

@@ -187,3 +187,26 @@ pub(crate) fn commit<T: Turns, P: Pace>(
     }
     Ok((report, lessons))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn helpers_rest_while_they_are_of_no_use_and_try_again() {
+        let mut worth = Worth::new();
+        // Now and then one for nothing is no reason.
+        for _ in 0..100 {
+            assert_eq!([worth.saw(true), worth.saw(true), worth.saw(false)], [None; 3]);
+        }
+        let fruitless = (1..100).find(|_| worth.saw(false).is_some());
+        assert!(fruitless.is_some_and(|fruitless| (5..30).contains(&fruitless)), "{fruitless:?}");
+        // What was still under way when they were stopped changes nothing.
+        assert_eq!(worth.saw(false), None);
+        let rest: Vec<Option<usize>> = (0..REST + 1).map(|_| worth.passed()).collect();
+        assert_eq!(rest[..REST - 1], vec![None; REST - 1]);
+        assert_eq!(rest[REST - 1..], [Some(MAX_AHEAD), None]);
+        // They are soon stopped again, or go on.
+        assert!((1..8).any(|_| worth.saw(false) == Some(0)));
+    }
+}

@@ -40,8 +40,8 @@ pub use self::ahead::MAX_AHEAD;
 use self::ahead::{Given, Shared};
 use self::commit::{Refused, Turns};
 pub use self::pace::{Delays, Pace, Point, Straight};
-use self::plan::Plan;
-pub use self::plan::{MAX_HISTORY, Weights};
+pub use self::plan::MAX_HISTORY;
+use self::plan::{Plan, Weights};
 pub use self::report::Report;
 
 /// Threads that may be asked for.
@@ -156,7 +156,7 @@ impl Executor {
         pace: &impl Pace,
         mut refused: impl FnMut(usize, EvmError<R::Error>) -> Result<(), EvmError<R::Error>>,
     ) -> Result<Report, Refusal<R::Error>> {
-        if self.alone(transactions.len()) {
+        let Some(helpers) = self.helpers(transactions.len()) else {
             let mut report = Report::default();
             for (index, (tx, sender)) in transactions.iter().enumerate() {
                 match builder.push(tx, *sender) {
@@ -165,11 +165,11 @@ impl Executor {
                 }
             }
             return Ok(report);
-        }
+        };
         builder.speculative();
         let (env, before) = (builder.env().clone(), builder.overlay().changes());
         let mut turns = commit::Block { builder, transactions };
-        self.ahead(&mut turns, Given::Transactions(transactions), (&env, &before), state, pace, &mut refused)
+        self.ahead(helpers, &mut turns, Given::Transactions(transactions), (&env, &before), state, pace, &mut refused)
     }
 
     /// Executes what transactions ask for in `vm`, a machine on `state`, as [`Vm::execute`] would one after the other.
@@ -183,31 +183,32 @@ impl Executor {
         state: &'s R,
         pace: &impl Pace,
     ) -> Result<(Vec<TxOutcome>, Report), Refusal<R::Error>> {
-        if self.alone(requests.len()) {
+        let Some(helpers) = self.helpers(requests.len()) else {
             let outcomes =
                 requests.iter().enumerate().map(|(index, tx)| vm.execute(tx).map_err(|error| (index, error)));
             let outcomes: Vec<TxOutcome> = outcomes.collect::<Result<_, _>>()?;
             let report = Report { in_turn: outcomes.len() as u64, ..Report::default() };
             return Ok((outcomes, report));
-        }
+        };
         vm.speculative();
         let (env, before) = (vm.env().clone(), vm.overlay().changes());
         let mut turns = commit::Bare { vm, outcomes: Vec::with_capacity(requests.len()) };
-        let report =
-            self.ahead(&mut turns, Given::Requests(requests), (&env, &before), state, pace, &mut |_, error| {
-                Err(error)
-            })?;
+        let mut refused = |_, error| Err(error);
+        let given = Given::Requests(requests);
+        let report = self.ahead(helpers, &mut turns, given, (&env, &before), state, pace, &mut refused)?;
         Ok((turns.outcomes, report))
     }
 
-    /// Whether so many transactions are left to the committer. They are if it is a thread of some rayon pool: such a thread, while it waits for
-    /// helpers, takes up whatever else that pool has to do, one thing inside the other, until its stack ends.
-    fn alone(&self, transactions: usize) -> bool {
-        self.pool.is_none() || transactions < self.least || rayon::current_thread_index().is_some()
+    /// The helpers for so many transactions; none if they are left to the committer. They are if it is a thread of some rayon pool: such a
+    /// thread, while it waits for helpers, takes up whatever else that pool has to do, one thing inside the other, until its stack ends.
+    fn helpers(&self, transactions: usize) -> Option<&rayon::ThreadPool> {
+        self.pool.as_ref().filter(|_| transactions >= self.least && rayon::current_thread_index().is_none())
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn ahead<'s, R: StateReader + Sync, T: Turns<Reader = &'s R>>(
         &self,
+        helpers: &rayon::ThreadPool,
         turns: &mut T,
         given: Given<'_>,
         (env, before): (&BlockEnv, &Changes),
@@ -225,14 +226,10 @@ impl Executor {
             vm.speculative();
             shared.help(vm);
         };
-        let mut commit = |turns: &mut T| commit::commit(turns, &shared, refused);
-        let (report, lessons) = match &self.pool {
-            None => commit(turns),
-            Some(pool) => pool.in_place_scope(|scope| {
-                (1..self.threads).for_each(|_| scope.spawn(|_| help()));
-                commit(turns)
-            }),
-        }?;
+        let (report, lessons) = helpers.in_place_scope(|scope| {
+            (1..self.threads).for_each(|_| scope.spawn(|_| help()));
+            commit::commit(turns, &shared, refused)
+        })?;
         let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
         lessons.into_iter().for_each(|(group, depended)| weights.learn(group, depended));
         plan.waited().for_each(|group| weights.fade(group));
@@ -242,7 +239,7 @@ impl Executor {
 
 impl Join for Executor {
     fn join<A: Send, B: Send>(&self, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
-        let Some(pool) = self.pool.as_ref().filter(|_| !self.alone(self.least)) else { return (one(), other()) };
+        let Some(pool) = self.helpers(self.least) else { return (one(), other()) };
         let mut given = None;
         let other = pool.in_place_scope(|scope| {
             scope.spawn(|_| given = Some(one()));

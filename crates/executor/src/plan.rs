@@ -25,7 +25,7 @@ const NARROW: usize = 36;
 
 /// How much members of groups were seen to depend on each other: 0 never, 255 always.
 #[derive(Clone, Debug)]
-pub struct Weights(Vec<(u32, u8)>);
+pub(crate) struct Weights(Vec<(u32, u8)>);
 
 impl Default for Weights {
     fn default() -> Self {
