@@ -48,7 +48,7 @@ pub struct Finality {
 
 /// Puts blocks in order: a developer's clock, or consensus among nodes.
 pub trait Orderer: Debug + Send + Sync {
-    /// What the block after `parent` shall carry.
+    /// What the block after `parent` shall carry. Its state root may not be there yet, and so neither its hash.
     ///
     /// # Errors
     /// When no block may follow now.

@@ -1,6 +1,6 @@
 //! The chain: head, pool and state held together, and everything that changes them.
 //!
-//! Invariant: blocks are committed one at a time under `production`; readers never take that lock. A reader learns of a block only
+//! Invariant: blocks are committed one at a time, as `production` says; readers never wait for that. A reader learns of a block only
 //! through `store`, after its state, receipts and indexes are complete. Lock order: production, pool, store, state, controls.
 //! With a log (`journal`), a block is durable before any reader learns of it; without one, a stopped chain is gone.
 //! What it does not do: networking, any decision on order or time ([`Orderer`]), and
@@ -28,6 +28,7 @@ use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::news::Reverted;
 use crate::pool::{Pool, PoolConfig, PoolRules, PoolStatus, PoolTransaction, SenderState, Waiting};
+use crate::production::{Building, Production};
 use crate::recent::Recent;
 use crate::store::{Slot, Store, StoredBlock};
 
@@ -63,7 +64,7 @@ pub struct Chain {
     state: RwLock<MemoryState>,
     store: RwLock<Store>,
     waitroom: Mutex<Waitroom>,
-    production: Mutex<()>,
+    pub(crate) production: Production,
     events: broadcast::Sender<Event>,
     metrics: Metrics,
     pub(crate) controls: Controls,
@@ -102,7 +103,7 @@ impl Chain {
             state: RwLock::new(state),
             store: RwLock::new(Store::new(slot)),
             waitroom: Mutex::new(Waitroom { pool: Pool::new(pool), rules, base_fee }),
-            production: Mutex::new(()),
+            production: Production::default(),
             events: broadcast::channel(EVENT_CAPACITY).0,
             metrics: Metrics::default(),
             controls,
@@ -134,8 +135,8 @@ impl Chain {
         lock(&self.waitroom)
     }
 
-    pub(crate) fn produce_alone(&self) -> MutexGuard<'_, ()> {
-        lock(&self.production)
+    pub(crate) fn produce_alone(&self) -> Building<'_> {
+        self.production.alone()
     }
 
     /// Rules of the chain.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_consensus::Header;
@@ -23,6 +23,7 @@ use crate::error::ChainError;
 use crate::fork::Forked;
 use crate::news::{Reverted, Reverts};
 use crate::pool::{Order, PoolTransaction};
+use crate::production::Building;
 
 /// Snapshots that a developer may hold.
 pub const MAX_SNAPSHOTS: usize = 4_096;
@@ -249,7 +250,7 @@ impl Chain {
         })
     }
 
-    fn rewind_to(&self, alone: &MutexGuard<'_, ()>, number: u64, reorganised: bool) -> Result<(), ChainError> {
+    fn rewind_to(&self, alone: &Building<'_>, number: u64, reorganised: bool) -> Result<(), ChainError> {
         let unknown = || ChainError::Unknown(format!("no block {number}"));
         let state = self.state_at(number).ok_or_else(unknown)?;
         let amendments = lock(&self.controls.amendments).iter().filter(|edit| edit.number <= number).count();
@@ -261,7 +262,7 @@ impl Chain {
     /// Makes `state` and its block the newest; `settle` restores settings, on which the pool's rules depend.
     fn rewind(
         &self,
-        _alone: &MutexGuard<'_, ()>,
+        _alone: &Building<'_>,
         state: &Snapshot,
         amendments: usize,
         reorganised: bool,
@@ -363,7 +364,7 @@ impl Chain {
         self.amend(address, |_| Ok(AccountEdit { balance_wei: Some(wei), ..AccountEdit::default() }))
     }
 
-    fn put(&self, _alone: &MutexGuard<'_, ()>, changes: Changes) -> Result<(), ChainError> {
+    fn put(&self, _alone: &Building<'_>, changes: Changes) -> Result<(), ChainError> {
         let nonces: Vec<(Address, u64)> =
             changes.accounts.iter().map(|(at, change)| (*at, change.info.map_or(0, |info| info.nonce))).collect();
         self.record_edit(&changes)?;

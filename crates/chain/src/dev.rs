@@ -1,7 +1,8 @@
 //! The developer's orderer: one node, its own clock, blocks whenever asked.
 //!
 //! Invariant: timestamps rise by at least one second per block, so a fast chain runs ahead of the wall clock rather than
-//! breaking the rule of Ethereum's headers. `prev_randao` is the hash of parent and height: reproducible and predictable.
+//! breaking the rule of Ethereum's headers. `prev_randao` is a hash of what the
+//! parent says of blocks before it, and of the height: reproducible and predictable.
 //! Sources of the controls' meaning: Hardhat, Anvil and Ganache, whose tools use them.
 //! What it does not do: it secures nothing. It may be reverted at will and must never order blocks of a network. What changes
 //! the pool's rules with it (base fee, gas limit) is set through the chain, see [`crate::controls`].
@@ -318,7 +319,8 @@ impl Settings {
         let end = || ChainError::Developer("the clock is at its end".into());
         let earliest = parent.timestamp.checked_add(1).ok_or_else(end)?;
         let prev_randao = self.next_prev_randao.unwrap_or_else(|| {
-            let mut seed = parent.hash_slow().to_vec();
+            // Not of the parent's hash, which may not be there yet.
+            let mut seed = [parent.mix_hash.0, parent.parent_hash.0].concat();
             seed.extend_from_slice(&(parent.number + 1).to_be_bytes());
             keccak256(seed)
         });

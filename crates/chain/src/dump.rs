@@ -16,7 +16,7 @@
 //! What it does not do: clock, settings, snapshots, impersonation and what waits are not in it. Other nodes' dumps are refused.
 
 use std::io::{Read, Write};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
@@ -34,6 +34,7 @@ use crate::error::ChainError;
 use crate::genesis::GenesisBlock;
 use crate::news::Reverted;
 use crate::produce::stored;
+use crate::production::Building;
 use crate::store::{Slot, Store, StoredBlock};
 
 /// Bytes that a dump may have unpacked.
@@ -189,14 +190,14 @@ impl Chain {
     }
 
     /// Loads a dump that was loaded before.
-    pub(crate) fn load_in(&self, alone: &MutexGuard<'_, ()>, dump: &[u8]) -> Result<(), ChainError> {
+    pub(crate) fn load_in(&self, alone: &Building<'_>, dump: &[u8]) -> Result<(), ChainError> {
         let rebuilt = self.rebuild(Contents::unpack(dump)?)?;
         self.replace(alone, rebuilt, || ());
         Ok(())
     }
 
     /// Puts another chain of the same rules in this one's place; `settle` changes settings, on which the pool's rules depend.
-    pub(crate) fn replace(&self, _alone: &MutexGuard<'_, ()>, by: Replacement, settle: impl FnOnce()) {
+    pub(crate) fn replace(&self, _alone: &Building<'_>, by: Replacement, settle: impl FnOnce()) {
         let Replacement { store, state, origin, amendments } = by;
         let head = Arc::clone(&store.head().block);
         let event = {

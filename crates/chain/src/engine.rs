@@ -9,7 +9,9 @@ use std::thread;
 use alloy_primitives::Address;
 use interlace_executor::{Executor, LEAST_TRANSACTIONS, Report, Straight};
 use interlace_state::{Snapshot, StateError};
-use interlace_stf::{Block, BlockBuilder, BlockError, BlockOutput, EvmError, Header, StateRoots, Transaction, execute};
+use interlace_stf::{
+    Block, BlockBuilder, BlockError, BlockOutput, EvmError, Header, StateReader, StateRoots, Transaction, execute,
+};
 
 use crate::chain::Chain;
 use crate::pool::PoolTransaction;
@@ -58,11 +60,11 @@ impl Chain {
     }
 
     /// Puts what fits of `batch` into the block; `refused` hears of each that does not, and says whether to go on.
-    pub(crate) fn push_batch<'s>(
+    pub(crate) fn push_batch<'s, R: StateReader<Error = StateError> + Sync>(
         &self,
-        builder: &mut BlockBuilder<'_, &'s Snapshot>,
+        builder: &mut BlockBuilder<'_, &'s R>,
         batch: &[Arc<PoolTransaction>],
-        state: &'s Snapshot,
+        state: &'s R,
         mut refused: impl FnMut(usize, EvmError<StateError>) -> Result<(), EvmError<StateError>>,
     ) -> Result<(), EvmError<StateError>> {
         let Some(executor) = self.engine.get(batch.len()) else {
@@ -80,7 +82,10 @@ impl Chain {
     }
 
     /// Ends a block, its roots side by side if it is large.
-    pub(crate) fn finish(&self, builder: BlockBuilder<'_, &Snapshot>) -> Result<BlockOutput, BlockError<StateError>> {
+    pub(crate) fn finish<R: StateReader<Error = StateError> + Sync>(
+        &self,
+        builder: BlockBuilder<'_, &R>,
+    ) -> Result<BlockOutput, BlockError<StateError>> {
         match self.engine.get(builder.outcomes().len()) {
             Some(executor) => builder.finish_on(executor),
             None => builder.finish(),

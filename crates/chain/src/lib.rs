@@ -27,6 +27,7 @@ mod miner;
 mod news;
 pub mod pool;
 mod produce;
+mod production;
 mod recent;
 mod remote;
 mod restore;

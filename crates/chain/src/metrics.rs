@@ -27,6 +27,8 @@ pub struct Metrics {
     pub gas: Counter,
     /// Seconds from the first transaction of a block to its commit.
     pub block_seconds: Histogram,
+    /// Blocks that were executed while the one before was sealed.
+    pub blocks_overlapped: Counter,
     /// Transactions that were executed ahead of their turn and taken over.
     pub executed_ahead: Counter,
     /// Transactions that were executed ahead for nothing: what they had read was different when their turn came.
@@ -113,6 +115,7 @@ impl Default for Metrics {
             transactions: Counter::default(),
             gas: Counter::default(),
             block_seconds: Histogram::new(exponential_buckets(0.000_1, 4.0, 10)),
+            blocks_overlapped: Counter::default(),
             executed_ahead: Counter::default(),
             executed_in_vain: Counter::default(),
             pool: Gauge::default(),
@@ -141,6 +144,11 @@ impl Default for Metrics {
         registry.register("transactions", "Transactions committed", metrics.transactions.clone());
         registry.register("gas", "Gas committed", metrics.gas.clone());
         registry.register("block_seconds", "Time to build and commit a block", metrics.block_seconds.clone());
+        registry.register(
+            "blocks_overlapped",
+            "Blocks executed while the one before got its root",
+            metrics.blocks_overlapped.clone(),
+        );
         registry.register("executed_ahead", "Transactions taken over", metrics.executed_ahead.clone());
         registry.register(
             "executed_in_vain",

@@ -1,6 +1,7 @@
 //! The thread that mines by the clock.
 //!
-//! Invariant: it exists once per chain, sleeps unless an interval is set, and ends within one block of being told to.
+//! Invariant: it exists once per chain, sleeps unless an interval is set, and ends within one block of being told to. Where blocks take longer
+//! than the interval, the next one is executed while one is sealed.
 //! What it does not do: instant mining; there the caller whose transaction became ready makes the block.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -21,6 +22,12 @@ struct Bell {
 struct Ring {
     stop: bool,
     changed: bool,
+}
+
+impl Ring {
+    const fn is_rung(self) -> bool {
+        self.stop || self.changed
+    }
 }
 
 /// Handle of the mining thread; [`Miner::stop`] joins it.
@@ -92,14 +99,22 @@ fn run(chain: &Chain, bell: &Bell) {
         });
         match due {
             Some(Due { at: Some(at), every }) if at <= now => {
-                let error = chain.produce().err();
+                // From now on, not from when it was due: a slow machine makes fewer blocks instead of a burst.
+                let mut next = Due::after(every);
+                let go_on = || {
+                    let late = next.at.is_some_and(|at| at <= Instant::now()) && !lock(&bell.state).is_rung();
+                    if late {
+                        next = Due::after(every);
+                    }
+                    late
+                };
+                let error = chain.produce_while(go_on).err();
                 // Said when it begins: an interval may be a millisecond, and a reason that stays would fill the log.
                 if let Some(error) = error.as_ref().filter(|error| failing.as_ref() != Some(*error)) {
                     tracing::error!(%error, "no block");
                 }
                 failing = error;
-                // From now on, not from when it was due: a slow machine makes fewer blocks instead of a burst.
-                due = Some(Due::after(every));
+                due = Some(next);
                 if lock(&bell.state).stop {
                     return;
                 }
@@ -116,7 +131,7 @@ fn run(chain: &Chain, bell: &Bell) {
 /// Sleeps until rung or for `most`; true when the thread shall end.
 fn wait(bell: &Bell, most: Option<Duration>) -> bool {
     let mut ring = lock(&bell.state);
-    if !ring.stop && !ring.changed {
+    if !ring.is_rung() {
         ring = match most {
             None => bell.rung.wait(ring).unwrap_or_else(PoisonError::into_inner),
             Some(most) => bell.rung.wait_timeout(ring, most).unwrap_or_else(PoisonError::into_inner).0,

@@ -83,6 +83,12 @@ impl<R: StateReader> Overlay<R> {
         }
     }
 
+    /// What lies below the changes.
+    #[must_use]
+    pub const fn reader(&self) -> &R {
+        &self.reader
+    }
+
     /// Changes made so far.
     #[must_use]
     pub fn changes(&self) -> Changes {

@@ -31,6 +31,7 @@ mod segments;
 mod snapshot;
 mod sync;
 mod trie;
+mod unsealed;
 pub mod vfs;
 mod view;
 
@@ -43,3 +44,4 @@ pub use memory::{Back, MemoryState, Staged, StateSizes, Version};
 pub use proof::AccountProof;
 pub use reexecute::{ReexecuteError, import_block, import_block_with, reexecute};
 pub use snapshot::Snapshot;
+pub use unsealed::Unsealed;

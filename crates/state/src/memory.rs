@@ -37,7 +37,7 @@ pub struct Version(pub(crate) u64);
 #[derive(Debug)]
 pub struct Staged {
     base: Version,
-    changes: Changes,
+    changes: Arc<Changes>,
     update: Update,
 }
 
@@ -50,7 +50,7 @@ impl Staged {
 
     /// The changes.
     #[must_use]
-    pub const fn changes(&self) -> &Changes {
+    pub fn changes(&self) -> &Changes {
         &self.changes
     }
 }
@@ -98,7 +98,7 @@ impl MemoryState {
         let root = update.root();
         let version = Version(0);
         let head = Head { version, number, hash: hash(root), root };
-        let written = flat.write(version.0, changes, &update.after);
+        let written = flat.write(version.0, &changes, &update.after);
         leaves.apply(&flat, update);
         Self::begin(flat, leaves, head, written, below, 0)
     }
@@ -267,8 +267,8 @@ impl MemoryState {
     ///
     /// # Errors
     /// [`StateError::Storage`].
-    pub fn stage(&self, changes: Changes) -> Result<Staged, StateError> {
-        self.shared.read().stage(&self.shared.flat, changes)
+    pub fn stage(&self, changes: impl Into<Arc<Changes>>) -> Result<Staged, StateError> {
+        self.shared.read().stage(&self.shared.flat, changes.into())
     }
 
     /// The state root that `changes` to the newest state lead to.
@@ -379,7 +379,7 @@ impl MemoryState {
         head.root = update.root();
         records[0].root = head.root;
         // Nothing goes back behind the first version, so what it wrote needs no list.
-        self.shared.flat.write(head.version.0, changes, &update.after);
+        self.shared.flat.write(head.version.0, &changes, &update.after);
         leaves.apply(&self.shared.flat, update);
         Ok(())
     }

@@ -24,6 +24,7 @@ use interlace_primitives::fees::{BlobParams, MAX_RLP_BLOCK_BYTES};
 use interlace_primitives::{ChainSpec, Fork};
 use interlace_trie::ordered_root;
 
+use crate::awaited::AwaitedHash;
 use crate::block::{Attributes, Transaction};
 use crate::error::BlockError;
 use crate::header::{expected_base_fee, expected_excess_blob_gas, validate_fields};
@@ -47,6 +48,8 @@ const HEADER_RESERVE_BYTES: usize = 1024;
 pub struct BlockBuilder<'a, R: StateReader> {
     vm: Vm<R>,
     header: Header,
+    /// The parent's hash, if the reader has yet to say it.
+    awaited: Option<AwaitedHash>,
     ommers: Vec<Header>,
     withdrawals: Option<Vec<Withdrawal>>,
     blobs: Option<BlobParams>,
@@ -83,12 +86,39 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         attributes: Attributes,
         state: R,
     ) -> Result<Self, BlockError<R::Error>> {
+        Self::child(spec, parent, attributes, state, None)
+    }
+
+    /// As [`Self::new`], where `parent` has no state root yet and therefore no hash: `state` gives it later, for `awaited`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn awaiting(
+        spec: &ChainSpec,
+        parent: &Header,
+        attributes: Attributes,
+        state: R,
+        awaited: AwaitedHash,
+    ) -> Result<Self, BlockError<R::Error>> {
+        Self::child(spec, parent, attributes, state, Some(awaited))
+    }
+
+    fn child(
+        spec: &ChainSpec,
+        parent: &Header,
+        attributes: Attributes,
+        state: R,
+        awaited: Option<AwaitedHash>,
+    ) -> Result<Self, BlockError<R::Error>> {
         let header = child_header(spec, parent, &attributes);
         validate_fields(spec, &header)?;
         let fork = spec.fork_at(header.number, header.timestamp);
         let withdrawals = (fork >= Fork::Shanghai).then_some(attributes.withdrawals);
-        let mut builder = Self::resume(spec, header, attributes.ommers, withdrawals, state, None)?;
+        let vm = Vm::new(BlockEnv::from_header(spec, &header), Checks::TRANSACTION, Overlay::new(state));
+        let mut builder = Self::raw(spec, header, attributes.ommers, withdrawals, vm, None);
         builder.size_limit = (fork >= Fork::Osaka).then_some(MAX_RLP_BLOCK_BYTES);
+        builder.awaited = awaited;
+        builder.before_transactions(spec)?;
         Ok(builder)
     }
 
@@ -116,11 +146,26 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         vm: Vm<R>,
         roots: Option<StateRoots<'a, R::Error>>,
     ) -> Result<Self, BlockError<R::Error>> {
+        let mut builder = Self::raw(spec, header, ommers, withdrawals, vm, roots);
+        builder.before_transactions(spec)?;
+        Ok(builder)
+    }
+
+    /// A block of which nothing has run.
+    fn raw(
+        spec: &ChainSpec,
+        header: Header,
+        ommers: Vec<Header>,
+        withdrawals: Option<Vec<Withdrawal>>,
+        vm: Vm<R>,
+        roots: Option<StateRoots<'a, R::Error>>,
+    ) -> Self {
         let size = HEADER_RESERVE_BYTES
             + ommers.iter().map(Encodable::length).sum::<usize>()
             + withdrawals.iter().flatten().map(Encodable::length).sum::<usize>();
-        let mut builder = Self {
+        Self {
             vm,
+            awaited: None,
             ommers,
             withdrawals,
             blobs: spec.blob_params_at(header.number, header.timestamp),
@@ -134,9 +179,7 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
             encoded: Vec::new(),
             receipts: Vec::new(),
             outcomes: Vec::new(),
-        };
-        builder.before_transactions(spec)?;
-        Ok(builder)
+        }
     }
 
     /// The machine as it is now, without the rest of the block.
@@ -265,10 +308,12 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
     /// # Errors
     /// [`BlockError`] if a system contract does not answer as it must, or from the reader.
     pub fn finish(self) -> Result<BlockOutput, BlockError<R::Error>> {
+        let awaited = self.awaited;
         let (mut output, encoded, mut overlay) = self.end()?;
         output.header.transactions_root = ordered_root(&encoded);
         output.changes = overlay.take_changes();
         (output.header.receipts_root, output.header.logs_bloom) = sum_up(&output.receipts, output.receipts_root_known);
+        awaited.map_or(Ok(()), |awaited| awaited.settle(&mut output, overlay.reader())).map_err(BlockError::State)?;
         Ok(output)
     }
 
@@ -280,13 +325,19 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
     where
         R: Send,
     {
+        let awaited = self.awaited;
         let (mut output, encoded, mut overlay) = self.end()?;
         let (receipts, known) = (&output.receipts, output.receipts_root_known);
-        let ((root, changes), (receipts_root, bloom)) =
-            join.join(move || (ordered_root(&encoded), overlay.take_changes()), || sum_up(receipts, known));
+        let changes = &mut output.changes;
+        let root = || {
+            let root = ordered_root(&encoded);
+            *changes = overlay.take_changes();
+            root
+        };
+        let (root, (receipts_root, bloom)) = join.join(root, || sum_up(receipts, known));
         output.header.transactions_root = root;
-        output.changes = changes;
         (output.header.receipts_root, output.header.logs_bloom) = (receipts_root, bloom);
+        awaited.map_or(Ok(()), |awaited| awaited.settle(&mut output, overlay.reader())).map_err(BlockError::State)?;
         Ok(output)
     }
 
@@ -334,7 +385,7 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         if fork >= Fork::Cancun {
             requests::store_beacon_root(&mut self.vm, self.header.parent_beacon_block_root.unwrap_or_default())?;
         }
-        if fork >= Fork::Prague {
+        if fork >= Fork::Prague && self.awaited.is_none() {
             requests::store_parent_hash(&mut self.vm, self.header.parent_hash)?;
         }
         Ok(())

@@ -14,6 +14,7 @@
 
 extern crate alloc;
 
+mod awaited;
 mod block;
 mod builder;
 mod call;
@@ -32,6 +33,7 @@ mod unsigned;
 mod work;
 
 pub use alloy_consensus::{Header, ReceiptEnvelope};
+pub use awaited::AwaitedHash;
 pub use block::{Attributes, Block, Transaction, decode_block, decode_header, recover_sender, recover_senders};
 pub use builder::{BlockBuilder, Join, StateRoots};
 pub use call::{AccountOverride, CallOptions, StateOverrides, call, prepare, touch};

@@ -263,13 +263,20 @@ impl Pool {
     /// The transactions for a block of this base fee, best first.
     #[must_use]
     pub fn best(&self, base_fee: u64) -> Best {
+        self.best_after(base_fee, |_| None)
+    }
+
+    /// As [`Self::best`], where `nonce` knows of some senders that all before it of theirs is in a block.
+    #[must_use]
+    pub fn best_after(&self, base_fee: u64, nonce: impl Fn(&Address) -> Option<u64>) -> Best {
         let mut best = Best { base_fee, order: self.config.order, heap: BinaryHeap::new(), chains: HashMap::new() };
         for address in &self.runnable {
             let Some(sender) = self.senders.get(address) else { continue };
+            let first = nonce(address).unwrap_or(sender.nonce);
             let chain: Vec<Arc<Entry>> = sender
                 .waiting
-                .range(sender.nonce..)
-                .zip(sender.nonce..)
+                .range(first..)
+                .zip(first..)
                 .take_while(|((nonce, _), expected)| *nonce == expected)
                 .map(|((_, entry), _)| Arc::clone(entry))
                 .collect();

@@ -261,9 +261,9 @@ impl Flat {
     // ---- writing
 
     /// Writes `changes` as `version`, the newest; `after` are the accounts as the trie holds them then, in the order of the changes.
-    pub(crate) fn write(&self, version: u64, changes: Changes, after: &[Option<TrieAccount>]) -> Written {
+    pub(crate) fn write(&self, version: u64, changes: &Changes, after: &[Option<TrieAccount>]) -> Written {
         let Changes { accounts: changed, codes } = changes;
-        self.add_codes(codes);
+        self.add_codes(codes.clone());
         let put = |part: &mut accounts::Writer<'_>, key: Key, change: &AccountChange, after: &Option<TrieAccount>| {
             self.write_account(part, key, version, change, after.as_ref())
         };

@@ -105,7 +105,7 @@ proptest! {
             match step {
                 Step::Write(changes) => {
                     let accounts = after(&changes, next);
-                    let written = flat.write(next, changes.clone(), &accounts);
+                    let written = flat.write(next, &changes, &accounts);
                     kept.push((next, written, oracle.write(next, changes, &accounts)));
                     next += 1;
                 }
@@ -133,7 +133,7 @@ fn what_is_forgotten_takes_no_room() {
         let change = AccountChange { info: Some(info), wiped: false, storage };
         Changes { accounts: [(Address::ZERO, change)].into(), ..Changes::default() }
     };
-    let write = |version| flat.write(version, changes(version), &after(&changes(version), version));
+    let write = |version| flat.write(version, &changes(version), &after(&changes(version), version));
     let written: Vec<Written> = (0..50).map(write).collect();
     // The first write of each slot has one as well, but for that of the first version.
     assert_eq!(flat.sizes().1, 49 + 49);
@@ -165,7 +165,7 @@ fn many_accounts_at_once_are_written_by_several_threads_and_come_back() {
     let flat = Flat::new(false);
     let mut written = Vec::new();
     for version in 0..3 {
-        written.push(flat.write(version, changes(version), &after(&changes(version), version)));
+        written.push(flat.write(version, &changes(version), &after(&changes(version), version)));
     }
     flat.revert(2, 1, &written[2]);
     for number in 0..count {

@@ -98,7 +98,7 @@ impl Inner {
             self.records[keep].root = root;
             self.oldest = keep;
             // In place of what is there: nobody reads an older version in memory.
-            let written = shared.flat.write(to.0, changes, &update.after);
+            let written = shared.flat.write(to.0, &changes, &update.after);
             shared.flat.forget(to.0, &written);
         }
         if let Some(history) = &mut self.history {

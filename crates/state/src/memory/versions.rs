@@ -252,7 +252,7 @@ impl Inner {
         self.next_version += 1;
         let Staged { changes, update, .. } = staged;
         let root = update.root();
-        let written = flat.write(version.0, changes, &update.after);
+        let written = flat.write(version.0, &changes, &update.after);
         self.leaves.apply(flat, update);
         flat.settle();
         self.records.push(Record { version, number, hash, root, written: Arc::new(written), mark: self.mark });
@@ -261,7 +261,7 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn stage(&self, flat: &Flat, changes: Changes) -> Result<Staged, StateError> {
+    pub(super) fn stage(&self, flat: &Flat, changes: Arc<Changes>) -> Result<Staged, StateError> {
         let update = self.leaves.stage(flat, &changes, true)?;
         Ok(Staged { base: self.head.version, changes, update })
     }
