@@ -21,6 +21,7 @@ UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "s": 1_000, "ms": 1}
 CONSTANT = re.compile(r"\bconst ((?:MAX|MIN)_\w+|\w+_CAPACITY|\w+_LIFETIME|\w+_TIMEOUT|CALL_GAS)\b")
 NO_BOUND_OF_A_CLIENT = {
     "MAX_INITCODE": "a rule of Ethereum (EIP-3860)",
+    "MAX_ACCOUNTS": "bounds a measurement; the command says so",
     "MAX_GLANCE_BYTES": "decides the lane of a request, not whether it is served",
     "MAX_LOOKS": "bounds the work of finding an idle connection",
     "MAX_FORGOTTEN": "bounds what is read of a body that was refused already",

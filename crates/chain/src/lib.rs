@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod bench;
 mod chain;
 pub mod controls;
 mod delta;

@@ -239,7 +239,11 @@ impl Chain {
         };
         let mut taken: Vec<Arc<PoolTransaction>> = Vec::new();
         let mut rejected = Vec::new();
-        loop {
+        // Nothing costs less gas than this (yellow paper 6.2). Where there is more, some of what waits may fit though others do not: a batch is
+        // tried of which nothing fits, and no other after it.
+        const LEAST_GAS: u64 = 21_000;
+        let mut full = false;
+        while all || !(full || builder.gas_left() < LEAST_GAS) {
             // A sender's next one is tried too, whatever becomes of this one: if it does not run, neither does the next.
             let next = || best.pop().inspect(|transaction| best.accept(transaction));
             let batch: Vec<Arc<PoolTransaction>> = core::iter::from_fn(next).take(BATCH).collect();
@@ -260,6 +264,10 @@ impl Chain {
                 EvmError::Interpreter(reason) => ChainError::Interpreter(reason),
                 error @ EvmError::Interrupted => ChainError::Interpreter(error.to_string()),
             })?;
+            let room = |(_, error): &(_, TxError)| {
+                matches!(error, TxError::GasAboveBlock { .. } | TxError::BlockTooLarge { .. })
+            };
+            full = refusals.len() == batch.len() && refusals.iter().all(room);
             let mut refusals = refusals.into_iter().peekable();
             for (index, transaction) in batch.into_iter().enumerate() {
                 match refusals.next_if(|(refused, _)| *refused == index) {

@@ -1,9 +1,11 @@
-//! Python's view of the room `executor`: blocks to measure it with.
+//! Blocks, and chains of blocks, to measure their execution with.
 //!
 //! Invariant: nothing is measured here; this file converts.
 
+use interlace_chain::bench::{BenchChain as Chain, Way};
 use interlace_executor::bench::{BenchBlock as Block, BenchError, NAMES};
 use pyo3::prelude::*;
+use std::path::PathBuf;
 
 use crate::border::{CoreError, enter};
 
@@ -43,6 +45,32 @@ impl BenchBlock {
     }
 }
 
+/// A chain with transactions that wait for it.
+#[pyclass(frozen)]
+struct BenchChain(Chain);
+
+#[pymethods]
+impl BenchChain {
+    #[new]
+    fn new(py: Python<'_>, name: &str, transactions: u64, per_block: u64, accounts: u64) -> PyResult<Self> {
+        enter(py, || Chain::new(name, transactions, per_block, accounts).map_err(error)).map(Self)
+    }
+
+    /// Blocks of a round.
+    #[getter]
+    fn blocks(&self) -> u64 {
+        self.0.blocks()
+    }
+
+    /// Seconds that it takes to make the blocks: one after the other, or each while the one before is sealed; in a new folder, if one is given.
+    #[pyo3(signature = (overlapped, folder=None))]
+    fn round(&self, py: Python<'_>, overlapped: bool, folder: Option<PathBuf>) -> PyResult<f64> {
+        let way = if overlapped { Way::Overlapped } else { Way::Alone };
+        enter(py, || self.0.round(way, folder.as_deref()).map_err(error))
+    }
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<BenchBlock>()
+    m.add_class::<BenchBlock>()?;
+    m.add_class::<BenchChain>()
 }

@@ -156,7 +156,9 @@ mod tests {
         (state, Arc::new(block))
     }
 
-    fn seen(state: &impl StateReader<Error = StateError>) -> Result<Vec<(Option<Account>, Vec<U256>)>, StateError> {
+    type Seen = Vec<(Option<Account>, Vec<U256>)>;
+
+    fn seen(state: &impl StateReader<Error = StateError>) -> Result<Seen, StateError> {
         let one = |number| {
             let slots = (1..4).map(|slot| state.storage(address(number), U256::from(slot)));
             Ok((state.account(address(number))?, slots.collect::<Result<_, _>>()?))

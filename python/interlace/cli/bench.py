@@ -98,6 +98,35 @@ def execution(
 
 
 @bench.command()
+def chain(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Kinds of blocks, of those of bench exec.")
+    ] = None,
+    transactions: Annotated[int, typer.Option(min=1, max=1_000_000, help="Transactions in all.")] = 20_000,
+    per_block: Annotated[int, typer.Option(min=1, max=1_000_000, help="Transactions of a block, about.")] = 2_000,
+    accounts: Annotated[int, typer.Option(min=0, max=50_000_000, help="Accounts of the state besides.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Rounds; the median counts.")] = 5,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Where data directories are made; in memory without it."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure a chain under load: blocks one after the other, and each executed while the one before is sealed.
+
+    Example: interlace bench chain transfers --folder /tmp --json
+    """
+    from interlace.chain.bench_chain import KINDS, bench_chain
+
+    with _steps(len(names or KINDS)) as step:
+        result = bench_chain(names or [], transactions, per_block, accounts, rounds, folder, step)
+    if json:
+        output.emit_json(result.to_json())
+    else:
+        output.data(result.to_text())
+
+
+@bench.command()
 def state(
     accounts: Annotated[
         int, typer.Option(min=1_000, max=50_000_000, help="Accounts in the state; a million take 200 MB.")

@@ -270,19 +270,21 @@ impl Pool {
     #[must_use]
     pub fn best_after(&self, base_fee: u64, nonce: impl Fn(&Address) -> Option<u64>) -> Best {
         let mut best = Best { base_fee, order: self.config.order, heap: BinaryHeap::new(), chains: HashMap::new() };
+        // Made in one step: a heap that grows by what is rare first moves most of what comes after.
+        let mut firsts = Vec::with_capacity(self.runnable.len());
         for address in &self.runnable {
             let Some(sender) = self.senders.get(address) else { continue };
             let first = nonce(address).unwrap_or(sender.nonce);
-            let chain: Vec<Arc<Entry>> = sender
-                .waiting
-                .range(first..)
-                .zip(first..)
-                .take_while(|((nonce, _), expected)| *nonce == expected)
-                .map(|((_, entry), _)| Arc::clone(entry))
-                .collect();
-            best.chains.insert(*address, chain.into_iter());
-            best.push_next(*address);
+            let run = sender.waiting.range(first..).zip(first..);
+            let mut run = run.take_while(|((nonce, _), expected)| *nonce == expected).map(|((_, entry), _)| entry);
+            firsts.extend(run.next().and_then(|entry| best.candidate(entry)));
+            // Most senders have one.
+            if let Some(second) = run.next() {
+                let rest: Vec<Arc<Entry>> = core::iter::once(second).chain(run).map(Arc::clone).collect();
+                best.chains.insert(*address, rest.into_iter());
+            }
         }
+        best.heap = firsts.into();
         best
     }
 
@@ -425,12 +427,15 @@ impl Best {
     }
 
     fn push_next(&mut self, address: Address) {
-        let Some(entry) = self.chains.get_mut(&address).and_then(Iterator::next) else { return };
-        // Below the base fee: this one and all after it wait.
-        let Some(tip) = entry.transaction.effective_tip(self.base_fee) else { return };
+        let next = self.chains.get_mut(&address).and_then(Iterator::next);
+        self.heap.extend(next.and_then(|entry| self.candidate(&entry)));
+    }
+
+    /// A sender's next transaction; none below the base fee: it and all after it wait.
+    fn candidate(&self, entry: &Entry) -> Option<Candidate> {
+        let tip = entry.transaction.effective_tip(self.base_fee)?;
         let tip = if self.order == Order::Arrival { 0 } else { tip };
-        let rank = (tip, core::cmp::Reverse(entry.arrival));
-        self.heap.push(Candidate { rank, transaction: Arc::clone(&entry.transaction) });
+        Some(Candidate { rank: (tip, core::cmp::Reverse(entry.arrival)), transaction: Arc::clone(&entry.transaction) })
     }
 
     /// The best that is left, and not yet its successor: call [`Self::accept`] or [`Self::skip`] next.

@@ -54,7 +54,7 @@ impl StateReader for World {
 
 impl World {
     /// All accounts, each with its slots.
-    pub(super) fn accounts(&self) -> impl Iterator<Item = (Address, Account, Vec<(U256, U256)>)> {
+    pub fn accounts(&self) -> impl Iterator<Item = (Address, Account, Vec<(U256, U256)>)> {
         let mut slots = AddressMap::<Vec<(U256, U256)>>::default();
         for ((address, slot), value) in &self.slots {
             slots.entry(*address).or_default().push((*slot, *value));
