@@ -20,6 +20,7 @@ mod dup;
 mod env;
 mod error;
 mod interrupt;
+mod location;
 mod net_gas;
 mod outcome;
 mod overlay;
@@ -40,6 +41,7 @@ pub use code_cache::{CodeCache, MAX_CODE_CACHE_BYTES};
 pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
 pub use interrupt::Interrupt;
+pub use location::{Location, WrittenAccount};
 pub use outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};
 pub use overlay::Overlay;
 #[cfg(feature = "plain")]

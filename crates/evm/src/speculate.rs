@@ -61,14 +61,14 @@ pub(crate) struct ReadLog {
 
 /// An account as an execution saw it.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
-    address: Address,
+pub(crate) struct Seen {
+    pub(crate) address: Address,
     /// As the state had it.
     read: Option<Account>,
     /// As the execution was told.
     told: Option<Account>,
-    balance: bool,
-    nonce: bool,
+    pub(crate) balance: bool,
+    pub(crate) nonce: bool,
 }
 
 impl ReadLog {
@@ -111,10 +111,10 @@ impl Seen {
 pub struct Speculation {
     outcome: TxOutcome,
     logs_bloom: Bloom,
-    writes: Writes,
-    accounts: Vec<Seen>,
-    slots: Vec<(Address, U256, U256)>,
-    sender: Address,
+    pub(crate) writes: Writes,
+    pub(crate) accounts: Vec<Seen>,
+    pub(crate) slots: Vec<(Address, U256, U256)>,
+    pub(crate) sender: Address,
     /// What the sender must have.
     cost_wei: U256,
     /// What the beneficiary is owed, if that is not among the writes.

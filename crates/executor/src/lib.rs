@@ -23,6 +23,7 @@
 mod ahead;
 pub mod bench;
 mod commit;
+pub mod graph;
 mod pace;
 mod plan;
 mod report;

@@ -3,141 +3,16 @@
 
 mod common;
 
-use alloy_consensus::{Header, SignableTransaction, TxEip1559, TxEip2930, TxLegacy};
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
+use alloy_primitives::{Address, B256, U256};
 use interlace_executor::{Delays, Executor, MAX_THREADS, Pace, Report, Straight, bench};
-use interlace_primitives::{ChainSpec, Fork};
-use interlace_stf::{
-    Attributes, BlockBuilder, BlockError, BlockOutput, EvmError, Transaction, genesis_header, run, system_contracts,
-};
+use interlace_primitives::Fork;
+use interlace_stf::{Attributes, BlockBuilder, BlockError, BlockOutput, EvmError, Transaction, run};
 use proptest::prelude::*;
 
-use self::common::{ACTIONS, Broken, Fault, World, puppet, script};
+use self::common::blocks::{COINBASE, Tx, account, beneficiary, fork, spec, transaction, transactions, world};
+use self::common::{Broken, Fault, World};
 
-const CHAIN_ID: u64 = 1337;
 const OSAKA: (Fork, Address) = (Fork::Osaka, COINBASE);
-const COINBASE: Address = Address::repeat_byte(0xc0);
-
-fn account(number: u8) -> Address {
-    match number % 12 {
-        11 => COINBASE,
-        number => Address::repeat_byte(0x10 + number),
-    }
-}
-
-/// Accounts 0 to 3 send, with ever less; 4 to 6 are puppets; 7 is empty, 8 holds nearly all that there can be, others are not there.
-fn world(fork: Fork) -> World {
-    let mut world = World::new();
-    let ether = U256::from(10).pow(U256::from(18));
-    world.put(account(0), 0, ether, Bytes::new());
-    world.put(account(1), 5, ether / U256::from(3), Bytes::new());
-    world.put(account(2), u64::MAX - 3, U256::from(30_000_000_000_000_000u64), Bytes::new());
-    world.put(account(3), 0, U256::from(9_000_000_000_000_000u64), Bytes::new());
-    for number in 4..7 {
-        // Little, so that what they send often fails, or not, by what they were sent before.
-        world.put(account(number), 1, U256::from(700 * (u64::from(number) - 3)), puppet());
-    }
-    // One has nearly all that there can be: what is sent to it overflows, or does not, by what it sent before.
-    world.put(account(6), 1, U256::MAX - U256::from(1_500), puppet());
-    world.put(account(7), 0, U256::ZERO, Bytes::new());
-    world.put(account(8), 0, U256::MAX - U256::from(5), Bytes::new());
-    for (address, code) in system_contracts(fork) {
-        world.put(address, 1, U256::ZERO, code);
-    }
-    world
-}
-
-#[derive(Clone, Debug)]
-struct Tx {
-    from: u8,
-    to: Option<u8>,
-    value: u64,
-    /// Added to the nonce that would be right.
-    off: u64,
-    gas: u64,
-    tip: u64,
-    kind: u8,
-    actions: Vec<(u8, U256, U256)>,
-}
-
-fn word() -> impl Strategy<Value = U256> {
-    prop_oneof![
-        3 => (0u64..3).prop_map(U256::from),
-        3 => any::<u8>().prop_map(|number| account(number).into_word().into()),
-        3 => (0u64..4_000).prop_map(U256::from),
-        1 => Just(U256::MAX >> 1),
-    ]
-}
-
-fn transaction() -> impl Strategy<Value = Tx> {
-    let to = prop_oneof![1 => Just(None), 5 => any::<u8>().prop_map(Some), 6 => (4u8..7).prop_map(Some)];
-    let value = prop_oneof![3 => Just(0), 2 => 0u64..3_000, 1 => 0..30_000_000_000_000_000u64];
-    let off = prop_oneof![40 => Just(0), 1 => 1u64..3, 1 => Just(u64::MAX)];
-    let gas = prop_oneof![16 => Just(400_000), 1 => Just(21_000), 2 => 20_000u64..80_000];
-    let tip = prop_oneof![2 => Just(0), 3 => 1u64..5_000_000_000];
-    let action = (0..ACTIONS, word(), word());
-    (0u8..4, to, value, off, gas, tip, 0u8..3, prop::collection::vec(action, 0..5)).prop_map(
-        |(from, to, value, off, gas, tip, kind, actions)| Tx { from, to, value, off, gas, tip, kind, actions },
-    )
-}
-
-/// Transactions as nobody signed them, and their senders. Nonces follow on from each other, whether or not the block takes them all.
-fn transactions(world: &World, fork: Fork, list: &[Tx]) -> Vec<(Transaction, Address)> {
-    let mut nonces: std::collections::BTreeMap<Address, u64> =
-        world.accounts.iter().map(|(address, account)| (*address, account.nonce)).collect();
-    let make = |tx: &Tx| {
-        // The beneficiary sends too.
-        let from = account(tx.from);
-        let next = nonces.entry(from).or_default();
-        let nonce = next.wrapping_add(tx.off);
-        *next = next.saturating_add(u64::from(tx.off == 0));
-        let (to, value) = (tx.to.map_or(TxKind::Create, |to| TxKind::Call(account(to))), U256::from(tx.value));
-        let input = if tx.to.is_none() { Bytes::from_static(&[0x60, 0, 0x60, 0, 0xf3]) } else { script(&tx.actions) };
-        let (gas_limit, gas_price) = (tx.gas, u128::from(20_000_000_000 + tx.tip));
-        let signature = Signature::test_signature();
-        let signed: Transaction = match tx.kind {
-            1 if fork >= Fork::Berlin => {
-                let tx = TxEip2930 {
-                    chain_id: CHAIN_ID,
-                    nonce,
-                    gas_price,
-                    gas_limit,
-                    to,
-                    value,
-                    input,
-                    ..TxEip2930::default()
-                };
-                tx.into_signed(signature).into()
-            }
-            2 if fork >= Fork::London => {
-                let tx = TxEip1559 {
-                    chain_id: CHAIN_ID,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas: gas_price,
-                    max_priority_fee_per_gas: u128::from(tx.tip),
-                    to,
-                    value,
-                    input,
-                    ..TxEip1559::default()
-                };
-                tx.into_signed(signature).into()
-            }
-            _ => {
-                TxLegacy { chain_id: None, nonce, gas_price, gas_limit, to, value, input }.into_signed(signature).into()
-            }
-        };
-        (signed, from)
-    };
-    list.iter().map(make).collect()
-}
-
-fn spec(fork: Fork) -> (ChainSpec, Header) {
-    let spec = ChainSpec::dev(CHAIN_ID, fork);
-    let genesis = alloy_genesis::Genesis { gas_limit: 8_000_000, ..Default::default() };
-    let parent = genesis_header(&spec, &genesis, B256::ZERO);
-    (spec, parent)
-}
 
 type Built = (BlockOutput, Vec<(usize, String)>);
 
@@ -201,16 +76,6 @@ fn assert_same((expected, refusals): &Built, (output, refused): &Built) {
     assert_eq!(expected.receipts, output.receipts);
     assert_eq!(expected.header, output.header);
     assert_eq!(expected.requests, output.requests);
-}
-
-fn fork() -> impl Strategy<Value = Fork> {
-    // Older forks have no post state in receipts here, and are the same code.
-    prop::sample::select(Fork::ALL.to_vec())
-}
-
-/// Who is paid: an account that sends, a contract that may destroy itself, one that is empty, one that is not there.
-fn beneficiary() -> impl Strategy<Value = Address> {
-    prop::sample::select(vec![COINBASE, account(5), account(7), account(9)])
 }
 
 thread_local! {

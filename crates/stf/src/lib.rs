@@ -46,7 +46,7 @@ pub use header::{expected_base_fee, expected_excess_blob_gas, validate_fields, v
 #[cfg(feature = "trace")]
 pub use interlace_evm::trace;
 pub use interlace_evm::{
-    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Overlay, PrecompileMoves,
+    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Location, Overlay, PrecompileMoves,
     Speculation, StateReader, Status, Step, Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 #[cfg(feature = "std")]

@@ -1,6 +1,8 @@
 //! Blocks that are meant to break things: a contract that does what its input says, and accounts that meet each other all the time.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+pub mod blocks;
+
 use std::collections::BTreeMap;
 use std::thread;
 
