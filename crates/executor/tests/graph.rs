@@ -10,7 +10,9 @@ use alloy_primitives::{Address, U256};
 use interlace_executor::bench;
 use interlace_executor::graph::Graph;
 use interlace_primitives::Fork;
-use interlace_stf::{Attributes, Block, BlockBuilder, Checks, Location, Overlay, Step, Vm, begin, request_of};
+use interlace_stf::{
+    Attributes, Block, BlockBuilder, Checks, Location, Overlay, Speculation, Step, Vm, begin, request_of,
+};
 use proptest::prelude::*;
 
 use self::common::World;
@@ -28,6 +30,15 @@ fn block(fork: Fork, beneficiary: Address, state: &World, list: &[Tx]) -> (Block
     let (transactions, senders) = valid.into_iter().unzip();
     let withdrawals = header.withdrawals_root.map(|_| Vec::new().into());
     (Block::new(header, BlockBody { transactions, ommers: Vec::new(), withdrawals }), senders)
+}
+
+/// Where a transaction wrote, in order.
+fn written(ahead: &Speculation) -> Vec<(Address, bool, Vec<U256>)> {
+    let mut all: Vec<_> =
+        ahead.written().into_iter().map(|account| (account.address, account.wiped, account.slots)).collect();
+    all.iter_mut().for_each(|(_, _, slots)| slots.sort_unstable());
+    all.sort_unstable();
+    all
 }
 
 /// All that transaction `index` waits for, and what these wait for.
@@ -58,6 +69,8 @@ proptest! {
         // Who moved the sender's balance last: whether it can pay is no place of the graph.
         let mut payers: Vec<Option<usize>> = Vec::new();
         let mut steps: Vec<Step> = Vec::new();
+        let mut reached = Vec::new();
+        builder.speculative();
         for (index, (tx, request)) in block.body.transactions.iter().zip(&requests).enumerate() {
             let now = builder.overlay().account(senders[index]).unwrap();
             payers.push((0..index).rev().find(|earlier| {
@@ -65,6 +78,7 @@ proptest! {
                 vm.follow(&steps[*earlier]).unwrap();
                 vm.overlay().account(senders[index]).unwrap() == now
             }));
+            reached.push(written(&builder.speculate(request).unwrap()));
             steps.push(builder.push_step(tx, request).unwrap());
         }
         assert_eq!(graph.nodes.len(), steps.len());
@@ -79,6 +93,7 @@ proptest! {
             let also: BTreeSet<usize> = needed.iter().copied().chain(payers[index]).collect();
             also.iter().for_each(|earlier| vm.follow(&steps[*earlier]).unwrap());
             let ahead = vm.speculate(&requests[index]).unwrap();
+            assert_eq!(written(&ahead), reached[index], "{index} after {also:?}");
             let adopted = vm.adopt(ahead).unwrap().unwrap();
             assert_eq!(adopted.outcome, builder.outcomes()[index], "{index} after {also:?}: {graph:?}");
         }
