@@ -9,6 +9,7 @@ from __future__ import annotations
 from interlace.chain.account import DEV_MNEMONIC, Account, checksum_address
 from interlace.chain.client import Call, Client
 from interlace.chain.contract import Contract, Event
+from interlace.chain.dependencies import BlockDependencies
 from interlace.chain.node import ETHER, Chain, Deployment
 from interlace.chain.types import Block, Log, Receipt
 
@@ -17,6 +18,7 @@ __all__ = [
     "ETHER",
     "Account",
     "Block",
+    "BlockDependencies",
     "Call",
     "Chain",
     "Client",

@@ -1,7 +1,7 @@
 """Measuring a chain under load: blocks made one after the other, and each executed while the one before is sealed.
 
-Invariant: figures are medians of several rounds in which both ways take turns; none is returned unless both made the same
-chain. To seal a block is to compute its state root, write it to the log and commit it.
+Invariant: figures are medians of several rounds in which both ways take turns; none is returned unless both made the
+same chain. To seal a block is to compute its state root, write it to the log and commit it.
 What it does not do: JSON-RPC, signatures and admission to the pool; `interlace bench rpc` measures those.
 """
 
@@ -61,8 +61,8 @@ class ChainResult:
         )
         head = f"{'block':<10} {'blocks':>6} {'in turns':>10} {'overlapped':>10} {'speed-up':>8} {'tx/s':>9}"
         rows = [
-            f"{kind.name:<10} {kind.blocks:>6} {kind.alone_seconds * 1e3:>7.1f} ms {kind.overlapped_seconds * 1e3:>7.1f} ms "
-            f"{kind.speedup:>7.2f}x {self.transactions / kind.overlapped_seconds:>9,.0f}"
+            f"{kind.name:<10} {kind.blocks:>6} {kind.alone_seconds * 1e3:>7.1f} ms "
+            f"{kind.overlapped_seconds * 1e3:>7.1f} ms {kind.speedup:>7.2f}x {self.transactions / kind.overlapped_seconds:>9,.0f}"
             for kind in self.kinds
         ]
         return "\n".join([title, head, *rows])
@@ -81,7 +81,7 @@ def bench_chain(
     folder: Path | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> ChainResult:
-    """Measure chains of these kinds of blocks, which `interlace.chain.bench_exec.names` lists; `KINDS` if there are none.
+    """Measure chains of blocks of these kinds, as `interlace.chain.bench_exec.names` lists them; `KINDS` without any.
 
     `folder` is where data directories are made and removed; without it, chains are in memory.
 

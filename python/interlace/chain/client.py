@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 from interlace import _core, _json
 from interlace.chain.abi import Value, encode_arguments, parse_abi, revert_reason
 from interlace.chain.account import Account, checksum_address
+from interlace.chain.dependencies import BlockDependencies
 from interlace.chain.transport import HttpTransport, Transport
 from interlace.chain.types import Block, Json, Log, Receipt, to_bytes, to_int
 from interlace.errors import ChainError, RpcError
@@ -164,6 +165,18 @@ class Client:
         if raw is None:
             raise ChainError("chain.unknown", f"no block {block}")
         return Block.from_json(raw)
+
+    def dependencies(self, block: int | str = "latest", lanes: int = 2) -> BlockDependencies:
+        """Return which transactions of a block wait for which, laid on `lanes` lanes. Interlace nodes alone know.
+
+        Raises
+        ------
+        RpcError
+            -32602 for no lanes, or above 256; -32000 for a block that is not there, and for the first.
+        """
+        return BlockDependencies.from_json(
+            self.rpc("interlace_getBlockDependencies", block_tag(block), quantity(lanes))
+        )
 
     def receipt(self, transaction_hash: str) -> Receipt | None:
         """Return the receipt of a transaction; `None` while it is in no block."""

@@ -21,6 +21,7 @@ from .completions import completions
 from .db import db
 from .demo import demo
 from .fixtures import blocktest, statetest
+from .lanes import lanes
 from .replay import replay
 from .rpctest import rpctest
 from .up import up
@@ -65,6 +66,7 @@ app.command()(up)
 app.command()(completions)
 app.command()(demo)
 app.command()(verify)
+app.command()(lanes)
 app.command()(replay)
 app.command()(statetest)
 app.command()(blocktest)

@@ -1,10 +1,11 @@
-//! Executions that are watched: geth's debug namespace, parity's trace namespace, and Otterscan's.
+//! Executions that are watched: geth's debug namespace, parity's trace namespace, Otterscan's, and what waits for what.
 //!
 //! Invariant: a transaction of a block is traced on the state that it found: after the block's system calls and all transactions
 //! before it. Nothing of a trace is kept. Every trace has a deadline and bounds (see [`run`]), and says so when it meets one.
 //! What it does not do: tracers in JavaScript, and traces to files.
 
 mod debug;
+mod dependencies;
 mod filter;
 mod options;
 mod otterscan;
@@ -21,6 +22,13 @@ pub(crate) use otterscan::MAX_PAGE;
 pub(crate) use run::{Budget, MAX_TRACE_BYTES, MAX_TRACE_TIME, Run};
 pub(crate) use storage::MAX_RANGE_SLOTS;
 
-/// The methods of all three namespaces, a table for each file.
-pub(crate) const METHODS: [&[(&str, Method)]; 6] =
-    [debug::METHODS, storage::METHODS, parity::METHODS, filter::METHODS, otterscan::METHODS, search::METHODS];
+/// The methods of all these namespaces, a table for each file.
+pub(crate) const METHODS: [&[(&str, Method)]; 7] = [
+    debug::METHODS,
+    dependencies::METHODS,
+    storage::METHODS,
+    parity::METHODS,
+    filter::METHODS,
+    otterscan::METHODS,
+    search::METHODS,
+];
