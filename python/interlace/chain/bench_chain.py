@@ -62,7 +62,8 @@ class ChainResult:
         head = f"{'block':<10} {'blocks':>6} {'in turns':>10} {'overlapped':>10} {'speed-up':>8} {'tx/s':>9}"
         rows = [
             f"{kind.name:<10} {kind.blocks:>6} {kind.alone_seconds * 1e3:>7.1f} ms "
-            f"{kind.overlapped_seconds * 1e3:>7.1f} ms {kind.speedup:>7.2f}x {self.transactions / kind.overlapped_seconds:>9,.0f}"
+            f"{kind.overlapped_seconds * 1e3:>7.1f} ms "
+            f"{kind.speedup:>7.2f}x {self.transactions / kind.overlapped_seconds:>9,.0f}"
             for kind in self.kinds
         ]
         return "\n".join([title, head, *rows])
