@@ -21,6 +21,10 @@ mod tensor;
 
 use pyo3::prelude::*;
 
+/// What one thread makes is often dropped by another here, for which the system's allocator takes locks; docs/decisions, no. 27.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[pymodule(gil_used = false)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
