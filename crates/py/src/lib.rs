@@ -22,6 +22,7 @@ mod tensor;
 use pyo3::prelude::*;
 
 /// What one thread makes is often dropped by another here, for which the system's allocator takes locks; docs/decisions, no. 27.
+#[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
