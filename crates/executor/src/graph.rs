@@ -7,7 +7,7 @@
 //! Invariant: a transaction whose state has what the ones that it waits for wrote, and theirs, comes out as in the block. It waits for the last
 //! one that wrote what it looked at, by the rules by which the executor takes over what was executed ahead: balances that nothing looks at,
 //! nonces of senders and what beneficiaries are paid make nobody wait.
-//! What it does not do: it times nothing. Gas stands for time, and a lane for a core that waits for no other reason.
+//! What it does not do: that a sum of balances overflows, which no supply lets happen, is no reason to wait here. It times nothing. Gas stands for time, and a lane for a core that waits for no other reason.
 
 use std::collections::HashMap;
 

@@ -30,6 +30,7 @@ mod report;
 
 use std::sync::{Mutex, PoisonError};
 
+use alloy_consensus::Transaction as _;
 use alloy_primitives::Address;
 use interlace_primitives::ChainSpec;
 use interlace_stf::{
@@ -49,6 +50,8 @@ pub use self::report::Report;
 pub const MAX_THREADS: usize = 256;
 /// Blocks of fewer transactions are executed by the committer alone: helpers would come too late.
 pub const LEAST_TRANSACTIONS: usize = 4;
+/// So are those whose transactions may use less gas than this together: about a millisecond, of which waking helpers takes a tenth.
+pub const LEAST_GAS: u64 = 4_000_000;
 
 /// No executor with so many threads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +72,8 @@ pub struct Executor {
     threads: usize,
     /// Blocks of fewer transactions are left to the committer.
     least: usize,
+    /// And of less gas.
+    least_gas: u64,
     /// The helpers; none for one thread.
     pool: Option<rayon::ThreadPool>,
     weights: Mutex<Weights>,
@@ -87,13 +92,13 @@ impl Executor {
         let named = |number| format!("executor-{number}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads - 1).thread_name(named);
         let pool = if threads > 1 { Some(pool.build().map_err(|error| refuse(error.to_string()))?) } else { None };
-        Ok(Self { threads, least: LEAST_TRANSACTIONS, pool, weights: Mutex::default() })
+        Ok(Self { threads, least: LEAST_TRANSACTIONS, least_gas: LEAST_GAS, pool, weights: Mutex::default() })
     }
 
-    /// Uses helpers for blocks of `least` transactions and more, instead of [`LEAST_TRANSACTIONS`].
+    /// Uses helpers for blocks of `least` transactions and more, instead of [`LEAST_TRANSACTIONS`], however little gas they may use.
     #[must_use]
     pub const fn from_transactions(mut self, least: usize) -> Self {
-        self.least = least;
+        (self.least, self.least_gas) = (least, 0);
         self
     }
 
@@ -141,7 +146,9 @@ impl Executor {
         let report = self
             .push_all(&mut builder, &transactions, state, pace, |_, error| Err(error))
             .map_err(|(index, error)| BlockError::at(index, *transactions[index].0.tx_hash(), error))?;
-        Ok((builder.finish_on(self)?, report))
+        // What is not worth helpers is not worth one for its roots either.
+        let worth = self.helpers(transactions.len(), gas_of(&transactions)).is_some();
+        Ok((if worth { builder.finish_on(self)? } else { builder.finish()? }, report))
     }
 
     /// Pushes transactions with their senders into a block on `state`, as `BlockBuilder::push` would one after the other. One that is not valid
@@ -157,7 +164,7 @@ impl Executor {
         pace: &impl Pace,
         mut refused: impl FnMut(usize, EvmError<R::Error>) -> Result<(), EvmError<R::Error>>,
     ) -> Result<Report, Refusal<R::Error>> {
-        let Some(helpers) = self.helpers(transactions.len()) else {
+        let Some(helpers) = self.helpers(transactions.len(), gas_of(transactions)) else {
             let mut report = Report::default();
             for (index, (tx, sender)) in transactions.iter().enumerate() {
                 match builder.push(tx, *sender) {
@@ -184,7 +191,8 @@ impl Executor {
         state: &'s R,
         pace: &impl Pace,
     ) -> Result<(Vec<TxOutcome>, Report), Refusal<R::Error>> {
-        let Some(helpers) = self.helpers(requests.len()) else {
+        let gas = requests.iter().fold(0u64, |sum, tx| sum.saturating_add(tx.gas_limit));
+        let Some(helpers) = self.helpers(requests.len(), gas) else {
             let outcomes =
                 requests.iter().enumerate().map(|(index, tx)| vm.execute(tx).map_err(|error| (index, error)));
             let outcomes: Vec<TxOutcome> = outcomes.collect::<Result<_, _>>()?;
@@ -200,10 +208,11 @@ impl Executor {
         Ok((turns.outcomes, report))
     }
 
-    /// The helpers for so many transactions; none if they are left to the committer. They are if it is a thread of some rayon pool: such a
+    /// The helpers for so many transactions that may use so much gas; none if they are left to the committer. They are if it is a thread of some rayon pool: such a
     /// thread, while it waits for helpers, takes up whatever else that pool has to do, one thing inside the other, until its stack ends.
-    fn helpers(&self, transactions: usize) -> Option<&rayon::ThreadPool> {
-        self.pool.as_ref().filter(|_| transactions >= self.least && rayon::current_thread_index().is_none())
+    fn helpers(&self, transactions: usize, gas: u64) -> Option<&rayon::ThreadPool> {
+        let worth = transactions >= self.least && gas >= self.least_gas;
+        self.pool.as_ref().filter(|_| worth && rayon::current_thread_index().is_none())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -238,9 +247,14 @@ impl Executor {
     }
 }
 
+/// What the transactions may use at most, together.
+fn gas_of(transactions: &[(&Transaction, Address)]) -> u64 {
+    transactions.iter().fold(0, |sum, (tx, _)| sum.saturating_add((**tx).gas_limit()))
+}
+
 impl Join for Executor {
     fn join<A: Send, B: Send>(&self, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
-        let Some(pool) = self.helpers(self.least) else { return (one(), other()) };
+        let Some(pool) = self.helpers(self.least, self.least_gas) else { return (one(), other()) };
         let mut given = None;
         let other = pool.in_place_scope(|scope| {
             scope.spawn(|_| given = Some(one()));

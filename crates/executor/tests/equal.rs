@@ -4,7 +4,7 @@
 mod common;
 
 use alloy_primitives::{Address, B256, U256};
-use interlace_executor::{Delays, Executor, MAX_THREADS, Pace, Report, Straight, bench};
+use interlace_executor::{Delays, Executor, LEAST_GAS, MAX_THREADS, Pace, Report, Straight, bench};
 use interlace_primitives::Fork;
 use interlace_stf::{Attributes, BlockBuilder, BlockError, BlockOutput, EvmError, Transaction, run};
 use proptest::prelude::*;
@@ -79,7 +79,7 @@ fn assert_same((expected, refusals): &Built, (output, refused): &Built) {
 }
 
 thread_local! {
-    static EXECUTORS: [Executor; 4] = [2, 3, 5, 16].map(|threads| Executor::new(threads).unwrap());
+    static EXECUTORS: [Executor; 4] = [2, 3, 5, 16].map(|threads| Executor::new(threads).unwrap().from_transactions(4));
 }
 
 fn executors(work: impl FnOnce(&[Executor; 4])) {
@@ -114,7 +114,7 @@ fn synthetic_blocks_are_the_same_on_any_number_of_threads() {
         let made = bench::synthetic(name, 60).unwrap().unwrap();
         let expected = run(&made.spec, &made.block, &made.senders, &made.world, None).unwrap();
         for threads in 1..=16 {
-            let executor = Executor::new(threads).unwrap();
+            let executor = Executor::new(threads).unwrap().from_transactions(4);
             for seed in 0..3 {
                 let (output, report) = match seed {
                     0 => executor.run(&made.spec, &made.block, &made.senders, &made.world, None, &Straight),
@@ -154,7 +154,7 @@ fn a_helper_that_fails_leaves_no_trace() {
     let mut state = world(Fork::Osaka);
     let list = calls(&state, None);
     let expected = one_by_one(OSAKA, &state, &list).unwrap();
-    let executor = Executor::new(4).unwrap();
+    let executor = Executor::new(4).unwrap().from_transactions(4);
     let mut failed = [0; 3];
     for round in 0..30 {
         state.fault = [Fault::Panic, Fault::Helper, Fault::None][round % 3];
@@ -169,7 +169,7 @@ fn a_helper_that_fails_leaves_no_trace() {
 #[test]
 fn a_block_that_ends_early_leaves_no_trace() {
     let mut state = world(Fork::Osaka);
-    let executor = Executor::new(4).unwrap();
+    let executor = Executor::new(4).unwrap().from_transactions(4);
     let whole = calls(&state, None);
     state.fault = Fault::Account(account(9));
     let broken = Tx { to: Some(9), from: 0, value: 1, off: 0, gas: 30_000, tip: 1, kind: 0, actions: Vec::new() };
@@ -186,7 +186,7 @@ fn a_block_that_ends_early_leaves_no_trace() {
 #[test]
 fn the_error_of_a_block_is_the_same() {
     let made = bench::synthetic("token-50", 40).unwrap().unwrap();
-    let executor = Executor::new(4).unwrap();
+    let executor = Executor::new(4).unwrap().from_transactions(4);
     for wrong in [0, 1, 17, 39] {
         let mut senders = made.senders.clone();
         // Somebody who has nothing.
@@ -203,6 +203,26 @@ fn the_error_of_a_block_is_the_same() {
     let error = executor.execute(&made.spec, &made.parent, &block, &made.senders, &made.world, None).unwrap_err();
     assert_eq!(error.code(), "engine.mismatch");
     assert!(executor.execute(&made.spec, &made.parent, &made.block, &made.senders, &made.world, None).is_ok());
+}
+
+/// What takes too short for helpers to come in time is left to the committer, unless they are asked for.
+#[test]
+fn short_blocks_are_executed_alone() {
+    let taken_over = |executor: &Executor, count: u64| {
+        let made = bench::synthetic("transfers", count).unwrap().unwrap();
+        let (output, report) =
+            executor.run(&made.spec, &made.block, &made.senders, &made.world, None, &Straight).unwrap();
+        let expected = run(&made.spec, &made.block, &made.senders, &made.world, None).unwrap();
+        assert_same(&(expected, Vec::new()), &(output, Vec::new()));
+        report.adopted + report.redone
+    };
+    let long = LEAST_GAS / 21_000 + 1;
+    let executor = Executor::new(2).unwrap();
+    assert_eq!(taken_over(&executor, long - 1), 0);
+    assert!((0..20).any(|_| taken_over(&executor, long) > 0));
+    let eager = Executor::new(2).unwrap().from_transactions(4);
+    assert_eq!(taken_over(&eager, 3), 0);
+    assert!((0..20).any(|_| taken_over(&eager, long - 1) > 0));
 }
 
 #[test]

@@ -52,13 +52,17 @@ fn before(graph: &Graph, index: usize, all: &mut BTreeSet<usize>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn a_transaction_after_what_it_waits_for_comes_out_as_in_the_block(
         fork in fork(), beneficiary in beneficiary(), list in prop::collection::vec(transaction(), 4..20),
     ) {
-        let state = world(fork);
+        let mut state = world(fork);
+        // Sums that overflow, which a graph does not tell of, are for other tests.
+        for account in state.accounts.values_mut() {
+            account.balance &= (U256::ONE << 100) - U256::ONE;
+        }
         let (block, senders) = block(fork, beneficiary, &state, &list);
         let (spec, _) = spec(fork);
         let graph = Graph::of(&spec, &block, &senders, &state, || true).unwrap().unwrap();
