@@ -32,6 +32,7 @@ mod production;
 mod recent;
 mod remote;
 mod restore;
+mod seal;
 mod store;
 
 pub use chain::{Chain, EVENT_CAPACITY, Event};

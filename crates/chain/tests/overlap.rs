@@ -45,7 +45,19 @@ const GAS: u64 = 1_500_000;
 
 /// A chain without a log.
 fn in_memory() -> Chain {
-    let document = folder::document().replace("0x1c9c380", &format!("{GAS:#x}"));
+    with_history(None)
+}
+
+/// The same with other code in place of the history contract's.
+fn with_history(code: Option<&str>) -> Chain {
+    let mut document: serde_json::Value = serde_json::from_str(&folder::document()).unwrap();
+    document["gasLimit"] = format!("{GAS:#x}").into();
+    let alloc = document["alloc"].as_object_mut().unwrap();
+    let name = alloc.keys().find(|name| name.to_lowercase().ends_with(&hex(HISTORY_STORAGE_ADDRESS))).unwrap().clone();
+    if let Some(code) = code {
+        alloc[&name]["code"] = code.into();
+    }
+    let document = document.to_string();
     Chain::new(GenesisBlock::from_json(&document).unwrap(), folder::orderer(), PoolConfig::default())
 }
 
@@ -115,6 +127,28 @@ fn blocks_are_those_that_are_made_one_after_the_other() {
         let block = pair[1].to_consensus();
         let output = execute(chain.spec(), &pair[0].header, &block, &pair[1].senders, &state, None).unwrap();
         assert_eq!(state.root_after(&output.changes).unwrap(), block.header.state_root);
+    }
+}
+
+#[test]
+fn a_chain_with_another_history_contract_waits() {
+    // Keeps what it is told in slot 0, and answers it; another that does nothing.
+    for code in ["0x365f14600a575f355f55005b5f545f5260205ff3", "0x00"] {
+        let filled = || filled(with_history(Some(code)));
+        let sequential = filled();
+        while waits(&sequential) {
+            sequential.produce().unwrap();
+        }
+        let expected = blocks(&sequential);
+        let chain = filled();
+        let mut made = 1;
+        let more = || {
+            made += 1;
+            made < expected.len()
+        };
+        chain.produce_while(more).unwrap();
+        assert!(blocks(&chain) == expected, "{code}");
+        assert_eq!(overlapped(&chain), 0, "{code}");
     }
 }
 
