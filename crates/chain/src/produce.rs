@@ -107,12 +107,8 @@ impl Chain {
         let number = parent.number + 1;
         let invalid = |reason: String| ChainError::Block { number, reason };
         let withdrawals = plan.withdrawals.clone();
-        let attributes = attributes(plan);
-        let builder = match awaited {
-            None => BlockBuilder::new(&self.spec, parent, attributes, state),
-            Some(awaited) => BlockBuilder::awaiting(&self.spec, parent, attributes, state, awaited),
-        };
-        let mut builder = builder.map_err(|error| invalid(error.to_string()))?;
+        let mut builder = BlockBuilder::awaiting(&self.spec, parent, attributes(plan), state, awaited)
+            .map_err(|error| invalid(error.to_string()))?;
         let all = matches!(source, Source::Each(_));
         let mut best = match source {
             Source::Pool => self.waitroom().pool.best(builder.env().base_fee_wei),

@@ -86,24 +86,14 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         attributes: Attributes,
         state: R,
     ) -> Result<Self, BlockError<R::Error>> {
-        Self::child(spec, parent, attributes, state, None)
+        Self::awaiting(spec, parent, attributes, state, None)
     }
 
-    /// As [`Self::new`], where `parent` has no state root yet and therefore no hash: `state` gives it later, for `awaited`.
+    /// As [`Self::new`], on a parent that may have no state root yet and therefore no hash: then `state` gives it later, for `awaited`.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn awaiting(
-        spec: &ChainSpec,
-        parent: &Header,
-        attributes: Attributes,
-        state: R,
-        awaited: AwaitedHash,
-    ) -> Result<Self, BlockError<R::Error>> {
-        Self::child(spec, parent, attributes, state, Some(awaited))
-    }
-
-    fn child(
         spec: &ChainSpec,
         parent: &Header,
         attributes: Attributes,
