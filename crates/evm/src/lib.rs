@@ -13,12 +13,14 @@
 
 extern crate alloc;
 
+mod access;
 mod changes;
 #[cfg(feature = "std")]
 mod code_cache;
 mod dup;
 mod env;
 mod error;
+mod execution;
 mod interrupt;
 mod location;
 mod net_gas;
@@ -35,11 +37,13 @@ pub mod trace;
 mod vm;
 mod writes;
 
+pub use access::{Access, Accesses, BlockAccesses};
 pub use changes::{AccountChange, Changes};
 #[cfg(feature = "std")]
 pub use code_cache::{CodeCache, MAX_CODE_CACHE_BYTES};
 pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
+pub use execution::Execution;
 pub use interrupt::Interrupt;
 pub use location::{Location, WrittenAccount};
 pub use outcome::{CONSOLE_ADDRESS, Halt, Status, TxOutcome};

@@ -14,6 +14,7 @@ use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
 use revm::state::AccountInfo;
 
+use crate::access::{Accesses, BlockAccesses};
 use crate::changes::{AccountChange, Changes};
 use crate::interrupt::Interrupt;
 use crate::reader::{Account, StateReader};
@@ -61,6 +62,10 @@ pub struct Overlay<R> {
     pub(crate) interrupt: Option<Interrupt>,
     /// What is read while a transaction is executed ahead of its turn.
     pub(crate) log: Option<ReadLog>,
+    /// Whether executions tell what they reach.
+    pub(crate) tells: bool,
+    /// What they reached, if it is kept.
+    accesses: Option<BlockAccesses>,
 }
 
 impl<R> fmt::Debug for Overlay<R> {
@@ -80,6 +85,37 @@ impl<R: StateReader> Overlay<R> {
             block_hashes: BTreeMap::new(),
             interrupt: None,
             log: None,
+            tells: false,
+            accesses: None,
+        }
+    }
+
+    /// Keeps what is reached from now on with `accesses`, or no longer. Gives what was kept.
+    pub fn keep_accesses(&mut self, accesses: Option<BlockAccesses>) -> Option<BlockAccesses> {
+        self.tells = accesses.is_some();
+        core::mem::replace(&mut self.accesses, accesses)
+    }
+
+    /// Lets executions tell what they reach; see [`crate::Execution::accesses`].
+    pub const fn tell_accesses(&mut self) {
+        self.tells = true;
+    }
+
+    /// What is kept of what was reached.
+    #[must_use]
+    pub const fn accesses(&self) -> Option<&BlockAccesses> {
+        self.accesses.as_ref()
+    }
+
+    /// Whatever comes next is reached under the next number.
+    pub fn advance_accesses(&mut self) {
+        self.accesses.iter_mut().for_each(BlockAccesses::advance);
+    }
+
+    /// Takes note of what was reached.
+    pub(crate) fn reached(&mut self, accesses: impl FnOnce() -> Option<Accesses>) {
+        if let Some(kept) = &mut self.accesses {
+            accesses().into_iter().for_each(|accesses| kept.take(accesses));
         }
     }
 
@@ -125,6 +161,12 @@ impl<R: StateReader> Overlay<R> {
             laid.write(written.info, written.wiped, slots.iter().copied());
         }
         self.codes.extend(writes.codes.iter().cloned());
+    }
+
+    /// Lays what an execution wrote on top, and takes note of what it reached.
+    pub(crate) fn keep(&mut self, writes: &mut Writes) {
+        self.write(writes);
+        self.reached(|| writes.accesses.take());
     }
 
     /// What was laid over the account at `address`.
@@ -209,12 +251,13 @@ impl<R: StateReader> Overlay<R> {
     /// # Errors
     /// The reader's.
     pub fn add_balance(&mut self, address: Address, amount_wei: U256) -> Result<(), R::Error> {
-        if amount_wei.is_zero() {
-            return Ok(());
-        }
-        let mut account = self.account(address)?.unwrap_or_default();
+        let before = self.account(address)?;
+        let mut account = before.unwrap_or_default();
         account.balance = account.balance.saturating_add(amount_wei);
-        self.set_account(address, Some(account));
+        self.reached(|| Some(Accesses::one(address, before, Some(account))));
+        if !amount_wei.is_zero() {
+            self.set_account(address, Some(account));
+        }
         Ok(())
     }
 }

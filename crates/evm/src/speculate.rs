@@ -33,6 +33,7 @@ use revm::interpreter::interpreter_types::InputsTr;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
 use revm::primitives::hardfork::SpecId;
 
+use crate::access::Accesses;
 use crate::error::EvmError;
 use crate::outcome::{CONSOLE_ADDRESS, TxOutcome};
 use crate::overlay::{Db, Overlay};
@@ -192,12 +193,17 @@ impl<R: StateReader> Overlay<R> {
         ahead.slots.iter().all(holds)
     }
 
-    fn take(&mut self, step: &Step) -> Result<(), R::Error> {
-        self.write(&step.writes);
-        let Some(Reward { beneficiary, wei, clears_empty }) = step.reward else { return Ok(()) };
+    fn take(&mut self, step: &mut Step) -> Result<(), R::Error> {
+        self.keep(&mut step.writes);
+        self.pay(step.reward)
+    }
+
+    fn pay(&mut self, reward: Option<Reward>) -> Result<(), R::Error> {
+        let Some(Reward { beneficiary, wei, clears_empty }) = reward else { return Ok(()) };
         let before = self.account(beneficiary)?;
         let account = before.unwrap_or_default();
         let after = Account { balance: account.balance.checked_add(wei).unwrap_or(account.balance), ..account };
+        self.reached(|| Some(Accesses::one(beneficiary, before, Some(after))));
         if clears_empty && after.is_empty() {
             if before.is_some() {
                 self.set_account(beneficiary, None);
@@ -241,7 +247,7 @@ impl<R: StateReader> Vm<R> {
         Ok(Speculation {
             logs_bloom: logs_bloom(&outcome.logs),
             outcome,
-            writes: Writes::of(state, clears_empty),
+            writes: self.writes_of(state),
             accounts,
             slots,
             sender: tx.from,
@@ -259,8 +265,12 @@ impl<R: StateReader> Vm<R> {
         if !overlay.fits(&mut ahead) {
             return Ok(None);
         }
-        let step = Step { writes: ahead.writes, reward: ahead.reward };
-        overlay.take(&step).map_err(EvmError::State)?;
+        let mut step = Step { writes: ahead.writes, reward: ahead.reward };
+        if let Some(mut accesses) = step.writes.accesses.take() {
+            accesses.rebalance(&step.writes);
+            step.writes.accesses = Some(accesses);
+        }
+        overlay.take(&mut step).map_err(EvmError::State)?;
         Ok(Some(Adopted { outcome: ahead.outcome, logs_bloom: ahead.logs_bloom, step }))
     }
 
@@ -269,8 +279,8 @@ impl<R: StateReader> Vm<R> {
     /// # Errors
     /// As [`Vm::transact`].
     pub fn step(&mut self, tx: &TxRequest) -> Result<(TxOutcome, Step), EvmError<R::Error>> {
-        let (outcome, writes) = self.written(tx)?;
-        self.overlay_mut().write(&writes);
+        let (outcome, mut writes) = self.written(tx)?;
+        self.overlay_mut().keep(&mut writes);
         Ok((outcome, Step { writes, reward: None }))
     }
 
@@ -279,7 +289,9 @@ impl<R: StateReader> Vm<R> {
     /// # Errors
     /// The reader's.
     pub fn follow(&mut self, step: &Step) -> Result<(), EvmError<R::Error>> {
-        self.overlay_mut().take(step).map_err(EvmError::State)
+        let overlay = self.overlay_mut();
+        overlay.write(&step.writes);
+        overlay.pay(step.reward).map_err(EvmError::State)
     }
 }
 

@@ -143,7 +143,7 @@ impl<R: StateReader> Vm<R> {
 
     pub(crate) fn written(&mut self, tx: &TxRequest) -> Result<(TxOutcome, Writes), EvmError<R::Error>> {
         let (outcome, state) = self.run(tx)?;
-        Ok((outcome, Writes::of(state, self.clears_empty())))
+        Ok((outcome, self.writes_of(state)))
     }
 
     /// Executes `tx` and keeps what it changed.
@@ -151,8 +151,8 @@ impl<R: StateReader> Vm<R> {
     /// # Errors
     /// As [`Vm::transact`].
     pub fn execute(&mut self, tx: &TxRequest) -> Result<TxOutcome, EvmError<R::Error>> {
-        let (outcome, writes) = self.written(tx)?;
-        self.overlay_mut().write(&writes);
+        let (outcome, mut writes) = self.written(tx)?;
+        self.overlay_mut().keep(&mut writes);
         Ok(outcome)
     }
 
@@ -187,8 +187,8 @@ impl<R: StateReader> Vm<R> {
         let result = MainnetHandler::default().run_system_call(&mut self.inner);
         let state = self.inner.finalize();
         let result = result.map_err(|error| self.explain(error, &tx))?;
-        let writes = Writes::of(state, self.clears_empty());
-        self.overlay_mut().write(&writes);
+        let mut writes = self.writes_of(state);
+        self.overlay_mut().keep(&mut writes);
         Ok(outcome(result))
     }
 
@@ -220,7 +220,7 @@ impl<R: StateReader> Vm<R> {
         let result = DeployHandler { address, reader: PhantomData }.run_system_call(&mut self.inner);
         let state = self.inner.finalize();
         let result = result.map_err(|error| self.explain(error, &tx));
-        let mut changes = Writes::of(state, self.clears_empty()).into_changes();
+        let mut changes = self.writes_of(state).into_changes();
         changes.accounts.remove(&deployer);
         self.overlay_mut().set_account(deployer, before);
         let outcome = outcome(result?);
@@ -232,6 +232,10 @@ impl<R: StateReader> Vm<R> {
 
     fn read_account(&self, address: Address) -> Result<Option<crate::reader::Account>, EvmError<R::Error>> {
         self.overlay().account(address).map_err(EvmError::State)
+    }
+
+    pub(crate) fn writes_of(&self, state: EvmState) -> Writes {
+        Writes::of(state, self.clears_empty(), self.overlay().tells)
     }
 
     /// EIP-161 removes empty accounts that a transaction touched.

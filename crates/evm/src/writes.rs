@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::state::{Account as RevmAccount, AccountInfo, EvmState};
 
+use crate::access::Accesses;
 use crate::changes::{AccountChange, Changes};
 use crate::reader::Account;
 
@@ -20,6 +21,8 @@ pub(crate) struct Writes {
     pub(crate) accounts: Vec<Written>,
     pub(crate) slots: Vec<(U256, U256)>,
     pub(crate) codes: Vec<(B256, Bytes)>,
+    /// Whatever was reached, if it was asked for.
+    pub(crate) accesses: Option<Accesses>,
 }
 
 /// One account after it.
@@ -34,8 +37,9 @@ pub(crate) struct Written {
 
 impl Writes {
     /// What revm's journal holds; untouched and unchanged accounts are left out.
-    pub(crate) fn of(state: EvmState, clears_empty: bool) -> Self {
-        let mut writes = Self { accounts: Vec::with_capacity(state.len()), ..Self::default() };
+    pub(crate) fn of(state: EvmState, clears_empty: bool, tells: bool) -> Self {
+        let accesses = tells.then(|| Accesses::of(&state, clears_empty));
+        let mut writes = Self { accounts: Vec::with_capacity(state.len()), accesses, ..Self::default() };
         for (address, account) in state {
             if account.is_touched() {
                 writes.put(address, account, clears_empty);

@@ -1,13 +1,12 @@
 //! What the threads of one block share, and what a helper does with it.
 //!
-//! Invariant: a transaction is taken by one thread. What is told of it, first that it was executed ahead and then how it went into the block, is
-//! told once and never changed; who sees a frontier sees all that was told before it.
+//! Invariant: how a transaction went into the block is told once and never changed; who sees a frontier sees all that was told before it.
 //! Bounds: helpers keep within [`MAX_AHEAD`] transactions of the committer; what was executed ahead is dropped with the block.
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,18 +17,10 @@ use interlace_stf::{EvmError, Speculation, StateReader, Step, Transaction, TxReq
 
 use crate::pace::{Pace, Point};
 use crate::plan::Plan;
+use crate::slots::Slots;
 
 /// How far helpers run ahead, in transactions.
 pub const MAX_AHEAD: usize = 128;
-
-/// Nobody has it.
-pub(crate) const FREE: u8 = 0;
-/// A thread executes it.
-pub(crate) const TAKEN: u8 = 1;
-/// It was executed ahead.
-pub(crate) const READY: u8 = 2;
-/// It could not be executed ahead.
-pub(crate) const FAILED: u8 = 3;
 
 /// What is known of a transaction that was executed ahead.
 #[derive(Debug)]
@@ -84,22 +75,14 @@ impl<'a> Given<'a> {
     }
 }
 
-#[derive(Debug, Default)]
-struct Slot {
-    state: AtomicU8,
-    /// What it did ahead. Whoever took the transaction puts it there before it is ready, the
-    /// committer takes it out afterwards: nobody ever waits for this lock.
-    ahead: Mutex<Option<Ahead>>,
-    /// What it did in the block; nothing, if it was refused.
-    settled: OnceLock<Option<Step>>,
-}
-
 /// What the threads of one block share.
 #[derive(Debug)]
 pub(crate) struct Shared<'a, P> {
     pub(crate) given: Given<'a>,
     pub(crate) plan: &'a Plan,
-    slots: Vec<Slot>,
+    pub(crate) slots: Slots<Ahead>,
+    /// How each went into the block; nothing, if it was refused.
+    settled: Vec<OnceLock<Option<Step>>>,
     /// Transactions that are in the block.
     frontier: AtomicUsize,
     /// How far helpers may run ahead now.
@@ -111,18 +94,15 @@ pub(crate) struct Shared<'a, P> {
 /// Tells helpers that it is over, however the committer ends.
 pub(crate) struct Over<'a>(&'a AtomicBool);
 
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
+impl<'a> Over<'a> {
+    pub(crate) const fn of(over: &'a AtomicBool) -> Self {
+        Self(over)
     }
 }
 
-/// Gives a transaction up, unless its result was told.
-struct Taken<'a>(&'a AtomicU8);
-
-impl Drop for Taken<'_> {
+impl Drop for Over<'_> {
     fn drop(&mut self) {
-        let _ = self.0.compare_exchange(TAKEN, FAILED, Ordering::Release, Ordering::Relaxed);
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -131,7 +111,8 @@ impl<'a, P: Pace> Shared<'a, P> {
         Self {
             given,
             plan,
-            slots: (0..given.len()).map(|_| Slot::default()).collect(),
+            slots: Slots::new(given.len()),
+            settled: (0..given.len()).map(|_| OnceLock::new()).collect(),
             frontier: AtomicUsize::new(0),
             window: AtomicUsize::new(MAX_AHEAD),
             over: AtomicBool::new(false),
@@ -140,31 +121,14 @@ impl<'a, P: Pace> Shared<'a, P> {
     }
 
     pub(crate) const fn until_over(&self) -> Over<'_> {
-        Over(&self.over)
-    }
-
-    /// What a transaction did that is [`READY`].
-    pub(crate) fn ahead(&self, transaction: usize) -> Option<Ahead> {
-        self.slots[transaction].ahead.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub(crate) fn state(&self, transaction: usize) -> u8 {
-        self.slots[transaction].state.load(Ordering::Acquire)
-    }
-
-    /// Takes a transaction that nobody has.
-    pub(crate) fn claim(&self, transaction: usize) -> bool {
-        let state = &self.slots[transaction].state;
-        state.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        Over::of(&self.over)
     }
 
     /// Takes the next transaction that is worth executing while `frontier` are in the block.
     pub(crate) fn take(&self, frontier: usize) -> Option<usize> {
         let end = self.slots.len().min(frontier + 1 + self.window.load(Ordering::Relaxed));
-        let worth = |transaction: &usize| {
-            self.slots[*transaction].state.load(Ordering::Relaxed) == FREE && !self.plan.waits(*transaction, frontier)
-        };
-        (frontier + 1..end).find(|transaction| worth(transaction) && self.claim(*transaction))
+        let worth = |transaction: &usize| self.slots.is_free(*transaction) && !self.plan.waits(*transaction, frontier);
+        (frontier + 1..end).find(|transaction| worth(transaction) && self.slots.claim(*transaction))
     }
 
     /// Executes a transaction that was taken, on a state with `frontier` transactions in it, and tells the result.
@@ -176,19 +140,17 @@ impl<'a, P: Pace> Shared<'a, P> {
     ) where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let slot = &self.slots[transaction];
-        let taken = Taken(&slot.state);
+        let taken = self.slots.taken(transaction);
         self.pace.at(Point::Claimed, transaction);
         let Ok(speculation) = speculate(&self.given.request(transaction)) else { return };
         let ahead = Ahead { frontier, speculation, encoded: self.given.encoded(transaction) };
         self.pace.at(Point::Executed, transaction);
-        *slot.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
-        taken.0.store(READY, Ordering::Release);
+        taken.tell(ahead);
     }
 
     /// Tells how a transaction went into the block. Called in order, by the committer.
     pub(crate) fn settle(&self, transaction: usize, step: Option<Step>) {
-        let _ = self.slots[transaction].settled.set(step);
+        let _ = self.settled[transaction].set(step);
         self.pace.at(Point::Settled, transaction);
         self.frontier.store(transaction + 1, Ordering::Release);
     }
@@ -225,7 +187,7 @@ impl<'a, P: Pace> Shared<'a, P> {
 
     /// Does what the committer did with a transaction that is in the block.
     fn follow<R: StateReader>(&self, vm: &mut Vm<R>, transaction: usize) -> Option<()> {
-        match self.slots[transaction].settled.get()? {
+        match self.settled[transaction].get()? {
             Some(step) => vm.follow(step).ok(),
             None => Some(()),
         }

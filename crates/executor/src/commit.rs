@@ -6,10 +6,11 @@ use alloy_primitives::Address;
 use interlace_stf::{BlockBuilder, EvmError, Speculation, StateReader, Step, Transaction, TxOutcome, TxRequest, Vm};
 
 use crate::Refusal;
-use crate::ahead::{Ahead, FAILED, FREE, Idle, MAX_AHEAD, READY, Shared};
+use crate::ahead::{Ahead, Idle, MAX_AHEAD, Shared};
 use crate::pace::{Pace, Point};
 use crate::plan::Lessons;
 use crate::report::Report;
+use crate::slots::{FAILED, FREE, READY};
 
 /// Adoptions weigh this much in the share of them, of 256; so do failures to adopt.
 const STEP: u32 = 16;
@@ -146,9 +147,9 @@ pub(crate) fn commit<T: Turns, P: Pace>(
         let mut idle = Idle::default();
         let mut window = None;
         let step = loop {
-            match shared.state(index) {
+            match shared.slots.state(index) {
                 READY => {
-                    let Some(ahead) = shared.ahead(index) else { continue };
+                    let Some(ahead) = shared.slots.told(index) else { continue };
                     let frontier = ahead.frontier;
                     let step = turns.adopt(index, ahead);
                     let fits = !matches!(step, Ok(None));
@@ -161,7 +162,7 @@ pub(crate) fn commit<T: Turns, P: Pace>(
                     report.redone += 1;
                 }
                 FAILED => report.failed += 1,
-                FREE if shared.claim(index) => window = worth.passed(),
+                FREE if shared.slots.claim(index) => window = worth.passed(),
                 // A helper has it: be one.
                 _ => {
                     match shared.take(index) {

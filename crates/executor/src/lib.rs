@@ -23,10 +23,13 @@
 mod ahead;
 pub mod bench;
 mod commit;
+mod follow;
 pub mod graph;
+mod listed;
 mod pace;
 mod plan;
 mod report;
+mod slots;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -41,6 +44,8 @@ use interlace_stf::{
 pub use self::ahead::MAX_AHEAD;
 use self::ahead::{Given, Shared};
 use self::commit::{Refused, Turns};
+pub use self::follow::Followed;
+pub use self::listed::ListError;
 pub use self::pace::{Delays, Pace, Point, Straight};
 pub use self::plan::MAX_HISTORY;
 use self::plan::{Plan, Weights};
@@ -140,7 +145,37 @@ impl Executor {
         roots: Option<StateRoots<'_, R::Error>>,
         pace: &impl Pace,
     ) -> Result<(BlockOutput, Report), BlockError<R::Error>> {
+        let builder = begin(spec, block, senders, state, roots)?;
+        self.fill(builder, block, senders, state, pace)
+    }
+
+    /// As [`Self::run`], and the output tells what was reached: `BlockOutput::accesses`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn list<R: StateReader + Sync>(
+        &self,
+        spec: &ChainSpec,
+        block: &Block,
+        senders: &[Address],
+        state: &R,
+        roots: Option<StateRoots<'_, R::Error>>,
+        pace: &impl Pace,
+    ) -> Result<(BlockOutput, Report), BlockError<R::Error>> {
         let mut builder = begin(spec, block, senders, state, roots)?;
+        builder.list_accesses();
+        self.fill(builder, block, senders, state, pace)
+    }
+
+    /// Executes the transactions of `block` in `builder` and ends it.
+    fn fill<'s, R: StateReader + Sync>(
+        &self,
+        mut builder: BlockBuilder<'_, &'s R>,
+        block: &Block,
+        senders: &[Address],
+        state: &'s R,
+        pace: &impl Pace,
+    ) -> Result<(BlockOutput, Report), BlockError<R::Error>> {
         let transactions: Vec<(&Transaction, Address)> =
             block.body.transactions.iter().zip(senders.iter().copied()).collect();
         let report = self
@@ -175,9 +210,9 @@ impl Executor {
             return Ok(report);
         };
         builder.speculative();
-        let (env, before) = (builder.env().clone(), builder.overlay().changes());
+        let begun = Begun::of(builder.env(), builder.overlay());
         let mut turns = commit::Block { builder, transactions };
-        self.ahead(helpers, &mut turns, Given::Transactions(transactions), (&env, &before), state, pace, &mut refused)
+        self.ahead(helpers, &mut turns, Given::Transactions(transactions), &begun, state, pace, &mut refused)
     }
 
     /// Executes what transactions ask for in `vm`, a machine on `state`, as [`Vm::execute`] would one after the other.
@@ -200,11 +235,11 @@ impl Executor {
             return Ok((outcomes, report));
         };
         vm.speculative();
-        let (env, before) = (vm.env().clone(), vm.overlay().changes());
+        let begun = Begun::of(vm.env(), vm.overlay());
         let mut turns = commit::Bare { vm, outcomes: Vec::with_capacity(requests.len()) };
         let mut refused = |_, error| Err(error);
         let given = Given::Requests(requests);
-        let report = self.ahead(helpers, &mut turns, given, (&env, &before), state, pace, &mut refused)?;
+        let report = self.ahead(helpers, &mut turns, given, &begun, state, pace, &mut refused)?;
         Ok((turns.outcomes, report))
     }
 
@@ -221,7 +256,7 @@ impl Executor {
         helpers: &rayon::ThreadPool,
         turns: &mut T,
         given: Given<'_>,
-        (env, before): (&BlockEnv, &Changes),
+        begun: &Begun,
         state: &'s R,
         pace: &impl Pace,
         refused: &mut Refused<'_, R::Error>,
@@ -231,8 +266,11 @@ impl Executor {
         let shared = Shared::new(given, &plan, pace);
         let help = || {
             let mut overlay = Overlay::new(state);
-            overlay.apply(before.clone());
-            let mut vm = Vm::new(env.clone(), Checks::TRANSACTION, overlay);
+            overlay.apply(begun.before.clone());
+            if begun.tells {
+                overlay.tell_accesses();
+            }
+            let mut vm = Vm::new(begun.env.clone(), Checks::TRANSACTION, overlay);
             vm.speculative();
             shared.help(vm);
         };
@@ -244,6 +282,20 @@ impl Executor {
         lessons.into_iter().for_each(|(group, depended)| weights.learn(group, depended));
         plan.waited().for_each(|group| weights.fade(group));
         Ok(report)
+    }
+}
+
+/// What helpers begin with.
+struct Begun {
+    env: BlockEnv,
+    before: Changes,
+    /// Whether executions tell what they reach.
+    tells: bool,
+}
+
+impl Begun {
+    fn of<R: StateReader>(env: &BlockEnv, overlay: &Overlay<R>) -> Self {
+        Self { env: env.clone(), before: overlay.changes(), tells: overlay.accesses().is_some() }
     }
 }
 

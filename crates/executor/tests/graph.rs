@@ -5,32 +5,14 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use alloy_consensus::{BlockBody, Transaction as _};
+use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, U256};
 use interlace_executor::bench;
 use interlace_executor::graph::Graph;
-use interlace_primitives::Fork;
-use interlace_stf::{
-    Attributes, Block, BlockBuilder, Checks, Location, Overlay, Speculation, Step, Vm, begin, request_of,
-};
+use interlace_stf::{Checks, Location, Overlay, Speculation, Step, Vm, begin, request_of};
 use proptest::prelude::*;
 
-use self::common::World;
-use self::common::blocks::{Tx, beneficiary, fork, spec, transaction, transactions, world};
-
-/// The valid ones of these transactions as a block, and their senders.
-fn block(fork: Fork, beneficiary: Address, state: &World, list: &[Tx]) -> (Block, Vec<Address>) {
-    let (spec, parent) = spec(fork);
-    let attributes =
-        Attributes { timestamp: parent.timestamp + 12, gas_limit: 8_000_000, beneficiary, ..Attributes::default() };
-    let mut builder = BlockBuilder::new(&spec, &parent, attributes, state).unwrap();
-    let list = transactions(state, fork, list);
-    let valid: Vec<_> = list.into_iter().filter(|(tx, sender)| builder.push(tx, *sender).is_ok()).collect();
-    let header = builder.finish().unwrap().header;
-    let (transactions, senders) = valid.into_iter().unzip();
-    let withdrawals = header.withdrawals_root.map(|_| Vec::new().into());
-    (Block::new(header, BlockBody { transactions, ommers: Vec::new(), withdrawals }), senders)
-}
+use self::common::blocks::{beneficiary, block, fork, spec, transaction, world};
 
 /// Where a transaction wrote, in order.
 fn written(ahead: &Speculation) -> Vec<(Address, bool, Vec<U256>)> {

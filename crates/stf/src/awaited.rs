@@ -15,6 +15,8 @@ use crate::output::BlockOutput;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwaitedHash {
     parent: u64,
+    /// Whether the history contract is told of it, and in which slot it then has it.
+    stores: bool,
     slot: Option<U256>,
 }
 
@@ -30,14 +32,14 @@ impl AwaitedHash {
         state: &R,
     ) -> Result<Option<Self>, R::Error> {
         if spec.fork_at(parent.saturating_add(1), timestamp) < Fork::Prague {
-            return Ok(Some(Self { parent, slot: None }));
+            return Ok(Some(Self { parent, stores: false, slot: None }));
         }
         let account = state.account(HISTORY_STORAGE_ADDRESS)?.unwrap_or_default();
         if account.code_hash == KECCAK256_EMPTY {
-            return Ok(Some(Self { parent, slot: None }));
+            return Ok(Some(Self { parent, stores: true, slot: None }));
         }
         let slot = Some(U256::from(parent % HISTORY_SERVE_WINDOW as u64));
-        Ok((account.code_hash == keccak256(&HISTORY_STORAGE_CODE)).then_some(Self { parent, slot }))
+        Ok((account.code_hash == keccak256(&HISTORY_STORAGE_CODE)).then_some(Self { parent, stores: true, slot }))
     }
 
     /// The slot that the reader below such a block answers with the hash, if there is one: it is written before the first transaction.
@@ -50,6 +52,9 @@ impl AwaitedHash {
     pub(crate) fn settle<R: StateReader>(&self, output: &mut BlockOutput, state: &R) -> Result<(), R::Error> {
         let hash: B256 = state.block_hash(self.parent)?;
         output.header.parent_hash = hash;
+        if let Some(accesses) = output.accesses.as_mut().filter(|_| self.stores) {
+            accesses.begin_with(HISTORY_STORAGE_ADDRESS, self.slot.map(|slot| (slot, hash.into())));
+        }
         let Some((address, slot)) = self.slot() else { return Ok(()) };
         let info = state.account(address)?;
         let untouched = || AccountChange { info, ..AccountChange::default() };

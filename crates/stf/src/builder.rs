@@ -17,8 +17,8 @@ use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B64, B256, Bloom, U256, keccak256, logs_bloom};
 use alloy_rlp::Encodable;
 use interlace_evm::{
-    Adopted, BlockEnv, Changes, Checks, EvmError, Overlay, Speculation, StateReader, Step, TxError, TxOutcome,
-    TxRequest, Vm,
+    Adopted, BlockAccesses, BlockEnv, Changes, Checks, EvmError, Execution, Overlay, Speculation, StateReader, Step,
+    TxError, TxOutcome, TxRequest, Vm,
 };
 use interlace_primitives::fees::{BlobParams, MAX_RLP_BLOCK_BYTES};
 use interlace_primitives::{ChainSpec, Fork};
@@ -50,6 +50,8 @@ pub struct BlockBuilder<'a, R: StateReader> {
     header: Header,
     /// The parent's hash, if the reader has yet to say it.
     awaited: Option<AwaitedHash>,
+    /// What was reached before the first transaction, until it is asked for.
+    begun: Option<BlockAccesses>,
     ommers: Vec<Header>,
     withdrawals: Option<Vec<Withdrawal>>,
     blobs: Option<BlobParams>,
@@ -156,6 +158,7 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         Self {
             vm,
             awaited: None,
+            begun: None,
             ommers,
             withdrawals,
             blobs: spec.blob_params_at(header.number, header.timestamp),
@@ -257,6 +260,48 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         self.vm.speculative();
     }
 
+    /// Lets the block tell in the end what its executions reached, before its transactions and after them. Call it before the first transaction;
+    /// before Spurious Dragon it does nothing.
+    pub fn list_accesses(&mut self) {
+        if let Some(mut begun) = self.begun.take() {
+            begun.advance();
+            self.vm.overlay_mut().keep_accesses(Some(begun));
+        }
+    }
+
+    /// Whether it will tell.
+    pub fn lists_accesses(&self) -> bool {
+        self.vm.overlay().accesses().is_some()
+    }
+
+    /// Executes the transaction of `request` as the next one and keeps nothing of it.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn perform(&mut self, tx: &Transaction, request: &TxRequest) -> Result<Execution, EvmError<R::Error>> {
+        self.check_room(tx, request.gas_limit, request.blob_gas())?;
+        self.vm.perform(request)
+    }
+
+    /// Puts `tx`, of which `encoded` is what EIP-2718 has, into the block with what it did when it was executed, on a state as this one. What it
+    /// reached is not told in the end.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_performed(
+        &mut self,
+        tx: &Transaction,
+        encoded: Vec<u8>,
+        execution: Execution,
+    ) -> Result<(), EvmError<R::Error>> {
+        let blob_gas = tx.blob_gas_used().unwrap_or_default();
+        self.size = self.check_room(tx, tx.gas_limit(), blob_gas)?;
+        self.blob_gas_used += blob_gas;
+        self.vm.keep(&execution);
+        let (outcome, logs_bloom) = execution.into_outcome();
+        self.record_with(tx.tx_type(), encoded, outcome, logs_bloom)
+    }
+
     /// The machine, to execute what [`Self::record`] is then told of.
     #[cfg(feature = "trace")]
     pub(crate) fn vm_mut(&mut self) -> &mut Vm<R> {
@@ -290,6 +335,7 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         self.receipts.push(ReceiptEnvelope::from_typed(tx_type, ReceiptWithBloom { receipt, logs_bloom }));
         self.encoded.push(encoded);
         self.outcomes.push(outcome);
+        self.vm.overlay_mut().advance_accesses();
         Ok(())
     }
 
@@ -363,12 +409,15 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
             outcomes: self.outcomes,
             requests,
             receipts_root_known: fork >= Fork::Byzantium || self.roots.is_some(),
+            accesses: self.vm.overlay_mut().keep_accesses(None),
         };
         Ok((output, self.encoded, self.vm.into_overlay()))
     }
 
     fn before_transactions(&mut self, spec: &ChainSpec) -> Result<(), BlockError<R::Error>> {
         let fork = self.env().fork;
+        let lists = fork >= Fork::SpuriousDragon;
+        self.vm.overlay_mut().keep_accesses(lists.then(BlockAccesses::default));
         if spec.dao_fork_block() == Some(self.header.number) {
             dao::move_balances(self.vm.overlay_mut()).map_err(BlockError::State)?;
         }
@@ -378,6 +427,7 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         if fork >= Fork::Prague && self.awaited.is_none() {
             requests::store_parent_hash(&mut self.vm, self.header.parent_hash)?;
         }
+        self.begun = self.vm.overlay_mut().keep_accesses(None);
         Ok(())
     }
 

@@ -46,8 +46,9 @@ pub use header::{expected_base_fee, expected_excess_blob_gas, validate_fields, v
 #[cfg(feature = "trace")]
 pub use interlace_evm::trace;
 pub use interlace_evm::{
-    Account, AccountChange, BlockEnv, Changes, Checks, EvmError, Halt, Interrupt, Location, Overlay, PrecompileMoves,
-    Speculation, StateReader, Status, Step, Touched, TxError, TxOutcome, TxRequest, Vm, precompile_addresses,
+    Access, Accesses, Account, AccountChange, BlockAccesses, BlockEnv, Changes, Checks, EvmError, Execution, Halt,
+    Interrupt, Location, Overlay, PrecompileMoves, Speculation, StateReader, Status, Step, Touched, TxError, TxOutcome,
+    TxRequest, Vm, precompile_addresses,
 };
 #[cfg(feature = "std")]
 pub use interlace_evm::{CodeCache, MAX_CODE_CACHE_BYTES};

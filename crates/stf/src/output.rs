@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use alloy_consensus::{Header, ReceiptEnvelope};
 use alloy_primitives::{B256, Bytes};
-use interlace_evm::{Changes, TxOutcome};
+use interlace_evm::{BlockAccesses, Changes, TxOutcome};
 
 use crate::error::Mismatch;
 
@@ -28,6 +28,8 @@ pub struct BlockOutput {
     pub requests: Vec<Bytes>,
     /// False before Byzantium if no state roots were given: receipts then hold a zero root after each transaction.
     pub receipts_root_known: bool,
+    /// What executions reached, if [`crate::BlockBuilder::list_accesses`] asked for it.
+    pub accesses: Option<BlockAccesses>,
 }
 
 impl BlockOutput {

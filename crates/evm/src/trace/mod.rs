@@ -43,7 +43,6 @@ use crate::outcome::{CONSOLE_ADDRESS, TxOutcome};
 use crate::reader::StateReader;
 use crate::request::TxRequest;
 use crate::vm::{Vm, outcome};
-use crate::writes::Writes;
 use recorder::{Kind, Stop};
 
 /// What to look at.
@@ -175,7 +174,7 @@ impl<R: StateReader> Vm<R> {
     }
 
     fn changes_of(&self, state: EvmState) -> Changes {
-        Writes::of(state, self.clears_empty()).into_changes()
+        self.writes_of(state).into_changes()
     }
 
     fn answer(

@@ -1,10 +1,10 @@
 //! Random blocks of transactions among puppets, and the state that they meet in.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-use alloy_consensus::{Header, SignableTransaction, TxEip1559, TxEip2930, TxLegacy};
+use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip2930, TxLegacy};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use interlace_primitives::{ChainSpec, Fork};
-use interlace_stf::{Transaction, genesis_header, system_contracts};
+use interlace_stf::{Attributes, Block, BlockBuilder, Transaction, genesis_header, system_contracts};
 use proptest::prelude::*;
 
 use super::{ACTIONS, World, puppet, script};
@@ -141,4 +141,18 @@ pub fn fork() -> impl Strategy<Value = Fork> {
 /// Who is paid: an account that sends, a contract that may destroy itself, one that is empty, one that is not there.
 pub fn beneficiary() -> impl Strategy<Value = Address> {
     prop::sample::select(vec![COINBASE, account(5), account(7), account(9)])
+}
+
+/// The valid ones of these transactions as a block, and their senders.
+pub fn block(fork: Fork, beneficiary: Address, state: &World, list: &[Tx]) -> (Block, Vec<Address>) {
+    let (spec, parent) = spec(fork);
+    let attributes =
+        Attributes { timestamp: parent.timestamp + 12, gas_limit: 8_000_000, beneficiary, ..Attributes::default() };
+    let mut builder = BlockBuilder::new(&spec, &parent, attributes, state).unwrap();
+    let list = transactions(state, fork, list);
+    let valid: Vec<_> = list.into_iter().filter(|(tx, sender)| builder.push(tx, *sender).is_ok()).collect();
+    let header = builder.finish().unwrap().header;
+    let (transactions, senders) = valid.into_iter().unzip();
+    let withdrawals = header.withdrawals_root.map(|_| Vec::new().into());
+    (Block::new(header, BlockBody { transactions, ommers: Vec::new(), withdrawals }), senders)
 }

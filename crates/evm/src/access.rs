@@ -1,0 +1,232 @@
+//! What executions reached, value by value: what a block's access list is made of.
+//!
+//! Invariant: an account or slot that an execution looked at is named, whether or not what looked was undone afterwards; a value is given where
+//! it is another than before the execution, and nowhere else.
+//! Source: EIP-7928.
+//! What it does not do: slots that went with an account that was there before (SELFDESTRUCT until Cancun) are not named one by one, nor are
+//! accounts told apart that are empty and that are not there: lists are for Spurious Dragon and later.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use alloy_eip7928::{
+    AccountChanges, BalanceChange, BlockAccessIndex, BlockAccessList, CodeChange, NonceChange, SlotChanges,
+    StorageChange,
+};
+use alloy_primitives::map::AddressMap;
+use alloy_primitives::{Address, Bytes, U256};
+use revm::state::{Account as RevmAccount, AccountInfo, EvmState};
+
+use crate::reader::Account;
+use crate::writes::Writes;
+
+/// What one execution reached, each account with its slots.
+#[derive(Clone, Debug, Default)]
+pub struct Accesses {
+    accounts: Vec<Reached>,
+    slots: Vec<(U256, Option<U256>)>,
+}
+
+#[derive(Clone, Debug)]
+struct Reached {
+    address: Address,
+    balance: Option<U256>,
+    nonce: Option<u64>,
+    code: Option<Bytes>,
+    /// How many of the slots, after those of the accounts before, are its.
+    slots: usize,
+}
+
+/// One account that an execution reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access<'a> {
+    /// Where it is.
+    pub address: Address,
+    /// The balance after, if it changed.
+    pub balance: Option<U256>,
+    /// The nonce after, if it changed.
+    pub nonce: Option<u64>,
+    /// The code after, if it changed.
+    pub code: Option<&'a Bytes>,
+    /// Slots that were looked at, each with its value after if that changed.
+    pub slots: &'a [(U256, Option<U256>)],
+}
+
+impl Accesses {
+    /// What revm's journal holds.
+    pub(crate) fn of(state: &EvmState, clears_empty: bool) -> Self {
+        let mut accesses = Self { accounts: Vec::with_capacity(state.len()), ..Self::default() };
+        state.iter().for_each(|(address, account)| accesses.put(*address, account, clears_empty));
+        accesses
+    }
+
+    fn put(&mut self, address: Address, account: &RevmAccount, clears_empty: bool) {
+        let gone = account.is_selfdestructed() || (clears_empty && account.is_touched() && account.is_empty());
+        let start = self.slots.len();
+        let value = |slot: &revm::state::EvmStorageSlot| (!gone && slot.is_changed()).then(|| slot.present_value());
+        self.slots.extend(account.storage.iter().map(|(slot, held)| (*slot, value(held))));
+        let slots = self.slots.len() - start;
+        let before = account.original_info();
+        let nothing = AccountInfo::default();
+        let after = if gone { &nothing } else { &account.info };
+        let code = || after.code.as_ref().map(|code| code.original_bytes()).unwrap_or_default();
+        self.accounts.push(Reached {
+            address,
+            balance: (before.balance != after.balance).then_some(after.balance),
+            nonce: (before.nonce != after.nonce).then_some(after.nonce),
+            code: (before.code_hash != after.code_hash).then(code),
+            slots,
+        });
+    }
+
+    /// An account that was changed beside executions, or looked at.
+    pub(crate) fn one(address: Address, before: Option<Account>, after: Option<Account>) -> Self {
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        let balance = (before.balance != after.balance).then_some(after.balance);
+        Self { accounts: [Reached { address, balance, nonce: None, code: None, slots: 0 }].into(), slots: Vec::new() }
+    }
+
+    /// A slot that was written beside executions.
+    fn slot(address: Address, slot: U256, value: U256) -> Self {
+        let reached = Reached { address, balance: None, nonce: None, code: None, slots: 1 };
+        Self { accounts: [reached].into(), slots: [(slot, Some(value))].into() }
+    }
+
+    /// Takes balances from what is written: what was added or taken was added or taken elsewhere.
+    pub(crate) fn rebalance(&mut self, writes: &Writes) {
+        for reached in self.accounts.iter_mut().filter(|reached| reached.balance.is_some()) {
+            let written = writes.accounts.iter().find(|written| written.address == reached.address);
+            reached.balance = written.map(|written| written.info.unwrap_or_default().balance);
+        }
+    }
+
+    /// Each account.
+    pub fn each(&self) -> impl Iterator<Item = Access<'_>> {
+        let mut rest = self.slots.as_slice();
+        self.accounts.iter().map(move |reached| {
+            let (slots, others) = rest.split_at(reached.slots);
+            rest = others;
+            let Reached { address, balance, nonce, ref code, .. } = *reached;
+            Access { address, balance, nonce, code: code.as_ref(), slots }
+        })
+    }
+}
+
+/// What the executions of a block reached, in order: first what comes before transactions, number 0, then transaction after transaction from 1
+/// on, then what comes after them.
+#[derive(Clone, Debug, Default)]
+pub struct BlockAccesses {
+    taken: Vec<(u64, Accesses)>,
+    number: u64,
+}
+
+impl BlockAccesses {
+    pub(crate) fn take(&mut self, accesses: Accesses) {
+        self.taken.push((self.number, accesses));
+    }
+
+    /// Adds that the account at `address` was looked at before the first transaction, and that a slot of it got a value, if one is given.
+    pub fn begin_with(&mut self, address: Address, slot: Option<(U256, U256)>) {
+        let accesses = match slot {
+            Some((slot, value)) => Accesses::slot(address, slot, value),
+            None => Accesses::one(address, None, None),
+        };
+        self.taken.insert(0, (0, accesses));
+    }
+
+    /// What was reached under one number, each account once, its slots in order.
+    #[must_use]
+    pub fn under(&self, number: u64) -> Accesses {
+        let taken = self.taken.iter().filter(|(at, _)| *at == number).cloned().collect();
+        let mut accesses = Accesses::default();
+        for account in (Self { taken, number }).list() {
+            let changed = account.storage_changes.iter().map(|slot| (slot.slot, slot.changes.last()));
+            let read = account.storage_reads.iter().map(|slot| (*slot, None));
+            let start = accesses.slots.len();
+            let value = |change: Option<&StorageChange>| change.map(|change| change.new_value);
+            accesses.slots.extend(changed.chain(read).map(|(slot, change)| (slot, value(change))));
+            accesses.accounts.push(Reached {
+                address: account.address,
+                balance: account.balance_post_state(),
+                nonce: account.nonce_post_state(),
+                code: account.code_post_state().cloned(),
+                slots: accesses.slots.len() - start,
+            });
+        }
+        accesses
+    }
+
+    /// The next number.
+    pub fn advance(&mut self) {
+        self.number += 1;
+    }
+
+    /// The access list, in the order that the EIP wants.
+    #[must_use]
+    pub fn list(&self) -> BlockAccessList {
+        let mut accounts = AddressMap::<AccountChanges>::default();
+        for (number, accesses) in &self.taken {
+            let at = BlockAccessIndex::new(*number);
+            for access in accesses.each() {
+                let account = accounts.entry(access.address).or_insert_with(|| AccountChanges::new(access.address));
+                add(account, at, &access);
+            }
+        }
+        let mut list: BlockAccessList = accounts.into_values().collect();
+        list.sort_unstable_by_key(|account| account.address);
+        list.iter_mut().for_each(settle);
+        list
+    }
+}
+
+/// Adds what happened to an account under number `at`, the greatest so far. What happens twice under one number, after the transactions, counts
+/// as it was last.
+fn add(account: &mut AccountChanges, at: BlockAccessIndex, access: &Access<'_>) {
+    fn push<T>(list: &mut Vec<T>, same: impl FnOnce(&T) -> bool, item: T) {
+        if list.last().is_some_and(same) {
+            list.pop();
+        }
+        list.push(item);
+    }
+    if let Some(balance) = access.balance {
+        let change = BalanceChange::new(at, balance);
+        push(&mut account.balance_changes, |last| last.block_access_index == at, change);
+    }
+    if let Some(nonce) = access.nonce {
+        push(&mut account.nonce_changes, |last| last.block_access_index == at, NonceChange::new(at, nonce));
+    }
+    if let Some(code) = access.code {
+        push(&mut account.code_changes, |last| last.block_access_index == at, CodeChange::new(at, code.clone()));
+    }
+    for (slot, value) in access.slots {
+        match value {
+            Some(value) => {
+                let change = SlotChanges::new(*slot, [StorageChange::new(at, *value)].into());
+                account.storage_changes.push(change);
+            }
+            None => account.storage_reads.push(*slot),
+        }
+    }
+}
+
+/// Sorts an account's slots, and puts together what is said of one.
+fn settle(account: &mut AccountChanges) {
+    // Stable: what happened to a slot stays in order.
+    account.storage_changes.sort_by_key(|slot| slot.slot);
+    let mut changes: Vec<SlotChanges> = Vec::with_capacity(account.storage_changes.len());
+    for change in mem::take(&mut account.storage_changes) {
+        let Some(last) = changes.last_mut().filter(|last| last.slot == change.slot) else {
+            changes.push(change);
+            continue;
+        };
+        let at = change.changes.first().map(|change| change.block_access_index);
+        if last.changes.last().map(|last| last.block_access_index) == at {
+            last.changes.pop();
+        }
+        last.changes.extend(change.changes);
+    }
+    account.storage_reads.sort_unstable();
+    account.storage_reads.dedup();
+    account.storage_reads.retain(|slot| changes.binary_search_by_key(slot, |change| change.slot).is_err());
+    account.storage_changes = changes;
+}
