@@ -78,6 +78,12 @@ class Report(TypedDict):
     sequential_seconds: float | None
     parallel_seconds: float | None
     speedup: float | None
+    scaling: float | None
+    bound: float | None
+    attained: float | None
+    follow_seconds: float | None
+    follow_speedup: float | None
+    access_list: str
     adopted: int | None
     aborts: int | None
     excluded: list[Excluded]
