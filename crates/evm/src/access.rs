@@ -161,26 +161,51 @@ impl BlockAccesses {
         self.number += 1;
     }
 
-    /// The access list, in the order that the EIP wants.
+    /// The access list, in the order that the EIP wants. What happens to one place twice under one number, as it may after the transactions, counts
+    /// as it was last.
     #[must_use]
     pub fn list(&self) -> BlockAccessList {
-        let mut accounts = AddressMap::<AccountChanges>::default();
+        let reached = self.taken.iter().map(|(_, accesses)| accesses.accounts.len()).sum();
+        let slots = self.taken.iter().map(|(_, accesses)| accesses.slots.len()).sum();
+        let mut places = AddressMap::<u32>::with_capacity_and_hasher(reached, Default::default());
+        let mut accounts = Vec::<AccountChanges>::with_capacity(reached);
+        let mut values = Vec::<Value>::with_capacity(slots);
         for (number, accesses) in &self.taken {
-            let at = BlockAccessIndex::new(*number);
             for access in accesses.each() {
-                let account = accounts.entry(access.address).or_insert_with(|| AccountChanges::new(access.address));
-                add(account, at, &access);
+                let place = *places.entry(access.address).or_insert_with(|| {
+                    accounts.push(AccountChanges::new(access.address));
+                    accounts.len() as u32 - 1
+                });
+                add(&mut accounts[place as usize], BlockAccessIndex::new(*number), &access);
+                for (slot, value) in access.slots {
+                    let order = values.len() as u32;
+                    values.push(Value { place, slot: *slot, order, number: *number, value: *value });
+                }
             }
         }
-        let mut list: BlockAccessList = accounts.into_values().collect();
-        list.sort_unstable_by_key(|account| account.address);
-        list.iter_mut().for_each(settle);
-        list
+        values.sort_unstable_by_key(|value| (value.place, value.slot, value.order));
+        for of_slot in values.chunk_by(|one, other| (one.place, one.slot) == (other.place, other.slot)) {
+            add_slot(&mut accounts[of_slot[0].place as usize], of_slot);
+        }
+        let mut order: Vec<u32> = (0..accounts.len() as u32).collect();
+        order.sort_unstable_by_key(|place| accounts[*place as usize].address);
+        let taken = |place| mem::replace(&mut accounts[place as usize], AccountChanges::new(Address::ZERO));
+        order.into_iter().map(taken).collect()
     }
 }
 
-/// Adds what happened to an account under number `at`, the greatest so far. What happens twice under one number, after the transactions, counts
-/// as it was last.
+/// What an execution found or left in a slot.
+struct Value {
+    /// The account's.
+    place: u32,
+    slot: U256,
+    /// Which comes first.
+    order: u32,
+    number: u64,
+    value: Option<U256>,
+}
+
+/// Adds what happened to an account under number `at`, the greatest so far, but for its slots.
 fn add(account: &mut AccountChanges, at: BlockAccessIndex, access: &Access<'_>) {
     fn push<T>(list: &mut Vec<T>, same: impl FnOnce(&T) -> bool, item: T) {
         if list.last().is_some_and(same) {
@@ -198,35 +223,23 @@ fn add(account: &mut AccountChanges, at: BlockAccessIndex, access: &Access<'_>) 
     if let Some(code) = access.code {
         push(&mut account.code_changes, |last| last.block_access_index == at, CodeChange::new(at, code.clone()));
     }
-    for (slot, value) in access.slots {
-        match value {
-            Some(value) => {
-                let change = SlotChanges::new(*slot, [StorageChange::new(at, *value)].into());
-                account.storage_changes.push(change);
-            }
-            None => account.storage_reads.push(*slot),
-        }
-    }
 }
 
-/// Sorts an account's slots, and puts together what is said of one.
-fn settle(account: &mut AccountChanges) {
-    // Stable: what happened to a slot stays in order.
-    account.storage_changes.sort_by_key(|slot| slot.slot);
-    let mut changes: Vec<SlotChanges> = Vec::with_capacity(account.storage_changes.len());
-    for change in mem::take(&mut account.storage_changes) {
-        let Some(last) = changes.last_mut().filter(|last| last.slot == change.slot) else {
-            changes.push(change);
-            continue;
-        };
-        let at = change.changes.first().map(|change| change.block_access_index);
-        if last.changes.last().map(|last| last.block_access_index) == at {
-            last.changes.pop();
+/// Adds all that happened to one slot of an account, in order.
+fn add_slot(account: &mut AccountChanges, values: &[Value]) {
+    let slot = values[0].slot;
+    let mut changes = Vec::<StorageChange>::new();
+    for Value { number, value, .. } in values {
+        let Some(value) = value else { continue };
+        let at = BlockAccessIndex::new(*number);
+        if changes.last().is_some_and(|last| last.block_access_index == at) {
+            changes.pop();
         }
-        last.changes.extend(change.changes);
+        changes.push(StorageChange::new(at, *value));
     }
-    account.storage_reads.sort_unstable();
-    account.storage_reads.dedup();
-    account.storage_reads.retain(|slot| changes.binary_search_by_key(slot, |change| change.slot).is_err());
-    account.storage_changes = changes;
+    if changes.is_empty() {
+        account.storage_reads.push(slot);
+    } else {
+        account.storage_changes.push(SlotChanges::new(slot, changes));
+    }
 }

@@ -90,6 +90,11 @@ impl<R: StateReader> Overlay<R> {
         }
     }
 
+    /// Makes room for changes of so many accounts.
+    pub fn reserve(&mut self, accounts: usize) {
+        self.accounts.reserve(accounts);
+    }
+
     /// Keeps what is reached from now on with `accesses`, or no longer. Gives what was kept.
     pub fn keep_accesses(&mut self, accesses: Option<BlockAccesses>) -> Option<BlockAccesses> {
         self.tells = accesses.is_some();

@@ -3,7 +3,7 @@
 //! Invariant: nothing is measured here; this file converts.
 
 use interlace_chain::bench::{BenchChain as Chain, Way};
-use interlace_executor::bench::{BenchBlock as Block, BenchError, NAMES};
+use interlace_executor::bench::{BenchBlock as Block, BenchError, NAMES, Round};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -36,12 +36,13 @@ impl BenchBlock {
         self.0.gas()
     }
 
-    /// Executes it with each engine: seconds of revm alone, one thread, one thread while the others do the same, and all threads; transactions
-    /// that were taken over, and those that were executed ahead for nothing.
-    fn round(&self, py: Python<'_>) -> PyResult<(f64, f64, f64, f64, u64, u64)> {
-        let round = enter(py, || self.0.round().map_err(error))?;
-        let report = round.report;
-        Ok((round.plain, round.sequential, round.beside, round.parallel, report.adopted, report.redone))
+    /// Executes it with each engine: seconds of revm alone, one thread, one thread while the others do the same, all threads, all threads that
+    /// make an access list too, and all threads that have one; transactions that were taken over, and those that were executed ahead for nothing.
+    #[allow(clippy::type_complexity)]
+    fn round(&self, py: Python<'_>) -> PyResult<(f64, f64, f64, f64, f64, f64, u64, u64)> {
+        let Round { plain, sequential, beside, parallel, listing, follow, report } =
+            enter(py, || self.0.round().map_err(error))?;
+        Ok((plain, sequential, beside, parallel, listing, follow, report.adopted, report.redone))
     }
 }
 

@@ -175,6 +175,14 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         }
     }
 
+    /// Makes room for so many transactions, of which each is taken to reach two accounts.
+    pub(crate) fn expect(&mut self, transactions: usize) {
+        self.vm.overlay_mut().reserve(2 * transactions);
+        self.encoded.reserve(transactions);
+        self.receipts.reserve(transactions);
+        self.outcomes.reserve(transactions);
+    }
+
     /// The machine as it is now, without the rest of the block.
     pub(crate) fn into_vm(self) -> Vm<R> {
         self.vm

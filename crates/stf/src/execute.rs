@@ -82,7 +82,9 @@ pub fn begin<'a, R: StateReader>(
     validate_body(spec, block)?;
     let withdrawals = block.body.withdrawals.as_ref().map(|list| list.to_vec());
     let ommers = block.body.ommers.clone();
-    BlockBuilder::resume(spec, block.header.clone(), ommers, withdrawals, state, roots)
+    let mut builder = BlockBuilder::resume(spec, block.header.clone(), ommers, withdrawals, state, roots)?;
+    builder.expect(transactions.len());
+    Ok(builder)
 }
 
 /// Rules of the body that need no execution.

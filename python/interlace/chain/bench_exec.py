@@ -32,6 +32,10 @@ class ExecFigures:
         Median over rounds of one thread over all.
     over_plain
         Median over rounds of revm alone over all threads.
+    listing
+        Median over rounds of all threads over all threads that make the block's access list too: 1 if that costs nothing.
+    follow
+        Median over rounds of one thread over all threads that have the access list, and check it.
     scaling
         What threads gain that have nothing to do with each other: blocks done at once, over the times longer they take.
     adopted, aborts
@@ -46,6 +50,8 @@ class ExecFigures:
     parallel_seconds: float
     speedup: float
     over_plain: float
+    listing: float
+    follow: float
     scaling: float
     adopted: float
     aborts: float
@@ -68,12 +74,13 @@ class ExecResult:
         """Return the figures as a table."""
         title = f"{self.transactions:,} transactions a block, {self.threads} threads, median of {self.rounds} rounds"
         head = (
-            f"{'block':<10} {'revm alone':>10} {'one thread':>10} {'all':>8} {'speed-up':>8} {'at best':>8} "
+            f"{'block':<10} {'revm alone':>10} {'one thread':>10} {'all':>8} {'speed-up':>8} {'follower':>8} {'at best':>8} "
             f"{'Mgas/s':>7} {'ahead':>6} {'aborts':>6}"
         )
         rows = [
             f"{figures.name:<10} {figures.plain_seconds * 1e3:>7.2f} ms {figures.sequential_seconds * 1e3:>7.2f} ms "
-            f"{figures.parallel_seconds * 1e3:>5.2f} ms {figures.speedup:>7.2f}x {figures.scaling:>7.2f}x "
+            f"{figures.parallel_seconds * 1e3:>5.2f} ms {figures.speedup:>7.2f}x {figures.follow:>7.2f}x "
+            f"{figures.scaling:>7.2f}x "
             f"{figures.gas / figures.parallel_seconds / 1e6:>7,.0f} {figures.adopted:>6.0f} {figures.aborts:>6.0f}"
             for figures in self.blocks
         ]
@@ -111,19 +118,25 @@ def _figures(
     about: str,
     gas: int,
     threads: int,
-    rounds: Sequence[tuple[float, float, float, float, int, int]],
+    rounds: Sequence[tuple[float, float, float, float, float, float, int, int]],
 ) -> ExecFigures:
-    median = statistics.median
+    plain, one, beside, many, listing, follow, adopted, aborts = zip(*rounds, strict=True)
+
+    def ratio(over: Sequence[float], under: Sequence[float]) -> float:
+        return statistics.median(above / below for above, below in zip(over, under, strict=True))
+
     return ExecFigures(
         name=name,
         about=about,
         gas=gas,
-        plain_seconds=median(plain for plain, *_ in rounds),
-        sequential_seconds=median(one for _, one, *_ in rounds),
-        parallel_seconds=median(many for _, _, _, many, _, _ in rounds),
-        speedup=median(one / many for _, one, _, many, _, _ in rounds),
-        over_plain=median(plain / many for plain, _, _, many, _, _ in rounds),
-        scaling=median(threads * one / beside for _, one, beside, *_ in rounds),
-        adopted=median(adopted for *_, adopted, _ in rounds),
-        aborts=median(aborts for *_, aborts in rounds),
+        plain_seconds=statistics.median(plain),
+        sequential_seconds=statistics.median(one),
+        parallel_seconds=statistics.median(many),
+        speedup=ratio(one, many),
+        over_plain=ratio(plain, many),
+        listing=ratio(many, listing),
+        follow=ratio(one, follow),
+        scaling=threads * ratio(one, beside),
+        adopted=statistics.median(adopted),
+        aborts=statistics.median(aborts),
     )

@@ -10,6 +10,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
+use alloy_eip7928::BlockAccessList;
 use interlace_evm::Plain;
 use interlace_stf::{BlockEnv, BlockOutput, StateReader, TxRequest, request_of, run};
 
@@ -59,7 +60,11 @@ pub struct Round {
     pub beside: f64,
     /// The executor.
     pub parallel: f64,
-    /// What it came to.
+    /// The same, and the block's access list.
+    pub listing: f64,
+    /// The executor with the block's access list.
+    pub follow: f64,
+    /// What the executor came to without.
     pub report: Report,
 }
 
@@ -68,6 +73,7 @@ pub struct Round {
 pub struct BenchBlock {
     made: Synthetic,
     expected: BlockOutput,
+    list: BlockAccessList,
     executor: Executor,
 }
 
@@ -80,7 +86,9 @@ impl BenchBlock {
         let made = synthetic(name, transactions.min(MAX_TRANSACTIONS));
         let made = made.ok_or_else(|| BenchError::Unknown(name.to_owned()))?.map_err(BenchError::Differs)?;
         let expected = sequential(&made)?;
-        Ok(Self { made, expected, executor: Executor::new(threads)? })
+        let mut block = Self { made, expected, list: BlockAccessList::new(), executor: Executor::new(threads)? };
+        block.list = block.listed()?;
+        Ok(block)
     }
 
     /// Gas of the block.
@@ -102,7 +110,32 @@ impl BenchBlock {
             timed(|| self.executor.run(&made.spec, &made.block, &made.senders, &made.world, None, &Straight));
         let (output, report) = many.map_err(|error| BenchError::Differs(error.to_string()))?;
         self.same(&output)?;
-        Ok(Round { plain, sequential, beside: self.beside()?, parallel, report })
+        let (list, listing) = timed(|| self.listed());
+        if list? != self.list {
+            return Err(BenchError::Differs("two executions give different access lists".to_owned()));
+        }
+        let follow = self.follow()?;
+        Ok(Round { plain, sequential, beside: self.beside()?, parallel, listing, follow, report })
+    }
+
+    fn listed(&self) -> Result<BlockAccessList, BenchError> {
+        let made = &self.made;
+        let (output, _) = self
+            .executor
+            .list(&made.spec, &made.block, &made.senders, &made.world, None, &Straight)
+            .map_err(|error| BenchError::Differs(error.to_string()))?;
+        self.same(&output)?;
+        Ok(output.accesses.map(|accesses| accesses.list()).unwrap_or_default())
+    }
+
+    fn follow(&self) -> Result<f64, BenchError> {
+        let (made, list) = (&self.made, &self.list);
+        let (followed, seconds) =
+            timed(|| self.executor.follow(&made.spec, &made.block, &made.senders, &made.world, None, list, &Straight));
+        let (output, followed) = followed.map_err(|error| BenchError::Differs(error.to_string()))?;
+        self.same(&output)?;
+        followed.list.map_err(|error| BenchError::Differs(error.to_string()))?;
+        Ok(seconds)
     }
 
     fn same(&self, output: &BlockOutput) -> Result<(), BenchError> {
