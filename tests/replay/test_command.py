@@ -50,9 +50,21 @@ def test_both_engines_are_compared_and_timed() -> None:
     assert totals["adopted"] == sum(report["adopted"] for report in document["blocks"]) > 0
     assert totals["aborts"] == sum(report["aborts"] for report in document["blocks"])
     assert totals["median_speedup"] == sorted(report["speedup"] for report in document["blocks"])[1]
+    (whole,) = [report for report in document["blocks"] if report["number"] == 14029313]
+    assert whole["follow_speedup"] == pytest.approx(whole["sequential_seconds"] / whole["follow_seconds"])
+    assert 1.9 < whole["bound"] <= 2
+    assert whole["scaling"] > 0
+    assert whole["attained"] == pytest.approx(whole["speedup"] / (whole["bound"] * whole["scaling"] / 2))
+    assert totals["median_attained"] == whole["attained"]
+    # Transactions without a block have no list.
+    assert [report["access_list"] == "ok" for report in document["blocks"]] == [
+        report["number"] == 14029313 for report in document["blocks"]
+    ]
     lines = run(block, "--engine", "both", "--threads", 2).stdout.splitlines()
-    assert lines[0].endswith("x  gas ok, receipts ok, bloom ok, engines ok")
-    assert lines[-2].startswith("2 threads over one: ")
+    assert lines[0].endswith("x  gas ok, receipts ok, bloom ok, engines ok, access list ok")
+    assert lines[-4].startswith("2 threads over one: ")
+    assert "% median of what" in lines[-3]
+    assert lines[-2].startswith("with access lists over one: ")
     assert "transactions were executed ahead and taken over" in lines[-1]
 
 

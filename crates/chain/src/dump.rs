@@ -32,8 +32,8 @@ use crate::controls::Amendment;
 use crate::delta::{self, AccountDelta};
 use crate::error::ChainError;
 use crate::genesis::GenesisBlock;
+use crate::import::stored;
 use crate::news::Reverted;
-use crate::produce::stored;
 use crate::production::Building;
 use crate::store::{Slot, Store, StoredBlock};
 

@@ -6,11 +6,13 @@
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use alloy_eip7928::AccountChanges;
 use alloy_primitives::Address;
-use interlace_executor::{Executor, LEAST_TRANSACTIONS, Report, Straight};
+use interlace_executor::{Executor, LEAST_TRANSACTIONS, ListError, Report, Straight};
 use interlace_state::{Snapshot, StateError};
 use interlace_stf::{
     Block, BlockBuilder, BlockError, BlockOutput, EvmError, Header, StateReader, StateRoots, Transaction, execute,
+    validate_header,
 };
 
 use crate::chain::Chain;
@@ -42,7 +44,7 @@ impl Chain {
         self.metrics().executed_in_vain.inc_by(report.redone);
     }
 
-    /// Executes a block that exists.
+    /// Executes a block that exists, with its access list if one is given, and says whether the list is the block's.
     pub(crate) fn execute(
         &self,
         parent: &Header,
@@ -50,13 +52,30 @@ impl Chain {
         senders: &[Address],
         state: &Snapshot,
         roots: StateRoots<'_, StateError>,
-    ) -> Result<BlockOutput, BlockError<StateError>> {
-        let Some(executor) = self.engine.get(block.body.transactions.len()) else {
-            return execute(&self.spec, parent, block, senders, state, Some(roots));
+        list: Option<&[AccountChanges]>,
+    ) -> Result<(BlockOutput, Result<(), ListError>), BlockError<StateError>> {
+        // A list is checked however short the block.
+        let transactions = if list.is_some() { LEAST_TRANSACTIONS } else { block.body.transactions.len() };
+        let Some(executor) = self.engine.get(transactions) else {
+            let output = execute(&self.spec, parent, block, senders, state, Some(roots))?;
+            return Ok((output, list.map_or(Ok(()), |_| Err(ListError::Unchecked))));
         };
-        let (output, report) = executor.execute(&self.spec, parent, block, senders, state, Some(roots))?;
+        let (output, report, verdict) = match list {
+            Some(list) => {
+                validate_header(&self.spec, parent, &block.header)?;
+                let (output, followed) =
+                    executor.follow(&self.spec, block, senders, state, Some(roots), list, &Straight)?;
+                output.verify(&block.header)?;
+                self.metrics().access_lists_refused.inc_by(u64::from(followed.list.is_err()));
+                (output, followed.report, followed.list)
+            }
+            None => {
+                let (output, report) = executor.execute(&self.spec, parent, block, senders, state, Some(roots))?;
+                (output, report, Ok(()))
+            }
+        };
         self.executed(report);
-        Ok(output)
+        Ok((output, verdict))
     }
 
     /// Puts what fits of `batch` into the block; `refused` hears of each that does not, and says whether to go on.

@@ -20,6 +20,7 @@ pub mod folder;
 mod fork;
 mod fork_cache;
 mod genesis;
+mod import;
 mod journal;
 mod keeper;
 mod logs;

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub executed_ahead: Counter,
     /// Transactions that were executed ahead for nothing: what they had read was different when their turn came.
     pub executed_in_vain: Counter,
+    /// Access lists that came with blocks and were not theirs.
+    pub access_lists_refused: Counter,
     /// Transactions that wait.
     pub pool: Gauge,
     /// Transactions that the pool refused.
@@ -118,6 +120,7 @@ impl Default for Metrics {
             blocks_overlapped: Counter::default(),
             executed_ahead: Counter::default(),
             executed_in_vain: Counter::default(),
+            access_lists_refused: Counter::default(),
             pool: Gauge::default(),
             pool_refused: Counter::default(),
             reverts: Counter::default(),
@@ -154,6 +157,11 @@ impl Default for Metrics {
             "executed_in_vain",
             "Transactions executed ahead for nothing",
             metrics.executed_in_vain.clone(),
+        );
+        registry.register(
+            "access_lists_refused",
+            "Access lists that were not those of their blocks",
+            metrics.access_lists_refused.clone(),
         );
         registry.register("pool_transactions", "Transactions that wait", metrics.pool.clone());
         registry.register("pool_refused", "Transactions that the pool refused", metrics.pool_refused.clone());

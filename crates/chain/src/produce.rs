@@ -1,8 +1,8 @@
-//! Making blocks from the pool, and taking blocks that others made.
+//! Making blocks from the pool.
 //!
 //! Invariant: a block enters the chain only with the results of its own execution and the state root that they give; whatever is
 //! refused leaves state, store and pool as they were (but for transactions that can never run, which leave the pool).
-//! What it does not do: it decides no order between forks; a foreign block extends the head or is refused.
+//! What it does not do: blocks that others made are `import`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,10 +12,7 @@ use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::Encodable;
 use interlace_state::{Snapshot, StateError, StateReader};
-use interlace_stf::{
-    Attributes, AwaitedHash, Block, BlockBuilder, BlockOutput, Changes, EvmError, TxError, decode_block, recover_sender,
-};
-use rayon::prelude::*;
+use interlace_stf::{Attributes, AwaitedHash, BlockBuilder, BlockOutput, Changes, EvmError, TxError};
 
 use crate::api::BlockPlan;
 use crate::chain::Chain;
@@ -177,42 +174,6 @@ impl Chain {
         };
         Ok(Draft { block, output, rejected })
     }
-
-    /// Executes and commits a block that someone else built, given as RLP. It must extend the head.
-    ///
-    /// # Errors
-    /// [`ChainError::Block`] with the rule that it breaks; nothing changed then.
-    pub fn import(&self, rlp: &[u8]) -> Result<Arc<StoredBlock>, ChainError> {
-        let block = decode_block(rlp).map_err(|reason| ChainError::Block { number: 0, reason })?;
-        let number = block.header.number;
-        let invalid = |reason: String| ChainError::Block { number, reason };
-        let fork = self.spec.fork_at(number, block.header.timestamp);
-        let senders: Vec<Address> = block
-            .body
-            .transactions
-            .par_iter()
-            .map(|transaction| recover_sender(transaction, fork))
-            .collect::<Result<_, _>>()
-            .map_err(|error| invalid(error.to_string()))?;
-        let started = Instant::now();
-        let alone = self.produce_alone();
-        let (parent, state) = self.head_with_state();
-        if block.header.parent_hash != parent.hash {
-            return Err(invalid(format!("parent {} is not the head {}", block.header.parent_hash, parent.hash)));
-        }
-        let versions = self.state();
-        let mut roots = |changes: &Changes| versions.root_after(changes);
-        let output = self
-            .execute(&parent.header, &block, &senders, &state, &mut roots)
-            .map_err(|error| invalid(error.to_string()))?;
-        let expected = block.header.state_root;
-        let draft = Draft { block: stored(block, senders, &output), output, rejected: Vec::new() };
-        let block = self.seal(self.built(&alone, parent, state, draft, started).expecting(expected))?;
-        if let Ok(developer) = self.developer() {
-            developer.settle(number);
-        }
-        Ok(block)
-    }
 }
 
 /// What a transaction that does not run means for its sender and for itself.
@@ -248,7 +209,7 @@ fn attributes(plan: BlockPlan) -> Attributes {
     }
 }
 
-fn receipts_of(output: &BlockOutput) -> Vec<StoredReceipt> {
+pub(crate) fn receipts_of(output: &BlockOutput) -> Vec<StoredReceipt> {
     let mut first_log = 0;
     let pairs = output.receipts.iter().zip(&output.outcomes);
     pairs
@@ -264,17 +225,4 @@ fn receipts_of(output: &BlockOutput) -> Vec<StoredReceipt> {
             receipt
         })
         .collect()
-}
-
-pub(crate) fn stored(block: Block, senders: Vec<Address>, output: &BlockOutput) -> StoredBlock {
-    StoredBlock {
-        receipts: receipts_of(output),
-        hash: B256::ZERO,
-        size: 0,
-        senders,
-        header: block.header,
-        transactions: block.body.transactions,
-        ommers: block.body.ommers,
-        withdrawals: block.body.withdrawals,
-    }
 }

@@ -35,6 +35,9 @@ pub enum ListError {
     /// Blocks of this fork have none.
     #[error("before Spurious Dragon blocks have no access lists")]
     Fork,
+    /// There are no threads to check it with.
+    #[error("the system gives no threads to check the access list with")]
+    Unchecked,
     /// It does not name what was reached.
     #[error("the access list lacks {what} of {address}, which number {number} reached")]
     Lacks {
@@ -87,6 +90,7 @@ impl ListError {
             Self::Form(_) => "engine.access-list-form",
             Self::TooLong { .. } => "engine.access-list-size",
             Self::Fork => "engine.access-list-fork",
+            Self::Unchecked => "engine.threads",
             Self::Lacks { .. } | Self::Differs { .. } | Self::Surplus { .. } | Self::Unreached { .. } => {
                 "engine.access-list"
             }

@@ -192,6 +192,7 @@ proptest! {
             };
             if fork < Fork::SpuriousDragon {
                 assert_eq!(follow(&[]).list, Err(ListError::Fork));
+                assert_eq!(ListError::Fork.code(), "engine.access-list-fork");
                 return;
             }
             let made = (&spec, &block, senders.as_slice(), &state);
@@ -329,7 +330,7 @@ fn errors_name_what_is_wrong() {
     };
     let said = [
         with(&|account| account.storage_changes[0].changes[3].new_value = U256::from(9)),
-        with(&|account| drop(account.storage_changes[0].changes.remove(3))),
+        with(&|account| account.storage_changes[0].changes.truncate(3)),
         with(&|account| account.storage_reads.push(U256::from(9))),
         with(&|account| account.nonce_changes.push(NonceChange::new(at(5), 9))),
         with(&|account| account.storage_changes[0].changes.swap(0, 1)),

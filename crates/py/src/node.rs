@@ -370,6 +370,19 @@ impl Node {
         enter(py, || Ok(self.chain.import(rlp).map_err(|error| chain_error(&error))?.number()))
     }
 
+    /// As `import_block`, with what is said to be the block's access list as RLP. Gives the number, and what is wrong with the list: code and words.
+    fn follow_block(
+        &self,
+        py: Python<'_>,
+        rlp: &[u8],
+        access_list: &[u8],
+    ) -> PyResult<(u64, Option<(&'static str, String)>)> {
+        enter(py, || {
+            let (block, verdict) = self.chain.import_listed(rlp, access_list).map_err(|error| chain_error(&error))?;
+            Ok((block.number(), verdict.err().map(|error| (error.code(), error.to_string()))))
+        })
+    }
+
     /// The whole chain as bytes.
     fn dump_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let dump = enter(py, || self.chain.dump().map_err(|error| chain_error(&error)))?;

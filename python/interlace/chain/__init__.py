@@ -6,6 +6,7 @@ What it does not do: it decides no rules of the chain; those are in the crates b
 
 from __future__ import annotations
 
+from interlace.chain.access_list import AccountAccess, BlockAccessList, FollowedBlock
 from interlace.chain.account import DEV_MNEMONIC, Account, checksum_address
 from interlace.chain.client import Call, Client
 from interlace.chain.contract import Contract, Event
@@ -17,7 +18,9 @@ __all__ = [
     "DEV_MNEMONIC",
     "ETHER",
     "Account",
+    "AccountAccess",
     "Block",
+    "BlockAccessList",
     "BlockDependencies",
     "Call",
     "Chain",
@@ -25,6 +28,7 @@ __all__ = [
     "Contract",
     "Deployment",
     "Event",
+    "FollowedBlock",
     "Log",
     "Receipt",
     "checksum_address",

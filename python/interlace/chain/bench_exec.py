@@ -33,7 +33,7 @@ class ExecFigures:
     over_plain
         Median over rounds of revm alone over all threads.
     listing
-        Median over rounds of all threads over all threads that make the block's access list too: 1 if that costs nothing.
+        Median over rounds of all threads over all that make the block's access list too: 1 if that costs nothing.
     follow
         Median over rounds of one thread over all threads that have the access list, and check it.
     scaling
@@ -74,8 +74,8 @@ class ExecResult:
         """Return the figures as a table."""
         title = f"{self.transactions:,} transactions a block, {self.threads} threads, median of {self.rounds} rounds"
         head = (
-            f"{'block':<10} {'revm alone':>10} {'one thread':>10} {'all':>8} {'speed-up':>8} {'follower':>8} {'at best':>8} "
-            f"{'Mgas/s':>7} {'ahead':>6} {'aborts':>6}"
+            f"{'block':<10} {'revm alone':>10} {'one thread':>10} {'all':>8} {'speed-up':>8} {'follower':>8} "
+            f"{'at best':>8} {'Mgas/s':>7} {'ahead':>6} {'aborts':>6}"
         )
         rows = [
             f"{figures.name:<10} {figures.plain_seconds * 1e3:>7.2f} ms {figures.sequential_seconds * 1e3:>7.2f} ms "

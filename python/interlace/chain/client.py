@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from interlace import _core, _json
 from interlace.chain.abi import Value, encode_arguments, parse_abi, revert_reason
+from interlace.chain.access_list import BlockAccessList
 from interlace.chain.account import Account, checksum_address
 from interlace.chain.dependencies import BlockDependencies
 from interlace.chain.transport import HttpTransport, Transport
@@ -177,6 +178,20 @@ class Client:
         return BlockDependencies.from_json(
             self.rpc("interlace_getBlockDependencies", block_tag(block), quantity(lanes))
         )
+
+    def access_list(self, block: int | str = "latest") -> BlockAccessList:
+        """Return all that a block reached and what it left there (EIP-7928). Interlace nodes alone know.
+
+        Raises
+        ------
+        RpcError
+            -32000 for a block that is not there, for the first, and before Spurious Dragon.
+        """
+        return BlockAccessList.from_json(self.rpc("interlace_getBlockAccessList", block_tag(block)))
+
+    def raw_access_list(self, block: int | str = "latest") -> bytes:
+        """Return the same as RLP, as `Chain.follow_block` takes it; errors are those of `access_list`."""
+        return bytes.fromhex(self.rpc("interlace_getRawBlockAccessList", block_tag(block))[2:])
 
     def receipt(self, transaction_hash: str) -> Receipt | None:
         """Return the receipt of a transaction; `None` while it is in no block."""

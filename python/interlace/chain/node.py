@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from interlace import _core
+from interlace.chain.access_list import FollowedBlock
 from interlace.chain.account import DEV_MNEMONIC, Account
 from interlace.chain.client import Client
 from interlace.chain.controls import Controls, read_dump
@@ -292,6 +293,19 @@ class Chain(Controls):
             ``chain.bad-block`` with the rule it breaks; nothing changed then.
         """
         return self._running().import_block(rlp)
+
+    def follow_block(self, rlp: bytes, access_list: bytes) -> FollowedBlock:
+        """As `import_block`, with what is said to be the block's access list (EIP-7928), as RLP.
+
+        The block is executed on all cores without any transaction waiting for another, and the list is checked. A list
+        that is wrong costs time and nothing else: `list_error` says what is wrong with it.
+
+        Raises
+        ------
+        ChainError
+            As `import_block`.
+        """
+        return FollowedBlock(*self._running().follow_block(rlp, access_list))
 
     # ---- extending
 

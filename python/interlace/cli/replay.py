@@ -97,7 +97,8 @@ class Totals(TypedDict):
     """All blocks of one run; `seconds` adds up executions, `wall_seconds` includes reading and comparing.
 
     With both engines `speedup` is the sequential seconds of all blocks over the parallel ones, `median_speedup` the
-    median over blocks, and `gas_weighted_speedup` the mean weighted by gas.
+    median over blocks, and `gas_weighted_speedup` the mean weighted by gas; `median_attained` is the median share of
+    what a block and the machine allow. `follow_` is the same of blocks with access lists.
     """
 
     blocks: int
@@ -113,6 +114,9 @@ class Totals(TypedDict):
     speedup: float | None
     median_speedup: float | None
     gas_weighted_speedup: float | None
+    median_attained: float | None
+    median_follow_speedup: float | None
+    follow_gas_weighted_speedup: float | None
     adopted: int | None
     aborts: int | None
 
@@ -185,9 +189,9 @@ def _totals(reports: Sequence[Report], threads: int, engine: str, wall_seconds: 
     gas_used = sum(report["gas_used"] for report in reports)
     passed = sum(report["passed"] for report in reports)
     timed = [report for report in reports if report["speedup"] is not None]
-    ratios = [report["speedup"] or 0.0 for report in timed]
-    gas_timed = sum(report["gas_used"] for report in timed)
-    weighted = sum(ratio * report["gas_used"] for ratio, report in zip(ratios, timed, strict=True))
+    ratios = [(report["speedup"] or 0.0, report["gas_used"]) for report in timed]
+    attained = [report["attained"] for report in reports if report["attained"] is not None]
+    followed = [(ratio, report["gas_used"]) for report in reports if (ratio := report["follow_speedup"]) is not None]
     parallel = sum(report["parallel_seconds"] or 0.0 for report in timed)
     ran_ahead = any(report["adopted"] is not None for report in reports)
     return {
@@ -202,11 +206,24 @@ def _totals(reports: Sequence[Report], threads: int, engine: str, wall_seconds: 
         "threads": threads,
         "engine": engine,
         "speedup": sum(report["seconds"] for report in timed) / parallel if parallel else None,
-        "median_speedup": statistics.median(ratios) if ratios else None,
-        "gas_weighted_speedup": weighted / gas_timed if gas_timed else None,
+        "median_speedup": _median([ratio for ratio, _ in ratios]),
+        "gas_weighted_speedup": _weighted(ratios),
+        "median_attained": _median(attained),
+        "median_follow_speedup": _median([ratio for ratio, _ in followed]),
+        "follow_gas_weighted_speedup": _weighted(followed),
         "adopted": sum(report["adopted"] or 0 for report in reports) if ran_ahead else None,
         "aborts": sum(report["aborts"] or 0 for report in reports) if ran_ahead else None,
     }
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _weighted(ratios: Sequence[tuple[float, int]]) -> float | None:
+    """Return the mean of ratios by the gas beside each."""
+    gas = sum(gas for _, gas in ratios)
+    return sum(ratio * gas for ratio, gas in ratios) / gas if gas else None
 
 
 def _show(reports: Sequence[Report], totals: Totals) -> None:
@@ -232,6 +249,13 @@ def _show(reports: Sequence[Report], totals: Totals) -> None:
             f"{totals['threads']} threads over one: {totals['speedup']:.2f}x in all, {totals['median_speedup']:.2f}x "
             f"median, {totals['gas_weighted_speedup']:.2f}x by gas"
         )
+    if totals["median_attained"] is not None:
+        output.data(f"{totals['median_attained']:.0%} median of what the block's dependencies and the machine allow")
+    if totals["median_follow_speedup"] is not None:
+        output.data(
+            f"with access lists over one: {totals['median_follow_speedup']:.2f}x median, "
+            f"{totals['follow_gas_weighted_speedup'] or 0.0:.2f}x by gas"
+        )
     if totals["adopted"] is not None:
         output.data(
             f"{totals['adopted']:,} transactions were executed ahead and taken over, {totals['aborts']:,} for nothing"
@@ -247,6 +271,7 @@ def _line(report: Report) -> str:
         "state": report["state_root"],
         "plain revm": report["plain_revm"],
         "engines": report["engines"],
+        "access list": report["access_list"],
     }
     compared = ", ".join(f"{name} {outcome}" for name, outcome in checks.items() if outcome != "none")
     verdict = "ok    " if report["passed"] else "FAILED"
