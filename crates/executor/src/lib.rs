@@ -31,7 +31,7 @@ mod plan;
 mod report;
 mod slots;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_consensus::Transaction as _;
 use alloy_primitives::Address;
@@ -47,8 +47,8 @@ use self::commit::{Refused, Turns};
 pub use self::follow::Followed;
 pub use self::listed::ListError;
 pub use self::pace::{Delays, Pace, Point, Straight};
-pub use self::plan::MAX_HISTORY;
-use self::plan::{Plan, Weights};
+use self::plan::{GivenWeights, Plan, Source, Weights};
+pub use self::plan::{Lesson, MAX_HISTORY, Predictor, Subject, WAITS};
 pub use self::report::Report;
 
 /// Threads that may be asked for.
@@ -81,7 +81,11 @@ pub struct Executor {
     least_gas: u64,
     /// The helpers; none for one thread.
     pool: Option<rayon::ThreadPool>,
+    predictor: Predictor,
     weights: Mutex<Weights>,
+    given: Mutex<Arc<GivenWeights>>,
+    /// What was seen and nobody took yet; kept for whoever gives weights.
+    lessons: Mutex<Vec<Lesson>>,
 }
 
 impl Executor {
@@ -97,7 +101,41 @@ impl Executor {
         let named = |number| format!("executor-{number}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads - 1).thread_name(named);
         let pool = if threads > 1 { Some(pool.build().map_err(|error| refuse(error.to_string()))?) } else { None };
-        Ok(Self { threads, least: LEAST_TRANSACTIONS, least_gas: LEAST_GAS, pool, weights: Mutex::default() })
+        Ok(Self {
+            threads,
+            least: LEAST_TRANSACTIONS,
+            least_gas: LEAST_GAS,
+            pool,
+            predictor: Predictor::default(),
+            weights: Mutex::default(),
+            given: Mutex::default(),
+            lessons: Mutex::default(),
+        })
+    }
+
+    /// Predicts so which transactions meet.
+    #[must_use]
+    pub const fn predicting(mut self, predictor: Predictor) -> Self {
+        self.predictor = predictor;
+        self
+    }
+
+    /// How it predicts.
+    #[must_use]
+    pub const fn predictor(&self) -> Predictor {
+        self.predictor
+    }
+
+    /// Goes by these weights from the next block on, and by no others; see [`Predictor::Given`]. Of more than [`MAX_HISTORY`], the first.
+    pub fn give(&self, weights: impl IntoIterator<Item = (Subject, u8)>) {
+        let weights = Arc::new(GivenWeights::new(weights));
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = weights;
+    }
+
+    /// Takes what was seen since this was last asked, block after block; of more than [`MAX_HISTORY`], the first. Seen is something only by
+    /// executors that go by given weights.
+    pub fn take_lessons(&self) -> Vec<Lesson> {
+        std::mem::take(&mut *self.lessons.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Uses helpers for blocks of `least` transactions and more, instead of [`LEAST_TRANSACTIONS`], however little gas they may use.
@@ -262,7 +300,16 @@ impl Executor {
         refused: &mut Refused<'_, R::Error>,
     ) -> Result<Report, Refusal<R::Error>> {
         let calls = (0..given.len()).map(|transaction| given.call(transaction));
-        let plan = Plan::new(calls, &self.weights.lock().unwrap_or_else(PoisonError::into_inner));
+        let plan = match self.predictor {
+            Predictor::None => Plan::new(calls, Source::Nowhere),
+            Predictor::History => {
+                Plan::new(calls, Source::Seen(&self.weights.lock().unwrap_or_else(PoisonError::into_inner)))
+            }
+            Predictor::Given => {
+                let given = Arc::clone(&self.given.lock().unwrap_or_else(PoisonError::into_inner));
+                Plan::new(calls, Source::Given(&given))
+            }
+        };
         let shared = Shared::new(given, &plan, pace);
         let help = || {
             let mut overlay = Overlay::new(state);
@@ -278,9 +325,20 @@ impl Executor {
             (1..self.threads).for_each(|_| scope.spawn(|_| help()));
             commit::commit(turns, &shared, refused)
         })?;
-        let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        lessons.into_iter().for_each(|(group, depended)| weights.learn(group, depended));
-        plan.waited().for_each(|group| weights.fade(group));
+        match self.predictor {
+            Predictor::None => {}
+            Predictor::History => {
+                let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+                lessons.into_iter().for_each(|(place, depended)| weights.learn(plan.number(place), depended));
+                plan.waited().for_each(|group| weights.fade(group));
+            }
+            Predictor::Given => {
+                let told = plan.told(&lessons, |transaction| given.call(transaction));
+                let mut kept = self.lessons.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = MAX_HISTORY.saturating_sub(kept.len());
+                kept.extend(told.into_iter().take(room));
+            }
+        }
         Ok(report)
     }
 }
