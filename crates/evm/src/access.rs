@@ -15,7 +15,7 @@ use alloy_eip7928::{
 };
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, Bytes, U256};
-use revm::state::{Account as RevmAccount, AccountInfo, EvmState};
+use revm::state::{Account as RevmAccount, AccountInfo, EvmState, EvmStorageSlot};
 
 use crate::reader::Account;
 use crate::writes::Writes;
@@ -61,14 +61,21 @@ impl Accesses {
     }
 
     fn put(&mut self, address: Address, account: &RevmAccount, clears_empty: bool) {
-        let gone = account.is_selfdestructed() || (clears_empty && account.is_touched() && account.is_empty());
+        // What was not touched is not written, whatever revm left in it: a payment that overflows has been taken from who pays.
+        let touched = account.is_touched();
+        let gone = touched && (account.is_selfdestructed() || (clears_empty && account.is_empty()));
         let start = self.slots.len();
-        let value = |slot: &revm::state::EvmStorageSlot| (!gone && slot.is_changed()).then(|| slot.present_value());
+        let stays = gone || !touched;
+        let value = |slot: &EvmStorageSlot| (!stays && slot.is_changed()).then(|| slot.present_value());
         self.slots.extend(account.storage.iter().map(|(slot, held)| (*slot, value(held))));
         let slots = self.slots.len() - start;
         let before = account.original_info();
         let nothing = AccountInfo::default();
-        let after = if gone { &nothing } else { &account.info };
+        let after = match (touched, gone) {
+            (false, _) => &before,
+            (true, true) => &nothing,
+            (true, false) => &account.info,
+        };
         let code = || after.code.as_ref().map(|code| code.original_bytes()).unwrap_or_default();
         self.accounts.push(Reached {
             address,

@@ -30,6 +30,7 @@ mod pace;
 mod plan;
 mod report;
 mod slots;
+mod weights;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,9 +48,10 @@ use self::commit::{Refused, Turns};
 pub use self::follow::Followed;
 pub use self::listed::ListError;
 pub use self::pace::{Delays, Pace, Point, Straight};
-use self::plan::{GivenWeights, Plan, Source, Weights};
-pub use self::plan::{Lesson, MAX_HISTORY, Predictor, Subject, WAITS};
+use self::plan::Plan;
 pub use self::report::Report;
+use self::weights::{GivenWeights, Source, Weights};
+pub use self::weights::{Lesson, MAX_HISTORY, Predictor, Subject, WAITS};
 
 /// Threads that may be asked for.
 pub const MAX_THREADS: usize = 256;

@@ -6,162 +6,15 @@
 //! one learns it and the wide one does not. Plain transfers belong to no group, and what one sender sends is no group: see
 //! `interlace_evm::Speculation`.
 //!
-//! Three ways to predict ([`Predictor`]): not at all; by what was seen of each group in this block and before; by weights that somebody gives, who is
-//! told what was seen ([`Lesson`]) and may know what contracts have in common.
-//!
 //! Invariant: a plan changes when something is executed, never what comes out.
-//! Bounds: [`MAX_HISTORY`] groups are remembered; one that falls on another's place takes it. As many lessons wait to be taken, and as many weights
-//! are taken.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use alloy_primitives::map::HashMap;
-use alloy_primitives::{Address, Bytes, TxKind};
+use alloy_primitives::{Bytes, TxKind};
 
-/// Groups that are remembered.
-pub const MAX_HISTORY: usize = 1 << 15;
-/// Weight from which on members wait for each other, of 255.
-pub const WAITS: u8 = 96;
-/// Bytes of a call that select a function, and those with the first argument.
-const WIDE: usize = 4;
-const NARROW: usize = 36;
-
-/// How it is predicted which transactions meet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Predictor {
-    /// It is not: every transaction is executed ahead as soon as it can be.
-    None,
-    /// By what was seen of its groups.
-    #[default]
-    History,
-    /// By weights of groups that are given between blocks.
-    Given,
-}
-
-/// What was seen of a group in a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lesson {
-    /// Whom its members call.
-    pub to: Address,
-    /// What their inputs begin with: the four bytes that select a function, and the first argument if it is a narrow group.
-    pub prefix: Bytes,
-    /// Members that were executed ahead for nothing, with another one before them that was not in the block yet.
-    pub met: u32,
-    /// Members that were executed ahead and taken over, although there was such a one.
-    pub spared: u32,
-}
-
-/// Whose weight is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// A group: whom its members call, and what their inputs begin with.
-    Group(Address, Bytes),
-    /// All groups of a function whose weight is not given: wide ones, or narrow ones.
-    Function {
-        /// The four bytes that select it.
-        selector: [u8; WIDE],
-        /// Whether narrow ones are meant.
-        narrow: bool,
-    },
-}
-
-/// Weights that were given: 0 to 255, of which [`WAITS`] and above make members wait.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct GivenWeights(HashMap<u64, u8>);
-
-impl GivenWeights {
-    pub(crate) fn new(weights: impl IntoIterator<Item = (Subject, u8)>) -> Self {
-        let number = |subject: &Subject| match subject {
-            Subject::Group(to, prefix) => group(to.as_slice(), prefix),
-            Subject::Function { selector, narrow } => group(&[u8::from(*narrow)], selector),
-        };
-        let weights = weights.into_iter().take(MAX_HISTORY);
-        Self(weights.map(|(subject, weight)| (number(&subject), weight)).collect())
-    }
-
-    fn of(&self, group_number: u64, prefix: &[u8]) -> u8 {
-        let of_function = || {
-            let selector = prefix.get(..WIDE)?;
-            self.0.get(&group(&[u8::from(prefix.len() > WIDE)], selector)).copied()
-        };
-        self.0.get(&group_number).copied().or_else(of_function).unwrap_or_default()
-    }
-}
-
-/// Where weights come from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Source<'a> {
-    Nowhere,
-    Seen(&'a Weights),
-    Given(&'a GivenWeights),
-}
-
-impl Source<'_> {
-    fn waits(self, group_number: u64, prefix: &[u8]) -> bool {
-        let weight = match self {
-            Self::Nowhere => 0,
-            Self::Seen(weights) => weights.of(group_number),
-            Self::Given(weights) => weights.of(group_number, prefix),
-        };
-        weight >= WAITS
-    }
-}
-
-/// How much members of groups were seen to depend on each other: 0 never, 255 always.
-#[derive(Clone, Debug)]
-pub(crate) struct Weights(Vec<(u32, u8)>);
-
-impl Default for Weights {
-    fn default() -> Self {
-        Self(vec![(0, 0); MAX_HISTORY])
-    }
-}
-
-/// The number of a group of calls of `to` that begin with `input`; never 0.
-fn group(to: &[u8], input: &[u8]) -> u64 {
-    let mut mixed = input.len() as u64;
-    for word in to.chunks(8).chain(input.chunks(8)) {
-        let mut bytes = [0; 8];
-        bytes[..word.len()].copy_from_slice(word);
-        mixed = (mixed ^ u64::from_le_bytes(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed ^= mixed >> 32;
-    }
-    mixed | 1
-}
-
-impl Weights {
-    fn place(group: u64) -> (usize, u32) {
-        ((group >> 32) as usize % MAX_HISTORY, group as u32)
-    }
-
-    /// The weight of a group.
-    pub(crate) fn of(&self, group: u64) -> u8 {
-        let (place, tag) = Self::place(group);
-        let (held, weight) = self.0[place];
-        if held == tag { weight } else { 0 }
-    }
-
-    /// Learns that two members of a group depended on each other, or did not.
-    pub(crate) fn learn(&mut self, group: u64, depended: bool) {
-        let (place, tag) = Self::place(group);
-        let entry = &mut self.0[place];
-        if entry.0 != tag {
-            *entry = (tag, 0);
-        }
-        // One that met waits from then on; it takes many that did not meet to try again.
-        entry.1 = if depended { entry.1.saturating_add(128) } else { entry.1.saturating_sub(8) };
-    }
-
-    /// Forgets a little of what made members wait: what is not tried again is never found to have changed.
-    pub(crate) fn fade(&mut self, group: u64) {
-        let (place, tag) = Self::place(group);
-        let entry = &mut self.0[place];
-        if entry.0 == tag {
-            entry.1 = entry.1.saturating_sub(1);
-        }
-    }
-}
+use crate::weights::{Lesson, NARROW, Source, WIDE, group};
 
 /// A group that has members in the block.
 #[derive(Debug)]
@@ -263,23 +116,28 @@ impl Plan {
         self.groups[place as usize].number
     }
 
-    /// Lessons with what their groups are, and each group once; `call` gives a transaction's recipient and input.
+    /// Lessons with what their groups are, each group once, and groups of several members that waited; `call` gives a transaction's recipient and
+    /// input.
     pub(crate) fn told<'a>(&self, lessons: &Lessons, call: impl Fn(usize) -> (TxKind, &'a [u8])) -> Vec<Lesson> {
-        let mut counts = HashMap::<u32, (u32, u32)>::default();
+        let mut counts = vec![(0, 0); self.groups.len()];
         for (place, met) in lessons {
-            let (all_met, all_spared) = counts.entry(*place).or_default();
+            let (all_met, all_spared) = &mut counts[*place as usize];
             *(if *met { all_met } else { all_spared }) += 1;
         }
-        let mut told: Vec<(u32, Lesson)> = Vec::with_capacity(counts.len());
-        for (place, (met, spared)) in counts {
-            let Group { member, width, .. } = self.groups[place as usize];
-            if let (TxKind::Call(to), input) = call(member as usize) {
-                let prefix = Bytes::copy_from_slice(&input[..width as usize]);
-                told.push((place, Lesson { to, prefix, met, spared }));
+        let mut followed = vec![false; self.groups.len()];
+        let members = self.members.iter().flatten().filter(|member| member.before > 0);
+        members.for_each(|member| followed[member.place as usize] = true);
+        let mut told = Vec::new();
+        for ((group, (met, spared)), followed) in self.groups.iter().zip(counts).zip(followed) {
+            let waited = followed && group.waits.load(Relaxed);
+            if let (TxKind::Call(to), input) = call(group.member as usize)
+                && (met, spared, waited) != (0, 0, false)
+            {
+                let prefix = Bytes::copy_from_slice(&input[..group.width as usize]);
+                told.push(Lesson { to, prefix, met, spared, waited });
             }
         }
-        told.sort_unstable_by_key(|(place, _)| *place);
-        told.into_iter().map(|(_, lesson)| lesson).collect()
+        told
     }
 
     /// Groups whose members waited.
@@ -293,6 +151,7 @@ mod tests {
     use alloy_primitives::Address;
 
     use super::*;
+    use crate::weights::{GivenWeights, Subject, WAITS, Weights};
 
     fn call(to: u8, input: &[u8]) -> (TxKind, Vec<u8>) {
         (TxKind::Call(Address::repeat_byte(to)), input.to_vec())
@@ -405,21 +264,13 @@ mod tests {
             prefix: Bytes::copy_from_slice(&input[..width]),
             met,
             spared,
+            waited: met > 0,
         };
         assert_eq!(told, [lesson(WIDE, 0, 1), lesson(NARROW, 2, 0)]);
-    }
-
-    #[test]
-    fn weights_forget_what_falls_on_one_place() {
-        let mut weights = Weights::default();
-        let (one, other) = (1 << 32 | 7, 1 << 32 | 9);
-        weights.learn(one, true);
-        assert_eq!((weights.of(one), weights.of(other)), (128, 0));
-        weights.learn(one, false);
-        weights.fade(one);
-        weights.fade(other);
-        assert_eq!(weights.of(one), 119);
-        weights.learn(other, true);
-        assert_eq!((weights.of(one), weights.of(other)), (0, 128));
+        // One that waits, of which nothing was seen.
+        let weights = GivenWeights::new([(Subject::Function { selector: [1, 2, 3, 4], narrow: false }, 255)]);
+        let plan = plan_of(&calls, Source::Given(&weights));
+        let told = plan.told(&Lessons::new(), |transaction| (calls[transaction].0, &calls[transaction].1));
+        assert_eq!(told, [Lesson { waited: true, ..lesson(WIDE, 0, 0) }]);
     }
 }

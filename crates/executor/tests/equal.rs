@@ -3,8 +3,11 @@
 
 mod common;
 
+use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, U256};
-use interlace_executor::{Delays, Executor, LEAST_GAS, MAX_THREADS, Pace, Report, Straight, bench};
+use interlace_executor::{
+    Delays, Executor, LEAST_GAS, MAX_HISTORY, MAX_THREADS, Pace, Predictor, Report, Straight, Subject, bench,
+};
 use interlace_primitives::Fork;
 use interlace_stf::{Attributes, BlockBuilder, BlockError, BlockOutput, EvmError, Transaction, run};
 use proptest::prelude::*;
@@ -79,7 +82,10 @@ fn assert_same((expected, refusals): &Built, (output, refused): &Built) {
 }
 
 thread_local! {
-    static EXECUTORS: [Executor; 4] = [2, 3, 5, 16].map(|threads| Executor::new(threads).unwrap().from_transactions(4));
+    static EXECUTORS: [Executor; 4] =
+        [(2, Predictor::History), (3, Predictor::Given), (5, Predictor::History), (16, Predictor::None)].map(
+            |(threads, predictor)| Executor::new(threads).unwrap().from_transactions(4).predicting(predictor),
+        );
 }
 
 fn executors(work: impl FnOnce(&[Executor; 4])) {
@@ -92,17 +98,25 @@ proptest! {
     #[test]
     fn any_block_is_the_block_of_one_thread(
         fork in fork(), beneficiary in beneficiary(), list in prop::collection::vec(transaction(), 4..24), seed in any::<u64>(), which in 0usize..4,
+        weights in prop::collection::vec((any::<bool>(), any::<u8>()), 0..3),
     ) {
         let state = world(fork);
         let list = transactions(&state, fork, &list);
         let expected = one_by_one((fork, beneficiary), &state, &list).unwrap();
         executors(|executors| {
             let executor = &executors[which];
+            // Scripts begin with zeros: all are of one function.
+            let given = weights.iter().map(|(narrow, weight)| {
+                (Subject::Function { selector: [0; 4], narrow: *narrow }, *weight)
+            });
+            executor.give(given);
             let (output, report) = together(executor, (fork, beneficiary), &state, &list, &Straight).unwrap();
             assert_same(&expected, &output);
             assert_eq!((report.adopted + report.in_turn) as usize, list.len() - output.1.len());
             let (output, _) = together(executor, (fork, beneficiary), &state, &list, &Delays { seed }).unwrap();
             assert_same(&expected, &output);
+            let told = executor.take_lessons();
+            assert!(told.is_empty() || executor.predictor() == Predictor::Given);
         });
     }
 }
@@ -231,4 +245,39 @@ fn threads_are_counted() {
     for threads in [0, MAX_THREADS + 1] {
         assert_eq!(Executor::new(threads).unwrap_err().threads, threads);
     }
+}
+
+/// Who gives weights hears what was seen, once, and decides who waits; a bounded number of both.
+#[test]
+fn given_weights_are_gone_by_and_lessons_are_told() {
+    let made = bench::synthetic("token-100", 400).unwrap().unwrap();
+    let given = Executor::new(2).unwrap().from_transactions(4).predicting(Predictor::Given);
+    let execute = |executor: &Executor| {
+        let (_, report) =
+            executor.run(&made.spec, &made.block, &made.senders, &made.world, None, &Delays { seed: 7 }).unwrap();
+        report
+    };
+    let blind = Executor::new(2).unwrap().from_transactions(4).predicting(Predictor::None);
+    assert!((0..20).any(|_| execute(&blind).redone > 5));
+    assert!(blind.take_lessons().is_empty());
+    assert!((0..20).any(|_| execute(&given).redone > 0));
+    let lessons = given.take_lessons();
+    assert!(given.take_lessons().is_empty());
+    let narrow = lessons.iter().find(|lesson| lesson.prefix.len() == 36 && lesson.met > 0).unwrap();
+    assert_eq!(Some(narrow.to), made.block.body.transactions[0].kind().to().copied());
+    assert!(narrow.waited);
+    given.give([(Subject::Group(narrow.to, narrow.prefix.clone()), 255)]);
+    for _ in 0..5 {
+        assert_eq!(execute(&given).redone, 0);
+    }
+    let told = given.take_lessons();
+    assert!(told.iter().all(|lesson| lesson.met == 0) && told.iter().any(|lesson| lesson.waited));
+    // Nobody takes them.
+    let many =
+        (0..MAX_HISTORY as u64 + 10).map(|number| (Subject::Group(Address::ZERO, number.to_be_bytes().into()), 9));
+    given.give(many);
+    for _ in 0..3 {
+        execute(&given);
+    }
+    assert!(given.take_lessons().len() <= MAX_HISTORY);
 }

@@ -171,7 +171,7 @@ fn tampered(list: &[AccountChanges], choice: usize, which: usize) -> BlockAccess
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn lists_are_right_and_blocks_that_follow_them_too(
@@ -356,4 +356,21 @@ fn errors_name_what_is_wrong() {
         message,
         format!("the access list has {} items, of at most 4000", alloy_eip7928::total_bal_items(&long))
     );
+}
+
+/// revm leaves the payer debited, untouched, when a payment overflows; nothing has changed, and no list says so.
+#[test]
+fn a_payment_that_overflows_changes_nothing() {
+    let state = world(Fork::Osaka);
+    // More than the recipient can hold, of a contract that has it.
+    let value = U256::from(1_000_000);
+    let pays = Tx { to: Some(6), actions: vec![(7, account(8).into_word().into(), value)], ..counting()[0].clone() };
+    let (block, senders) = block(Fork::Osaka, COINBASE, &state, &[pays]);
+    let (spec, _) = spec(Fork::Osaka);
+    let executor = Executor::new(1).unwrap();
+    let list = listed(&executor, (&spec, &block, &senders, &state), &Straight);
+    for number in [6, 8] {
+        let reached = list.iter().find(|listed| listed.address == account(number)).unwrap();
+        assert!(!reached.has_changes(), "{reached:?}");
+    }
 }
