@@ -358,13 +358,17 @@ fn errors_name_what_is_wrong() {
     );
 }
 
-/// revm leaves the payer debited, untouched, when a payment overflows; nothing has changed, and no list says so.
+/// revm leaves the payer debited when a payment overflows. If the payer then reverts, that is not written, and no list says so.
 #[test]
-fn a_payment_that_overflows_changes_nothing() {
+fn what_is_not_written_is_not_listed() {
     let state = world(Fork::Osaka);
     // More than the recipient can hold, of a contract that has it.
     let value = U256::from(1_000_000);
-    let pays = Tx { to: Some(6), actions: vec![(7, account(8).into_word().into(), value)], ..counting()[0].clone() };
+    let pays = Tx {
+        to: Some(6),
+        actions: vec![(7, account(8).into_word().into(), value), (13, value, value)],
+        ..counting()[0].clone()
+    };
     let (block, senders) = block(Fork::Osaka, COINBASE, &state, &[pays]);
     let (spec, _) = spec(Fork::Osaka);
     let executor = Executor::new(1).unwrap();
