@@ -68,6 +68,16 @@ def test_both_engines_are_compared_and_timed() -> None:
     assert "transactions were executed ahead and taken over" in lines[-1]
 
 
+def test_predictors_change_no_result() -> None:
+    block = data_dir("evm/mainnet") / "14029313"
+    aborts = {}
+    for predictor in ("none", "history", "learned"):
+        done = run(block, data_dir("evm/mainnet_recent"), "--engine", "parallel", "--predictor", predictor, "--json")
+        assert done.returncode == 0, done.stderr
+        aborts[predictor] = json.loads(done.stdout)["totals"]["aborts"]
+    assert all(count >= 0 for count in aborts.values())
+
+
 def test_all_threads_execute_one_block() -> None:
     done = run(data_dir("evm/mainnet_proofs"), "--engine", "parallel", "--threads", 3, "--json")
     assert done.returncode == 0, done.stderr
@@ -111,6 +121,8 @@ def test_a_mismatch_is_exit_code_1(tmp_path: Path) -> None:
     ("words", "code"),
     [
         (["--engine", "fast"], "replay.engine"),
+        (["--predictor", "magic"], "engine.predictor"),
+        (["--predictor", "given"], "engine.predictor"),
         (["--threads", "0"], "replay.threads"),
         (["--engine", "parallel", "--threads", "257"], "replay.threads"),
         (["--threads", "-1"], "replay.threads"),

@@ -8,7 +8,7 @@ use std::thread;
 
 use alloy_eip7928::AccountChanges;
 use alloy_primitives::Address;
-use interlace_executor::{Executor, LEAST_TRANSACTIONS, ListError, Report, Straight};
+use interlace_executor::{Executor, LEAST_TRANSACTIONS, Lesson, ListError, Predictor, Report, Straight, Subject};
 use interlace_state::{Snapshot, StateError};
 use interlace_stf::{
     Block, BlockBuilder, BlockError, BlockOutput, EvmError, Header, StateReader, StateRoots, Transaction, execute,
@@ -21,24 +21,60 @@ use crate::pool::PoolTransaction;
 /// Transactions of the pool that are tried together.
 pub(crate) const BATCH: usize = 512;
 
+/// How blocks are executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// Threads, from 1 to [`interlace_executor::MAX_THREADS`]; as many as the machine has cores if it is not said.
+    pub threads: Option<usize>,
+    /// How it is predicted which transactions meet.
+    pub predictor: Predictor,
+}
+
 /// The executor, from the first block on that is worth its threads; none if the system gives no threads.
 #[derive(Debug, Default)]
-pub(crate) struct Engine(OnceLock<Option<Executor>>);
+pub(crate) struct Engine {
+    execution: Execution,
+    executor: OnceLock<Option<Executor>>,
+}
 
 impl Engine {
+    pub(crate) const fn new(execution: Execution) -> Self {
+        Self { execution, executor: OnceLock::new() }
+    }
+
     fn get(&self, transactions: usize) -> Option<&Executor> {
         if transactions < LEAST_TRANSACTIONS {
             return None;
         }
         let make = || {
-            let cores = thread::available_parallelism().map_or(1, Into::into);
-            Executor::new(cores.min(interlace_executor::MAX_THREADS)).ok()
+            let Execution { threads, predictor } = self.execution;
+            let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
+            Some(Executor::new(threads.min(interlace_executor::MAX_THREADS)).ok()?.predicting(predictor))
         };
-        self.0.get_or_init(make).as_ref()
+        self.executor.get_or_init(make).as_ref()
     }
 }
 
 impl Chain {
+    /// Executes blocks so. Call it before there are any.
+    #[must_use]
+    pub fn executing(mut self, execution: Execution) -> Self {
+        self.engine = Engine::new(execution);
+        self
+    }
+
+    /// What a predictor may learn from, since this was last asked; see `interlace_executor::Executor::take_lessons`.
+    pub fn take_lessons(&self) -> Vec<Lesson> {
+        self.engine.get(LEAST_TRANSACTIONS).map(Executor::take_lessons).unwrap_or_default()
+    }
+
+    /// What a predictor says from now on; see `interlace_executor::Executor::give`.
+    pub fn give_weights(&self, weights: impl IntoIterator<Item = (Subject, u8)>) {
+        if let Some(executor) = self.engine.get(LEAST_TRANSACTIONS) {
+            executor.give(weights);
+        }
+    }
+
     fn executed(&self, report: Report) {
         self.metrics().executed_ahead.inc_by(report.adopted);
         self.metrics().executed_in_vain.inc_by(report.redone);

@@ -32,6 +32,7 @@ mod report;
 mod slots;
 mod weights;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_consensus::Transaction as _;
@@ -88,6 +89,7 @@ pub struct Executor {
     given: Mutex<Arc<GivenWeights>>,
     /// What was seen and nobody took yet; kept for whoever gives weights.
     lessons: Mutex<Vec<Lesson>>,
+    learns: AtomicBool,
 }
 
 impl Executor {
@@ -112,6 +114,7 @@ impl Executor {
             weights: Mutex::default(),
             given: Mutex::default(),
             lessons: Mutex::default(),
+            learns: AtomicBool::new(true),
         })
     }
 
@@ -126,6 +129,11 @@ impl Executor {
     #[must_use]
     pub const fn predictor(&self) -> Predictor {
         self.predictor
+    }
+
+    /// Learns from what it executes from now on, or not: whoever executes a block several times may want it to be new each time.
+    pub fn learn(&self, learns: bool) {
+        self.learns.store(learns, Ordering::Relaxed);
     }
 
     /// Goes by these weights from the next block on, and by no others; see [`Predictor::Given`]. Of more than [`MAX_HISTORY`], the first.
@@ -328,6 +336,7 @@ impl Executor {
             commit::commit(turns, &shared, refused)
         })?;
         match self.predictor {
+            _ if !self.learns.load(Ordering::Relaxed) => {}
             Predictor::None => {}
             Predictor::History => {
                 let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);

@@ -29,6 +29,19 @@ pub enum Predictor {
     Given,
 }
 
+impl Predictor {
+    /// The one of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "none" => Some(Self::None),
+            "history" => Some(Self::History),
+            "given" => Some(Self::Given),
+            _ => None,
+        }
+    }
+}
+
 /// What was seen of a group in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lesson {

@@ -272,6 +272,10 @@ fn given_weights_are_gone_by_and_lessons_are_told() {
     }
     let told = given.take_lessons();
     assert!(told.iter().all(|lesson| lesson.met == 0) && told.iter().any(|lesson| lesson.waited));
+    given.learn(false);
+    execute(&given);
+    assert!(given.take_lessons().is_empty());
+    given.learn(true);
     // Nobody takes them.
     let many =
         (0..MAX_HISTORY as u64 + 10).map(|number| (Subject::Group(Address::ZERO, number.to_be_bytes().into()), 9));

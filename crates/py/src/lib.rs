@@ -12,6 +12,7 @@ mod fixtures;
 mod folder;
 mod logging;
 mod node;
+mod predictor;
 mod progress;
 mod records;
 mod replay;

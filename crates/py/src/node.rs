@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, Bytes, U256};
 use interlace_chain::pool::{Order, PoolConfig};
 use interlace_chain::{
-    Chain, ChainError, DataDir, DevGenesis, DevOrderer, Durability, Event, ForkPoint, GenesisBlock, Miner, Mining,
-    genesis_of_dump,
+    Chain, ChainError, DataDir, DevGenesis, DevOrderer, Durability, Event, Execution, ForkPoint, GenesisBlock, Miner,
+    Mining, genesis_of_dump,
 };
+use interlace_executor::MAX_THREADS;
 use interlace_primitives::Fork;
 use interlace_rpc::{Accounts, ConsoleListener, Guard, Limits, Namespace, Rpc, RpcError, Server, ServerConfig};
 use pyo3::prelude::*;
@@ -25,6 +26,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::border::{CoreError, attach, enter};
+use crate::predictor::{self, LessonTuple, WeightTuple};
 use crate::progress::Progress;
 
 /// Calls into one namespace's Python code at the same time.
@@ -61,6 +63,10 @@ struct Config {
     /// What the chain's clock shows at the start; without it, the time.
     start: Option<u64>,
     auto_impersonate: bool,
+    /// Threads that execute a block; without it, as many as there are cores.
+    threads: Option<usize>,
+    /// `history`, `none`, or `given`.
+    predictor: String,
     server: Option<Listen>,
     limits: Limits,
 }
@@ -125,6 +131,14 @@ impl Config {
             base_fee_wei: self.dev.base_fee_wei,
         };
         Ok(genesis.document().to_string())
+    }
+
+    fn execution(&self) -> Result<Execution, CoreError> {
+        let wrong = |threads: &usize| *threads == 0 || *threads > MAX_THREADS;
+        if let Some(threads) = self.threads.filter(wrong) {
+            return Err(CoreError::new("chain.bad-config", format_args!("{threads} threads, of 1 to {MAX_THREADS}")));
+        }
+        Ok(Execution { threads: self.threads, predictor: predictor::named(&self.predictor)? })
     }
 
     fn mining(&self) -> Result<Mining, CoreError> {
@@ -234,6 +248,7 @@ impl Running {
         progress: &Progress,
     ) -> Result<(Self, Arc<Chain>), CoreError> {
         config.limits.check().map_err(|error| CoreError::new("chain.bad-config", error))?;
+        let execution = config.execution()?;
         let data = config.data_dir()?;
         let first = config.first_block(dump, data.as_ref())?;
         first.state.keep(config.history);
@@ -247,7 +262,7 @@ impl Running {
                 opened.map_err(|error| chain_error(&error))?
             }
         };
-        let chain = Arc::new(chain);
+        let chain = Arc::new(chain.executing(execution));
         if let (Some(_), Ok(developer), head @ 1..) = (config.start, chain.developer(), chain.head().number()) {
             // A clock that was set for genesis goes on from the newest block.
             developer.reset_at(chain.block(head).map_or(0, |block| block.header.timestamp));
@@ -380,6 +395,19 @@ impl Node {
         enter(py, || {
             let (block, verdict) = self.chain.import_listed(rlp, access_list).map_err(|error| chain_error(&error))?;
             Ok((block.number(), verdict.err().map(|error| (error.code(), error.to_string()))))
+        })
+    }
+
+    /// What the predictor may learn from, since this was last asked.
+    fn take_lessons<'py>(&self, py: Python<'py>) -> PyResult<Vec<LessonTuple<'py>>> {
+        predictor::lessons(py, || Ok(self.chain.take_lessons()))
+    }
+
+    /// What the predictor says from now on.
+    fn give_weights(&self, py: Python<'_>, weights: Vec<WeightTuple>) -> PyResult<()> {
+        enter(py, || {
+            self.chain.give_weights(predictor::weights(weights)?);
+            Ok(())
         })
     }
 

@@ -8,6 +8,7 @@ use interlace_fixtures::{Engine, Engines, FixtureError, Loader, Source, find, re
 use pyo3::prelude::*;
 
 use crate::border::{CoreError, enter};
+use crate::predictor::{self, LessonTuple, WeightTuple};
 
 fn error(error: FixtureError) -> CoreError {
     CoreError::new(error.code(), error)
@@ -24,11 +25,11 @@ struct Replay {
 #[pymethods]
 impl Replay {
     #[new]
-    #[pyo3(signature = (paths, *, threads = 1, engine = "sequential"))]
-    fn new(py: Python<'_>, paths: Vec<PathBuf>, threads: usize, engine: &str) -> PyResult<Self> {
+    #[pyo3(signature = (paths, *, threads = 1, engine = "sequential", predictor = "history"))]
+    fn new(py: Python<'_>, paths: Vec<PathBuf>, threads: usize, engine: &str, predictor: &str) -> PyResult<Self> {
         let (engines, sources) = enter(py, || {
             let engine = Engine::named(engine).map_err(error)?;
-            let engines = Engines::new(engine, threads).map_err(error)?;
+            let engines = Engines::new(engine, threads).map_err(error)?.predicting(predictor::named(predictor)?);
             Ok((engines, find(&paths).map_err(error)?))
         })?;
         Ok(Self { loader: Loader::default(), sources, engines })
@@ -36,6 +37,19 @@ impl Replay {
 
     fn __len__(&self) -> usize {
         self.sources.len()
+    }
+
+    /// What the predictor may learn from, since this was last asked.
+    fn take_lessons<'py>(&self, py: Python<'py>) -> PyResult<Vec<LessonTuple<'py>>> {
+        predictor::lessons(py, || Ok(self.engines.executor().take_lessons()))
+    }
+
+    /// What the predictor says from now on.
+    fn give_weights(&self, py: Python<'_>, weights: Vec<WeightTuple>) -> PyResult<()> {
+        enter(py, || {
+            self.engines.executor().give(predictor::weights(weights)?);
+            Ok(())
+        })
     }
 
     /// Executes up to `count` blocks from `start` on; one JSON report for each.

@@ -12,6 +12,7 @@ from interlace.chain.client import Call, Client
 from interlace.chain.contract import Contract, Event
 from interlace.chain.dependencies import BlockDependencies
 from interlace.chain.node import ETHER, Chain, Deployment
+from interlace.chain.predictor import Lesson, Predictor, Weight
 from interlace.chain.types import Block, Log, Receipt
 
 __all__ = [
@@ -29,7 +30,10 @@ __all__ = [
     "Deployment",
     "Event",
     "FollowedBlock",
+    "Lesson",
     "Log",
+    "Predictor",
     "Receipt",
+    "Weight",
     "checksum_address",
 ]

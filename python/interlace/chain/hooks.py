@@ -30,7 +30,7 @@ class _Stream(Protocol):
     def dropped(self) -> int: ...
 
 
-class _Follower:
+class Follower:
     """A thread that waits for what a stream has, and calls for each; `_handle` says how."""
 
     def __init__(self, stream: _Stream) -> None:
@@ -67,7 +67,7 @@ class _Follower:
             self._thread.join(timeout_seconds)
 
 
-class Hook(_Follower):
+class Hook(Follower):
     """A function that is called for each block; made by `Chain.on_block`.
 
     Parameters
@@ -98,7 +98,7 @@ class Hook(_Follower):
         self._callback(block)
 
 
-class ConsoleHook(_Follower):
+class ConsoleHook(Follower):
     """A function that is called for each line of console.log; made by `Chain.on_console`.
 
     Parameters

@@ -22,6 +22,7 @@ from interlace.chain.client import Client
 from interlace.chain.controls import Controls, read_dump
 from interlace.chain.hooks import ConsoleHook, Hook
 from interlace.chain.namespaces import dispatcher
+from interlace.chain.predictor import Predictor, PredictorHook
 from interlace.chain.progress import Watch, watched
 from interlace.chain.transport import NodeTransport
 from interlace.chain.types import Block
@@ -61,6 +62,12 @@ class Chain(Controls):
         Which transactions a block takes first: those that tip most (``fees``) or those that came first (``fifo``).
     auto_impersonate
         Whether every account can send without a signature.
+    threads
+        Threads that execute a block, from 1 to 256; as many as the machine has cores by default.
+    predictor
+        How it is predicted which transactions of a block meet, so that they are not executed beside each other for
+        nothing: by what was seen of the same calls before (``history``), not at all (``none``), or by a policy of one's
+        own, such as `interlace.models.conflicts.OnlinePredictor`. Blocks come out the same.
     state
         A dump, or its file: the chain starts from it, genesis included; what describes another genesis is not used.
     data_dir
@@ -123,6 +130,8 @@ class Chain(Controls):
         timestamp: int | None = None,
         order: Literal["fees", "fifo"] = "fees",
         auto_impersonate: bool = False,
+        threads: int | None = None,
+        predictor: Literal["history", "none"] | Predictor = "history",
         state: str | Path | bytes | None = None,
         data_dir: str | Path | None = None,
         durability: Literal["process", "power"] = "process",
@@ -168,6 +177,8 @@ class Chain(Controls):
             "order": order,
             "start": timestamp,
             "auto_impersonate": auto_impersonate,
+            "threads": None if threads is None else _u64("threads", threads),
+            "predictor": predictor if isinstance(predictor, str) else "given",
             "server": None
             if port is None
             else {
@@ -183,6 +194,8 @@ class Chain(Controls):
         self._client: Client | None = None
         self._hooks: list[tuple[Callable[[], Hook | ConsoleHook], Hook | ConsoleHook | None]] = []
         self._namespaces: dict[str, object] = {}
+        self._predictor = None if isinstance(predictor, str) else predictor
+        self._teacher: PredictorHook | None = None
 
     # ---- life
 
@@ -219,6 +232,8 @@ class Chain(Controls):
         self._node = node
         self._client = Client(NodeTransport(node))
         self._hooks = [(start, start()) for start, _ in self._hooks]
+        if self._predictor is not None:
+            self._teacher = PredictorHook(self._predictor, node)
         return self
 
     def stop(self) -> None:
@@ -228,6 +243,9 @@ class Chain(Controls):
             if hook is not None:
                 hook.cancel()
         self._hooks = [(start, None) for start, _ in self._hooks]
+        teacher, self._teacher = self._teacher, None
+        if teacher is not None:
+            teacher.cancel()
         if node is not None:
             node.stop()
 

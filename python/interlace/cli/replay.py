@@ -24,11 +24,13 @@ from . import output
 
 if TYPE_CHECKING:
     from interlace._core import Replay
+    from interlace.chain.predictor import Predictor
 
 #: Blocks of one batch for each thread: small enough that Ctrl-C is answered within about a second.
 BATCH_PER_THREAD = 4
 
 HINTS = {
+    "engine.predictor": "use --predictor history, --predictor none or --predictor learned",
     "replay.engine": "use --engine sequential, --engine parallel or --engine both",
     "replay.no-blocks": "name a block, or a folder that holds block folders or <number>.json.gz files",
     "replay.threads": "use as many threads as the machine has cores",
@@ -132,6 +134,14 @@ def replay(
             "both: one, then all, compared and timed.",
         ),
     ] = "sequential",
+    predictor: Annotated[
+        str,
+        typer.Option(
+            "--predictor",
+            help="How all threads predict which transactions meet: history (what was seen of the same calls), none, or "
+            "learned (a model that learns block by block; needs interlace[ml]).",
+        ),
+    ] = "history",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Execute recorded blocks again and compare gas, receipts and state with the recording.
@@ -143,13 +153,14 @@ def replay(
     from interlace._core import Replay
 
     try:
-        blocks = Replay(paths, threads=threads, engine=engine)
+        learned = _learned(predictor)
+        blocks = Replay(paths, threads=threads, engine=engine, predictor="given" if learned else predictor)
     except OverflowError:
         return _wrong_use(InterlaceError("replay.threads", f"{threads} threads: out of range"), as_json=json)
     except InterlaceError as error:
         return _wrong_use(error, as_json=json)
     started = time.monotonic()
-    reports = list(_progress(_reports(blocks, threads), len(blocks)))
+    reports = list(_progress(_reports(blocks, threads, learned), len(blocks)))
     totals = _totals(reports, threads, engine, time.monotonic() - started)
     if json:
         output.emit_json({"blocks": reports, "totals": totals})
@@ -165,12 +176,26 @@ def _wrong_use(error: InterlaceError, *, as_json: bool) -> int:
     return 2
 
 
-def _reports(blocks: Replay, threads: int) -> Iterator[Report]:
-    """Execute the blocks in batches and yield their reports in order."""
-    size = BATCH_PER_THREAD * threads
+def _learned(name: str) -> Predictor | None:
+    if name == "given":
+        raise InterlaceError("engine.predictor", "predictor 'given' is none of none, history, learned")
+    if name != "learned":
+        return None
+    from interlace.models.conflicts import OnlinePredictor
+
+    return OnlinePredictor()
+
+
+def _reports(blocks: Replay, threads: int, learned: Predictor | None) -> Iterator[Report]:
+    """Execute the blocks in batches, one after the other if something learns, and yield their reports in order."""
+    size = 1 if learned else BATCH_PER_THREAD * threads
     for start in range(0, len(blocks), size):
         for text in blocks.run(start, size):
             yield json.loads(text)
+        if learned:
+            from interlace.chain.predictor import teach
+
+            teach(learned, blocks)
 
 
 def _progress(reports: Iterator[Report], total: int) -> Iterator[Report]:

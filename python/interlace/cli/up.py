@@ -49,6 +49,9 @@ def up(
     ] = None,
     no_mining: Annotated[bool, typer.Option("--no-mining", help="Make blocks only when asked.")] = False,
     order: Annotated[str, typer.Option(help="What a block takes first: fees (highest tip) or fifo.")] = "fees",
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Threads that execute a block; by default one a core.")
+    ] = None,
     fork: Annotated[str, typer.Option(help="Ethereum's rules up to this fork.")] = "osaka",
     chain_id: Annotated[int, typer.Option(min=1, max=(1 << 63) - 1, help="Chain id.")] = 31337,
     accounts: Annotated[int, typer.Option(min=1, max=1000, help="How many funded accounts.")] = 10,
@@ -151,6 +154,7 @@ def up(
         base_fee_wei=base_fee,
         timestamp=timestamp,
         order=_order(order),
+        threads=threads,
         auto_impersonate=auto_impersonate,
         state=start,
         data_dir=data_dir,
