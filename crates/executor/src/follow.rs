@@ -9,7 +9,7 @@
 //! on the committer executes alone and heeds the list no more.
 //!
 //! Until Cancun a contract could be destroyed with all its slots, which lists do not name. Whoever reads a slot of one that was destroyed in
-//! the block is executed in its turn.
+//! the block is executed in its turn; what it reached before, in vain, must not count, so such a block's list is made again and compared.
 //!
 //! Invariant: as in the crate; the list changes how fast a block is executed, and nothing else. Whether the list is the block's is told beside
 //! the output.
@@ -160,6 +160,12 @@ impl Executor {
         if let Some(accesses) = output.accesses.take().filter(|_| followed.list.is_ok()) {
             followed.list = listed.check(last, accesses.under(last).each()).and_then(|()| listed.check_reached());
         }
+        if followed.list.is_ok() && followed.report.redone > 0 {
+            // What was executed in vain may have reached what the block does not.
+            let (again, _) = self.list(spec, block, senders, state, None, pace)?;
+            let made = again.accesses.map(|accesses| accesses.list()).unwrap_or_default();
+            followed.list = unreached(list, &made);
+        }
         Ok((output, followed))
     }
 }
@@ -233,6 +239,21 @@ impl<P: Pace> Shared<'_, P> {
         }
         Ok(Followed { report, list })
     }
+}
+
+/// The first place that `list` names and `made` does not, where they say the same of all others.
+fn unreached(list: &[AccountChanges], made: &[AccountChanges]) -> Result<(), ListError> {
+    for account in list {
+        let address = account.address;
+        let unreached = |what: String| Err(ListError::Unreached { address, what });
+        let Ok(place) = made.binary_search_by_key(&address, |made| made.address) else {
+            return unreached("the account".to_owned());
+        };
+        if let Some(slot) = account.storage_reads.iter().find(|slot| !made[place].storage_reads.contains(slot)) {
+            return unreached(format!("slot {slot:#x}"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether an execution looked at slots of an account that is one of these.

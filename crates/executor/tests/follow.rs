@@ -5,14 +5,18 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alloy_consensus::{BlockBody, SignableTransaction, TxLegacy};
 use alloy_eip7928::{
     AccountChanges, BalanceChange, BlockAccessIndex, BlockAccessList, CodeChange, NonceChange, SlotChanges,
     StorageChange,
 };
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, U256, hex, keccak256};
 use interlace_executor::{Delays, Executor, ListError, Pace, Straight};
 use interlace_primitives::{ChainSpec, Fork};
-use interlace_stf::{Account, Block, BlockOutput, Vm, begin, replay, request_of, run, system_contracts};
+use interlace_stf::{
+    Account, Attributes, Block, BlockBuilder, BlockOutput, Transaction, TxOutcome, Vm, begin, replay, request_of, run,
+    system_contracts,
+};
 use proptest::prelude::*;
 
 use self::common::blocks::{COINBASE, Tx, account, beneficiary, block, fork, spec, transaction, world};
@@ -377,4 +381,60 @@ fn what_is_not_written_is_not_listed() {
         let reached = list.iter().find(|listed| listed.address == account(number)).unwrap();
         assert!(!reached.has_changes(), "{reached:?}");
     }
+}
+
+/// A contract that is destroyed and made again within a block, as it could be until Cancun, has none of its slots: the list, which does not say
+/// so, still leads to the same block.
+#[test]
+fn slots_that_went_with_their_contract_are_not_taken_from_before() {
+    // Called with anything, it logs sload(sload(1)); called with nothing, it destroys itself.
+    let runtime = hex!("3660065733ff5b60015454" "5f5260205fa000");
+    let init = [&hex!("71")[..], &runtime, &hex!("5f526012600ef3")].concat();
+    let deployer = [&hex!("79")[..], &init, &hex!("5f525f601a60065ff500")].concat();
+    let factory = Address::repeat_byte(0xfa);
+    let contract = factory.create2(B256::ZERO, keccak256(&init));
+    let mut state = world(Fork::Shanghai);
+    state.put(factory, 1, U256::ZERO, deployer.into());
+    state.put(contract, 1, U256::ZERO, runtime.to_vec().into());
+    state.slots.insert((contract, U256::ONE), U256::from(5));
+    let calls = [(contract, false), (factory, false), (contract, true), (contract, true)];
+    let transactions = (0..).zip(calls).map(|(nonce, (to, with_input))| {
+        let tx = TxLegacy {
+            nonce,
+            gas_price: 20_000_000_000,
+            gas_limit: 200_000,
+            to: to.into(),
+            input: if with_input { Bytes::from_static(&[1]) } else { Bytes::new() },
+            ..TxLegacy::default()
+        };
+        tx.into_signed(Signature::test_signature()).into()
+    });
+    let transactions: Vec<Transaction> = transactions.collect();
+    let senders = vec![account(0); transactions.len()];
+    let (spec, parent) = spec(Fork::Shanghai);
+    let attributes = Attributes { timestamp: parent.timestamp + 12, gas_limit: 8_000_000, ..Attributes::default() };
+    let header = BlockBuilder::new(&spec, &parent, attributes, &state).unwrap().finish().unwrap().header;
+    let body = BlockBody { transactions, ommers: Vec::new(), withdrawals: Some(Vec::new().into()) };
+    let block = Block::new(header, body);
+    let expected = run(&spec, &block, &senders, &state, None).unwrap();
+    assert!(expected.outcomes.iter().all(TxOutcome::is_success));
+    assert_eq!(expected.outcomes[2].logs[0].data.data[..], [0; 32]);
+    let executor = Executor::new(3).unwrap().from_transactions(1);
+    let list = listed(&executor, (&spec, &block, &senders, &state), &Straight);
+    let place = list.iter().position(|listed| listed.address == contract).unwrap();
+    assert_eq!(list[place].storage_reads, [U256::ZERO, U256::ONE]);
+    // Slot 5 is looked at only by who takes slot 1 from before.
+    let mut wider = list.clone();
+    wider[place].storage_reads.push(U256::from(5));
+    let mut redone = 0;
+    for seed in 0..40 {
+        for (list, right) in [(&list, true), (&wider, false)] {
+            let (output, followed) =
+                executor.follow(&spec, &block, &senders, &state, None, list, &Delays { seed }).unwrap();
+            assert_same(&expected, &output);
+            assert_eq!(followed.list.is_ok(), right, "{:?}", followed.list);
+            redone += followed.report.redone;
+        }
+    }
+    assert!(redone > 0);
 }
