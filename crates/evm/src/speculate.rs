@@ -42,8 +42,8 @@ use crate::request::TxRequest;
 use crate::vm::{Inner, InnerError, Vm, outcome};
 use crate::writes::Writes;
 
-/// Of an execution that saw a balance from here on, balances are compared as if they were looked at: what is sent to such an account may not
-/// arrive, because the sum overflows, and arrive when it has less. Sums of smaller ones never overflow.
+/// Of an execution that saw a balance from here on, and of accounts that have come to have one since, balances are compared as if they were looked
+/// at: what is sent to such an account may not arrive, because the sum overflows, and arrive when it has less. Sums of smaller ones never overflow.
 const HUGE_WEI: U256 = U256::from_limbs([0, 0, 0, 1 << 32]);
 
 /// What an execution read.
@@ -103,7 +103,7 @@ impl Seen {
         told.code_hash == now.code_hash
             && told.is_empty() == now.is_empty()
             && (told.nonce == now.nonce || !self.nonce)
-            && (told.balance == now.balance || !self.balance)
+            && (told.balance == now.balance || !(self.balance || now.balance >= HUGE_WEI))
     }
 }
 

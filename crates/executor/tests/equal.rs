@@ -285,3 +285,50 @@ fn given_weights_are_gone_by_and_lessons_are_told() {
     }
     assert!(given.take_lessons().len() <= MAX_HISTORY);
 }
+
+/// Random blocks have delegations (EIP-7702), and what is delegated to is executed.
+#[test]
+fn delegations_are_among_what_is_compared() {
+    let state = world(Fork::Osaka);
+    let delegates = |number: u64| Tx {
+        from: (number % 2) as u8,
+        to: Some(4),
+        value: number % 2 * 3,
+        off: 0,
+        gas: 400_000,
+        tip: number % 4,
+        kind: 3,
+        actions: vec![(0, U256::from(number), U256::from(9))],
+    };
+    let list: Vec<Tx> = (0..12).map(delegates).collect();
+    let list = transactions(&state, Fork::Osaka, &list);
+    let expected = one_by_one(OSAKA, &state, &list).unwrap();
+    let codes = expected.0.changes.codes.values().filter(|code| code.starts_with(&[0xef, 1, 0])).count();
+    assert!(codes > 1, "{codes}");
+    let authority = list[0].0.kind().to().copied().unwrap();
+    assert!(!expected.0.changes.accounts[&authority].storage.is_empty());
+    let executor = Executor::new(3).unwrap().from_transactions(4);
+    for seed in 0..20 {
+        let (output, _) = together(&executor, OSAKA, &state, &list, &Delays { seed }).unwrap();
+        assert_same(&expected, &output);
+    }
+}
+
+/// An account comes to have nearly all that there can be: what is sent to it no longer arrives, even if that is undone at once.
+#[test]
+fn a_balance_that_has_become_huge_is_noticed() {
+    let tx =
+        |to: Option<u8>, value: u64, actions| Tx { from: 0, to, value, off: 0, gas: 400_000, tip: 0, kind: 0, actions };
+    for fork in [Fork::Frontier, Fork::Osaka] {
+        let state = world(fork);
+        let gives_all = tx(Some(6), 0, vec![(8, account(4).into_word().into(), U256::ZERO)]);
+        let reverts = tx(Some(4), 801, vec![(13, U256::ZERO, U256::ZERO)]);
+        let list = transactions(&state, fork, &[tx(None, 0, vec![]), gives_all, reverts, tx(None, 0, vec![])]);
+        let expected = one_by_one((fork, COINBASE), &state, &list).unwrap();
+        let executor = Executor::new(3).unwrap().from_transactions(4);
+        for seed in 0..60 {
+            let (output, _) = together(&executor, (fork, COINBASE), &state, &list, &Delays { seed }).unwrap();
+            assert_same(&expected, &output);
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Random blocks of transactions among puppets, and the state that they meet in.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip2930, TxLegacy};
+use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
+use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use interlace_primitives::{ChainSpec, Fork};
 use interlace_stf::{Attributes, Block, BlockBuilder, Transaction, genesis_header, system_contracts};
@@ -70,9 +71,16 @@ pub fn transaction() -> impl Strategy<Value = Tx> {
     let gas = prop_oneof![16 => Just(400_000), 1 => Just(21_000), 2 => 20_000u64..80_000];
     let tip = prop_oneof![2 => Just(0), 3 => 1u64..5_000_000_000];
     let action = (0..ACTIONS, word(), word());
-    (0u8..4, to, value, off, gas, tip, 0u8..3, prop::collection::vec(action, 0..5)).prop_map(
+    (0u8..4, to, value, off, gas, tip, 0u8..4, prop::collection::vec(action, 0..5)).prop_map(
         |(from, to, value, off, gas, tip, kind, actions)| Tx { from, to, value, off, gas, tip, kind, actions },
     )
+}
+
+/// One of twelve: for a puppet, with a nonce that is right for once, or for one time more, or never.
+fn authorization(number: u64) -> SignedAuthorization {
+    let address = account(4 + (number % 3) as u8);
+    let authorization = Authorization { chain_id: U256::from(CHAIN_ID), address, nonce: number / 3 % 4 };
+    authorization.into_signed(Signature::test_signature())
 }
 
 /// Transactions as nobody signed them, and their senders. Nonces follow on from each other, whether or not the block takes them all.
@@ -114,6 +122,23 @@ pub fn transactions(world: &World, fork: Fork, list: &[Tx]) -> Vec<(Transaction,
                     value,
                     input,
                     ..TxEip1559::default()
+                };
+                tx.into_signed(signature).into()
+            }
+            // Accounts that nobody has the key of delegate to puppets, some of them several times, and the first is called.
+            3 if fork >= Fork::Prague && tx.to.is_some() => {
+                let list = [tx.value, tx.tip].map(authorization);
+                let tx = TxEip7702 {
+                    chain_id: CHAIN_ID,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas: gas_price,
+                    max_priority_fee_per_gas: u128::from(tx.tip),
+                    to: list[0].recover_authority().unwrap(),
+                    value,
+                    authorization_list: list.to_vec(),
+                    input,
+                    ..TxEip7702::default()
                 };
                 tx.into_signed(signature).into()
             }
