@@ -30,7 +30,7 @@ use interlace_stf::{
 };
 
 use crate::ahead::{Idle, Over};
-use crate::listed::{ListError, Listed, View};
+use crate::listed::{ListError, Listed, View, most_items};
 use crate::pace::{Pace, Point};
 use crate::report::Report;
 use crate::slots::{FAILED, FREE, READY, Slots};
@@ -120,10 +120,13 @@ impl Executor {
         pace: &impl Pace,
     ) -> Result<(BlockOutput, Followed), BlockError<R::Error>> {
         let header = &block.header;
-        let listed = if spec.fork_at(header.number, header.timestamp) < Fork::SpuriousDragon {
+        let fork = spec.fork_at(header.number, header.timestamp);
+        let withdrawals = block.body.withdrawals.as_ref().map_or(0, |list| list.len());
+        let limit = most_items(fork, header.gas_limit, withdrawals);
+        let listed = if fork < Fork::SpuriousDragon {
             Err(ListError::Fork)
         } else {
-            Listed::new(list, block.body.transactions.len(), header.gas_limit)
+            Listed::new(list, block.body.transactions.len(), limit)
         };
         let listed = match listed {
             Ok(listed) => listed,

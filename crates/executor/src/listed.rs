@@ -16,7 +16,19 @@ use alloy_eip7928::{
 };
 use alloy_primitives::map::{AddressMap, B256Map};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use interlace_primitives::Fork;
 use interlace_stf::{Access, Account, Changes, CodeCache, StateReader};
+
+/// Gas of looking at an account or a slot for the first time, before EIP-2929 made it dearer: that of SLOAD since EIP-150.
+const EARLY_ITEM_COST: u64 = 200;
+/// Items that the system may reach in a block without gas.
+const SYSTEM_ITEMS: u64 = 64;
+
+/// As many items as the list of a block of `fork` may have: what its gas can pay for, and, unlike in the EIP, what nobody pays for.
+pub(crate) fn most_items(fork: Fork, gas_limit: u64, withdrawals: usize) -> u64 {
+    let cost = if fork >= Fork::Berlin { ITEM_COST as u64 } else { EARLY_ITEM_COST };
+    (gas_limit / cost).max(SYSTEM_ITEMS).saturating_add(withdrawals as u64)
+}
 
 /// Why a list is not that of a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,12 +162,12 @@ pub(crate) struct Listed<'l> {
 }
 
 impl<'l> Listed<'l> {
-    /// A list for a block of so many transactions, with this gas limit.
+    /// A list for a block of so many transactions, with so many items at most.
     ///
     /// # Errors
     /// [`ListError::Form`], [`ListError::TooLong`].
-    pub(crate) fn new(accounts: &'l [AccountChanges], transactions: usize, gas_limit: u64) -> Result<Self, ListError> {
-        let (items, limit) = (total_bal_items(accounts), gas_limit / ITEM_COST as u64);
+    pub(crate) fn new(accounts: &'l [AccountChanges], transactions: usize, limit: u64) -> Result<Self, ListError> {
+        let items = total_bal_items(accounts);
         if items > limit {
             return Err(ListError::TooLong { items, limit });
         }
