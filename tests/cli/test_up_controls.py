@@ -23,7 +23,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def test_genesis_and_rules_follow_the_options(tmp_path: Path):
-    words = "--chain-id 777 --balance 5 --gas-limit 1000000 --base-fee 9 --timestamp 1000000 --no-mining --order fifo"
+    words = "--chain-id 777 --balance 5 --gas-limit 1000000 --base-fee 9 --timestamp 1000000 --no-mining --order fifo --threads 3"
     more = ["--auto-impersonate", "--silent", "--no-explorer", "--accounts", "2"]
     with up(*words.split(), *more, out=tmp_path / "chain.json") as (process, facts):
         assert facts["chain_id"] == 777
@@ -93,6 +93,8 @@ def test_a_chain_goes_on_from_its_file(tmp_path: Path):
     [
         (["--no-mining", "--block-time", "1"], 2, "error[usage]: "),
         (["--order", "alphabet"], 2, "error[usage]: "),
+        (["--threads", "0"], 2, "error[usage]: "),
+        (["--threads", "257"], 2, "error[usage]: "),
         (["--state", "a", "--load-state", "b"], 2, "error[usage]: "),
         (["--chain-id", "0"], 2, "error[usage]: "),
         (["--balance", "-1"], 2, "error[usage]: "),

@@ -115,7 +115,7 @@ def test_there_are_blocks_without_lists(client: Client) -> None:
         for method in ("interlace_getBlockAccessList", "interlace_getRawBlockAccessList"):
             with pytest.raises(RpcError, match=message):
                 client.rpc(method, block)
-    # Such blocks are built with post states in their receipts, or imported; they have no lists.
+    # Blocks of old forks have some, from Spurious Dragon on; older ones cannot be built, see crates/executor/tests/follow.rs.
     with Chain(port=None, fork="byzantium") as chain:
         chain.client.mine()
         assert chain.client.access_list("latest").accounts

@@ -23,7 +23,7 @@ pub(crate) const BATCH: usize = 512;
 
 /// How blocks are executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Execution {
+pub struct ExecutionConfig {
     /// Threads, from 1 to [`interlace_executor::MAX_THREADS`]; as many as the machine has cores if it is not said.
     pub threads: Option<usize>,
     /// How it is predicted which transactions meet.
@@ -33,12 +33,12 @@ pub struct Execution {
 /// The executor, from the first block on that is worth its threads; none if the system gives no threads.
 #[derive(Debug, Default)]
 pub(crate) struct Engine {
-    execution: Execution,
+    execution: ExecutionConfig,
     executor: OnceLock<Option<Executor>>,
 }
 
 impl Engine {
-    pub(crate) const fn new(execution: Execution) -> Self {
+    pub(crate) const fn new(execution: ExecutionConfig) -> Self {
         Self { execution, executor: OnceLock::new() }
     }
 
@@ -47,7 +47,7 @@ impl Engine {
             return None;
         }
         let make = || {
-            let Execution { threads, predictor } = self.execution;
+            let ExecutionConfig { threads, predictor } = self.execution;
             let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
             Some(Executor::new(threads.min(interlace_executor::MAX_THREADS)).ok()?.predicting(predictor))
         };
@@ -58,7 +58,7 @@ impl Engine {
 impl Chain {
     /// Executes blocks so. Call it before there are any.
     #[must_use]
-    pub fn executing(mut self, execution: Execution) -> Self {
+    pub fn executing(mut self, execution: ExecutionConfig) -> Self {
         self.engine = Engine::new(execution);
         self
     }

@@ -40,7 +40,7 @@ pub use chain::{Chain, EVENT_CAPACITY, Event};
 pub use controls::{AccountEdit, MAX_REORG, MAX_REORG_TRANSACTIONS, MAX_SNAPSHOTS, Replay};
 pub use dev::{DevMark, DevOrderer, Mining};
 pub use dump::{MAX_DUMP_BYTES, genesis_of_dump};
-pub use engine::Execution;
+pub use engine::ExecutionConfig;
 pub use error::ChainError;
 pub use fork::{ForkPoint, Forked};
 pub use fork_cache::{MAX_CACHE_FILE_BYTES, MAX_CACHE_FOLDER_BYTES, MAX_UNWRITTEN};

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, Bytes, U256};
 use interlace_chain::pool::{Order, PoolConfig};
 use interlace_chain::{
-    Chain, ChainError, DataDir, DevGenesis, DevOrderer, Durability, Event, Execution, ForkPoint, GenesisBlock, Miner,
-    Mining, genesis_of_dump,
+    Chain, ChainError, DataDir, DevGenesis, DevOrderer, Durability, Event, ExecutionConfig, ForkPoint, GenesisBlock,
+    Miner, Mining, genesis_of_dump,
 };
 use interlace_executor::MAX_THREADS;
 use interlace_primitives::Fork;
@@ -133,12 +133,12 @@ impl Config {
         Ok(genesis.document().to_string())
     }
 
-    fn execution(&self) -> Result<Execution, CoreError> {
+    fn execution(&self) -> Result<ExecutionConfig, CoreError> {
         let wrong = |threads: &usize| *threads == 0 || *threads > MAX_THREADS;
         if let Some(threads) = self.threads.filter(wrong) {
             return Err(CoreError::new("chain.bad-config", format_args!("{threads} threads, of 1 to {MAX_THREADS}")));
         }
-        Ok(Execution { threads: self.threads, predictor: predictor::named(&self.predictor)? })
+        Ok(ExecutionConfig { threads: self.threads, predictor: predictor::named(&self.predictor)? })
     }
 
     fn mining(&self) -> Result<Mining, CoreError> {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use alloy_consensus::{Header, SignableTransaction, TxEip1559};
+use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Signature, TxKind, U256, address, bytes};
 use interlace_primitives::{ChainSpec, Fork};
 use interlace_stf::{
-    Account, AccountChange, AccountOverride, Attributes, Block, BlockBuilder, BlockEnv, BlockError, CallOptions,
-    Changes, Deployment, GENESIS_DEPLOYER, GenesisError, StateReader, Transaction, TxError, TxRequest, call, deploy,
-    execute, expected_difficulty, run, system_contracts, validate_difficulty,
+    Account, AccountChange, AccountOverride, Attributes, AwaitedHash, Block, BlockBuilder, BlockEnv, BlockError,
+    CallOptions, Changes, Deployment, GENESIS_DEPLOYER, GenesisError, StateReader, Transaction, TxError, TxRequest,
+    call, deploy, execute, expected_difficulty, run, system_contracts, validate_difficulty,
 };
 
 const SENDER: Address = address!("0x1000000000000000000000000000000000000001");
@@ -105,6 +106,59 @@ fn a_built_block_executes_to_its_own_header_under_every_fork_with_fee_caps() {
         let error = execute(&spec, &parent, &block, &[SENDER], &state, None).unwrap_err();
         assert!(matches!(error, BlockError::Senders { transactions: 3, senders: 1 }));
         assert_eq!(error.code(), "engine.senders");
+    }
+}
+
+/// What a block reached is the same whether or not its parent had a hash when it began; nothing is told unless it is asked for.
+#[test]
+fn accesses_of_a_block_that_awaits_its_parent_are_those_of_one_that_does_not() {
+    /// Answers with the parent's hash, in the history contract too.
+    struct Later<'a>(&'a Fixed, Option<(Address, U256)>, B256);
+
+    impl StateReader for Later<'_> {
+        type Error = Infallible;
+
+        fn account(&self, address: Address) -> Result<Option<Account>, Infallible> {
+            self.0.account(address)
+        }
+
+        fn storage(&self, address: Address, slot: U256) -> Result<U256, Infallible> {
+            if self.1 == Some((address, slot)) { Ok(self.2.into()) } else { self.0.storage(address, slot) }
+        }
+
+        fn code(&self, code_hash: B256) -> Result<Bytes, Infallible> {
+            self.0.code(code_hash)
+        }
+
+        fn block_hash(&self, _: u64) -> Result<B256, Infallible> {
+            Ok(self.2)
+        }
+    }
+
+    for (fork, history) in [(Fork::Cancun, true), (Fork::Osaka, true), (Fork::Osaka, false)] {
+        let spec = ChainSpec::dev(1337, fork);
+        let (parent, mut state) = (parent(&spec), world(fork));
+        if !history {
+            state.0.accounts.remove(&HISTORY_STORAGE_ADDRESS);
+        }
+        let awaited = AwaitedHash::of(&spec, parent.number, 12, &state).unwrap().unwrap();
+        let later = Later(&state, awaited.slot(), parent.hash_slow());
+        let finish = |mut builder: BlockBuilder<'_, &Later<'_>>, lists: bool| {
+            if lists {
+                builder.list_accesses();
+            }
+            builder.push(&transfer(0, 21_000), SENDER).unwrap();
+            builder.finish().unwrap()
+        };
+        let now = Later(&state, None, parent.hash_slow());
+        let one = finish(BlockBuilder::new(&spec, &parent, attributes(), &now).unwrap(), true);
+        let awaiting = || BlockBuilder::awaiting(&spec, &parent, attributes(), &later, Some(awaited)).unwrap();
+        let other = finish(awaiting(), true);
+        assert_eq!((&one.header, &one.changes), (&other.header, &other.changes));
+        let (list, same) = (one.accesses.unwrap().list(), other.accesses.unwrap().list());
+        assert_eq!(list, same, "{fork:?} {history}");
+        assert_eq!(list.iter().any(|account| account.address == HISTORY_STORAGE_ADDRESS), fork == Fork::Osaka);
+        assert!(finish(awaiting(), false).accesses.is_none());
     }
 }
 
