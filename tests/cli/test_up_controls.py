@@ -23,8 +23,8 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def test_genesis_and_rules_follow_the_options(tmp_path: Path):
-    words = "--chain-id 777 --balance 5 --gas-limit 1000000 --base-fee 9 --timestamp 1000000 --no-mining --order fifo --threads 3"
-    more = ["--auto-impersonate", "--silent", "--no-explorer", "--accounts", "2"]
+    words = "--chain-id 777 --balance 5 --gas-limit 1000000 --base-fee 9 --timestamp 1000000 --no-mining --order fifo"
+    more = ["--auto-impersonate", "--silent", "--no-explorer", "--accounts", "2", "--threads", "3"]
     with up(*words.split(), *more, out=tmp_path / "chain.json") as (process, facts):
         assert facts["chain_id"] == 777
         assert facts["accounts"][0]["balance_wei"] == str(5 * ETHER)

@@ -115,7 +115,7 @@ def test_there_are_blocks_without_lists(client: Client) -> None:
         for method in ("interlace_getBlockAccessList", "interlace_getRawBlockAccessList"):
             with pytest.raises(RpcError, match=message):
                 client.rpc(method, block)
-    # Blocks of old forks have some, from Spurious Dragon on; older ones cannot be built, see crates/executor/tests/follow.rs.
+    # Blocks have some from Spurious Dragon on; those before Byzantium cannot be built here.
     with Chain(port=None, fork="byzantium") as chain:
         chain.client.mine()
         assert chain.client.access_list("latest").accounts
