@@ -12,6 +12,8 @@ TOOLS := .build/tools/bin
 CARGO_DENY := 0.20.2
 # Where a proof of a block would be executed: 64 bits, atomics, and no operating system.
 GUEST := riscv64imac-unknown-none-elf
+# It is built beside a clone of pevm alone, see docs/guide/measure-execution.md; cargo does not read its manifest without.
+PEVM_BENCH := benches/pevm/src/main.rs
 STEP = @printf '\n==> %s\n' 
 
 help:
@@ -65,6 +67,7 @@ lint: build $(TOOLS)/cargo-deny
 	$(STEP) 'format, lints, types, layers, licences'
 	cargo fmt --all --check
 	cargo fmt --manifest-path benches/state/Cargo.toml --check
+	rustfmt --check --edition 2024 --config-path . $(PEVM_BENCH)
 	cargo clippy --release --workspace --all-targets --locked -- -D warnings
 	cargo clippy --release -p interlace-state --all-targets --features sim,shuttle --locked -- -D warnings
 	cargo check --release --locked -p interlace-stf -p interlace-tensor --no-default-features
@@ -110,8 +113,9 @@ contracts: contracts/node_modules
 fmt:
 	cargo fmt --all
 	cargo fmt --manifest-path benches/state/Cargo.toml
+	rustfmt --edition 2024 --config-path . $(PEVM_BENCH)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) target benches/state/target .build contracts/node_modules tests/clients/node_modules tests/clients/hardhat/node_modules
+	rm -rf $(VENV) target benches/state/target benches/pevm/target .build contracts/node_modules tests/clients/node_modules tests/clients/hardhat/node_modules

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -30,12 +31,20 @@ def test_every_kind_of_block_is_measured_and_the_same_for_every_engine() -> None
         assert 0 <= figures.aborts <= 40
     lines = result.to_text().splitlines()
     assert lines[0] == "40 transactions a block, 3 threads, median of 2 rounds"
+    assert replace(result, read_us=5).to_text().splitlines()[0] == f"{lines[0]}, reads that take 5 us longer"
     assert [line.split()[0] for line in lines[2:]] == names()
 
 
 def test_one_thread_runs_nothing_ahead() -> None:
     (figures,) = bench_exec(["token-50"], 30, 1, 1).blocks
     assert (figures.adopted, figures.aborts) == (0, 0)
+
+
+def test_a_follower_does_not_wait_for_one_read_after_the_other() -> None:
+    (slow,) = bench_exec(["token-100"], 30, 2, 1, read_us=200).blocks
+    # Four places or more are read for each transaction.
+    assert slow.sequential_seconds > 30 * 4 * 200e-6
+    assert slow.follow > 1.5
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ pub trait StateReader {
     /// When the state cannot be read.
     fn block_hash(&self, number: u64) -> Result<B256, Self::Error>;
 
+    /// Whether a read may wait for a disk or for a network, so that whoever knows what will be read may read it ahead; by default not.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// Where analysed code is kept from one execution to the next; by default nowhere.
     #[cfg(feature = "std")]
     fn code_cache(&self) -> Option<&crate::CodeCache> {
@@ -89,6 +94,10 @@ impl<R: StateReader + ?Sized> StateReader for &R {
 
     fn block_hash(&self, number: u64) -> Result<B256, Self::Error> {
         (**self).block_hash(number)
+    }
+
+    fn waits(&self) -> bool {
+        (**self).waits()
     }
 
     #[cfg(feature = "std")]

@@ -11,6 +11,8 @@
 //! Until Cancun a contract could be destroyed with all its slots, which lists do not name. Whoever reads a slot of one that was destroyed in
 //! the block is executed in its turn; what it reached before, in vain, must not count, so such a block's list is made again and compared.
 //!
+//! Where reads wait, what the list names is read ahead; see `prefetch`.
+//!
 //! Invariant: as in the crate; the list changes how fast a block is executed, and nothing else. Whether the list is the block's is told beside
 //! the output.
 //! Bounds: what was executed ahead is dropped with the block.
@@ -32,9 +34,10 @@ use interlace_stf::{
 use crate::ahead::{Idle, Over};
 use crate::listed::{ListError, Listed, View, most_items};
 use crate::pace::{Pace, Point};
+use crate::prefetch::{Prefetch, READERS};
 use crate::report::Report;
 use crate::slots::{FAILED, FREE, READY, Slots};
-use crate::{Executor, Refusal, gas_of};
+use crate::{Executor, Refusal};
 
 /// What following came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,14 +150,25 @@ impl Executor {
             over: AtomicBool::new(false),
             pace,
         };
-        let helpers = self.helpers(transactions.len(), gas_of(&transactions));
+        let helpers = self.helpers_of(block, state.waits());
         let env = builder.env().clone();
-        let followed = match helpers {
+        let mut commit = || match helpers {
             None => shared.commit(&mut builder, state, &env),
             Some(pool) => pool.in_place_scope(|scope| {
                 (1..self.threads()).for_each(|_| scope.spawn(|_| shared.help(machine(&env, state, &listed))));
                 shared.commit(&mut builder, state, &env)
             }),
+        };
+        let readers = if state.waits() { self.readers() } else { None };
+        let followed = match readers {
+            None => commit(),
+            Some(pool) => {
+                let prefetch = Prefetch::new(&listed);
+                pool.in_place_scope(|scope| {
+                    (0..READERS).for_each(|_| scope.spawn(|_| prefetch.run(state, &shared.over)));
+                    commit()
+                })
+            }
         };
         let mut followed =
             followed.map_err(|(index, error)| BlockError::at(index, *transactions[index].0.tx_hash(), error))?;

@@ -28,12 +28,14 @@ pub mod graph;
 mod listed;
 mod pace;
 mod plan;
+mod prefetch;
 mod report;
 mod slots;
 mod weights;
+mod work;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use alloy_consensus::Transaction as _;
 use alloy_primitives::Address;
@@ -53,14 +55,11 @@ use self::plan::Plan;
 pub use self::report::Report;
 use self::weights::{GivenWeights, Source, Weights};
 pub use self::weights::{Lesson, MAX_HISTORY, Predictor, Subject, WAITS};
+pub use self::work::{LEAST_TRANSACTIONS, LEAST_WORK};
+use self::work::{work_of, work_within};
 
 /// Threads that may be asked for.
 pub const MAX_THREADS: usize = 256;
-/// Blocks of fewer transactions are executed by the committer alone: helpers would come too late.
-pub const LEAST_TRANSACTIONS: usize = 4;
-/// So are those whose transactions may use less gas than this together: about a millisecond, of which waking helpers takes a tenth.
-pub const LEAST_GAS: u64 = 4_000_000;
-
 /// No executor with so many threads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no executor with {threads} threads, of 1 to {MAX_THREADS}: {reason}")]
@@ -80,10 +79,12 @@ pub struct Executor {
     threads: usize,
     /// Blocks of fewer transactions are left to the committer.
     least: usize,
-    /// And of less gas.
-    least_gas: u64,
+    /// And of less work.
+    least_work: u64,
     /// The helpers; none for one thread.
     pool: Option<rayon::ThreadPool>,
+    /// Those who read ahead, from the first time on that there is something to read; none if the system gives no threads.
+    readers: OnceLock<Option<rayon::ThreadPool>>,
     predictor: Predictor,
     weights: Mutex<Weights>,
     given: Mutex<Arc<GivenWeights>>,
@@ -108,8 +109,9 @@ impl Executor {
         Ok(Self {
             threads,
             least: LEAST_TRANSACTIONS,
-            least_gas: LEAST_GAS,
+            least_work: LEAST_WORK,
             pool,
+            readers: OnceLock::new(),
             predictor: Predictor::default(),
             weights: Mutex::default(),
             given: Mutex::default(),
@@ -148,10 +150,10 @@ impl Executor {
         std::mem::take(&mut *self.lessons.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Uses helpers for blocks of `least` transactions and more, instead of [`LEAST_TRANSACTIONS`], however little gas they may use.
+    /// Uses helpers for blocks of `least` transactions and more, instead of [`LEAST_TRANSACTIONS`], however little they are.
     #[must_use]
     pub const fn from_transactions(mut self, least: usize) -> Self {
-        (self.least, self.least_gas) = (least, 0);
+        (self.least, self.least_work) = (least, 0);
         self
     }
 
@@ -224,14 +226,30 @@ impl Executor {
         state: &'s R,
         pace: &impl Pace,
     ) -> Result<(BlockOutput, Report), BlockError<R::Error>> {
+        let report = self.push_block(&mut builder, block, senders, state, pace)?;
+        // What is not worth helpers is not worth one for its roots either.
+        let worth = self.helpers_of(block, false).is_some();
+        Ok((if worth { builder.finish_on(self)? } else { builder.finish()? }, report))
+    }
+
+    /// Pushes the transactions of `block` into `builder`, which was begun with it on `state`.
+    ///
+    /// # Errors
+    /// The first transaction that is not valid, or the reader's error.
+    pub fn push_block<'s, R: StateReader + Sync>(
+        &self,
+        builder: &mut BlockBuilder<'_, &'s R>,
+        block: &Block,
+        senders: &[Address],
+        state: &'s R,
+        pace: &impl Pace,
+    ) -> Result<Report, BlockError<R::Error>> {
         let transactions: Vec<(&Transaction, Address)> =
             block.body.transactions.iter().zip(senders.iter().copied()).collect();
-        let report = self
-            .push_all(&mut builder, &transactions, state, pace, |_, error| Err(error))
-            .map_err(|(index, error)| BlockError::at(index, *transactions[index].0.tx_hash(), error))?;
-        // What is not worth helpers is not worth one for its roots either.
-        let worth = self.helpers(transactions.len(), gas_of(&transactions)).is_some();
-        Ok((if worth { builder.finish_on(self)? } else { builder.finish()? }, report))
+        self.push_on(self.helpers_of(block, state.waits()), builder, &transactions, state, pace, &mut |_, error| {
+            Err(error)
+        })
+        .map_err(|(index, error)| BlockError::at(index, *transactions[index].0.tx_hash(), error))
     }
 
     /// Pushes transactions with their senders into a block on `state`, as `BlockBuilder::push` would one after the other. One that is not valid
@@ -247,7 +265,22 @@ impl Executor {
         pace: &impl Pace,
         mut refused: impl FnMut(usize, EvmError<R::Error>) -> Result<(), EvmError<R::Error>>,
     ) -> Result<Report, Refusal<R::Error>> {
-        let Some(helpers) = self.helpers(transactions.len(), gas_of(transactions)) else {
+        let limits = transactions.iter().fold(0, |sum: u64, (tx, _)| sum.saturating_add((**tx).gas_limit()));
+        let work = if state.waits() { u64::MAX } else { work_within(transactions.len(), limits) };
+        let helpers = self.helpers(transactions.len(), work);
+        self.push_on(helpers, builder, transactions, state, pace, &mut refused)
+    }
+
+    fn push_on<'s, R: StateReader + Sync>(
+        &self,
+        helpers: Option<&rayon::ThreadPool>,
+        builder: &mut BlockBuilder<'_, &'s R>,
+        transactions: &[(&Transaction, Address)],
+        state: &'s R,
+        pace: &impl Pace,
+        refused: &mut Refused<'_, R::Error>,
+    ) -> Result<Report, Refusal<R::Error>> {
+        let Some(helpers) = helpers else {
             let mut report = Report::default();
             for (index, (tx, sender)) in transactions.iter().enumerate() {
                 match builder.push(tx, *sender) {
@@ -260,7 +293,7 @@ impl Executor {
         builder.speculative();
         let begun = Begun::of(builder.env(), builder.overlay());
         let mut turns = commit::Block { builder, transactions };
-        self.ahead(helpers, &mut turns, Given::Transactions(transactions), &begun, state, pace, &mut refused)
+        self.ahead(helpers, &mut turns, Given::Transactions(transactions), &begun, state, pace, refused)
     }
 
     /// Executes what transactions ask for in `vm`, a machine on `state`, as [`Vm::execute`] would one after the other.
@@ -274,8 +307,9 @@ impl Executor {
         state: &'s R,
         pace: &impl Pace,
     ) -> Result<(Vec<TxOutcome>, Report), Refusal<R::Error>> {
-        let gas = requests.iter().fold(0u64, |sum, tx| sum.saturating_add(tx.gas_limit));
-        let Some(helpers) = self.helpers(requests.len(), gas) else {
+        let limits = requests.iter().fold(0u64, |sum, tx| sum.saturating_add(tx.gas_limit));
+        let work = if state.waits() { u64::MAX } else { work_within(requests.len(), limits) };
+        let Some(helpers) = self.helpers(requests.len(), work) else {
             let outcomes =
                 requests.iter().enumerate().map(|(index, tx)| vm.execute(tx).map_err(|error| (index, error)));
             let outcomes: Vec<TxOutcome> = outcomes.collect::<Result<_, _>>()?;
@@ -291,11 +325,24 @@ impl Executor {
         Ok((turns.outcomes, report))
     }
 
-    /// The helpers for so many transactions that may use so much gas; none if they are left to the committer. They are if it is a thread of some rayon pool: such a
+    /// The helpers for so many transactions that are so much work; none if they are left to the committer. They are if it is a thread of some rayon pool: such a
     /// thread, while it waits for helpers, takes up whatever else that pool has to do, one thing inside the other, until its stack ends.
-    fn helpers(&self, transactions: usize, gas: u64) -> Option<&rayon::ThreadPool> {
-        let worth = transactions >= self.least && gas >= self.least_gas;
+    fn helpers(&self, transactions: usize, work: u64) -> Option<&rayon::ThreadPool> {
+        let worth = transactions >= self.least && work >= self.least_work;
         self.pool.as_ref().filter(|_| worth && rayon::current_thread_index().is_none())
+    }
+
+    /// Those who read ahead; none on a thread of some rayon pool, as with helpers.
+    fn readers(&self) -> Option<&rayon::ThreadPool> {
+        let named = |number| format!("prefetch-{number}");
+        let build = || rayon::ThreadPoolBuilder::new().num_threads(prefetch::READERS).thread_name(named).build().ok();
+        if rayon::current_thread_index().is_some() { None } else { self.readers.get_or_init(build).as_ref() }
+    }
+
+    /// The helpers for a block, which says itself what gas it uses. However little that is, threads that wait for reads wait beside each other.
+    fn helpers_of(&self, block: &Block, waits: bool) -> Option<&rayon::ThreadPool> {
+        let count = block.body.transactions.len();
+        self.helpers(count, if waits { u64::MAX } else { work_of(count, block.header.gas_used) })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -368,14 +415,9 @@ impl Begun {
     }
 }
 
-/// What the transactions may use at most, together.
-fn gas_of(transactions: &[(&Transaction, Address)]) -> u64 {
-    transactions.iter().fold(0, |sum, (tx, _)| sum.saturating_add((**tx).gas_limit()))
-}
-
 impl Join for Executor {
     fn join<A: Send, B: Send>(&self, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
-        let Some(pool) = self.helpers(self.least, self.least_gas) else { return (one(), other()) };
+        let Some(pool) = self.helpers(self.least, self.least_work) else { return (one(), other()) };
         let mut given = None;
         let other = pool.in_place_scope(|scope| {
             scope.spawn(|_| given = Some(one()));

@@ -4,7 +4,7 @@
 //! below one, a [`View`] at that number is the state that its transaction finds.
 //! Source: EIP-7928.
 //! What it does not do: it knows nothing of slots that vanish with their account, as they did until Cancun; see `follow`.
-//! Bounds: what a list may hold follows from the gas limit of its block; every place of the state is read once.
+//! Bounds: what a list may hold follows from the gas limit of its block; of the state no more is read ahead than it names.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -257,6 +257,28 @@ impl<'l> Listed<'l> {
         if listed == found { Ok(()) } else { Err(ListError::Surplus { number, listed, found }) }
     }
 
+    /// How many slots it names of each account, in order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
+        self.places.iter().map(|place| place.slots.len())
+    }
+
+    /// Reads an account as it was before the block, or that of its slots which comes after so many others, unless that was done. What cannot be
+    /// read is left to who needs it.
+    pub(crate) fn read<R: StateReader>(&self, base: &R, account: usize, slot: Option<usize>) {
+        let Some((listed, place)) = self.accounts.get(account).zip(self.places.get(account)) else { return };
+        match slot {
+            None => _ = once(&place.base, || base.account(listed.address)),
+            Some(number) => {
+                let (changes, reads) = (&listed.storage_changes, &listed.storage_reads);
+                let slot = changes.get(number).map(|changed| changed.slot);
+                let slot = slot.or_else(|| reads.get(number.checked_sub(changes.len())?).copied());
+                if let Some((slot, (_, known))) = slot.zip(place.slots.get(number)) {
+                    let _ = once(known, || base.storage(listed.address, slot));
+                }
+            }
+        }
+    }
+
     /// Whether all that it names was reached.
     pub(crate) fn check_reached(&self) -> Result<(), ListError> {
         for (account, place) in self.accounts.iter().zip(&self.places) {
@@ -283,13 +305,11 @@ pub(crate) struct View<'a, R> {
     pub(crate) number: Cell<u64>,
 }
 
-impl<R: StateReader> View<'_, R> {
-    /// What `known` holds; if that is nothing yet, what `read` gives.
-    fn once<T: Copy>(known: &OnceLock<T>, read: impl FnOnce() -> Result<T, R::Error>) -> Result<T, R::Error> {
-        match known.get() {
-            Some(known) => Ok(*known),
-            None => read().map(|value| *known.get_or_init(|| value)),
-        }
+/// What `known` holds; if that is nothing yet, what `read` gives.
+fn once<T: Copy, E>(known: &OnceLock<T>, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    match known.get() {
+        Some(known) => Ok(*known),
+        None => read().map(|value| *known.get_or_init(|| value)),
     }
 }
 
@@ -298,7 +318,7 @@ impl<R: StateReader> StateReader for View<'_, R> {
 
     fn account(&self, address: Address) -> Result<Option<Account>, R::Error> {
         let Some((account, place)) = self.listed.account(&address) else { return self.base.account(address) };
-        let base = Self::once(&place.base, || self.base.account(address))?;
+        let base = once(&place.base, || self.base.account(address))?;
         let number = self.number.get();
         let balance = before(&account.balance_changes, number);
         let nonce = before(&account.nonce_changes, number);
@@ -321,10 +341,10 @@ impl<R: StateReader> StateReader for View<'_, R> {
         match account.storage_changes.binary_search_by_key(&slot, |slot| slot.slot) {
             Ok(changed) => match before(&account.storage_changes[changed].changes, self.number.get()) {
                 Some((_, change)) => Ok(change.new_value),
-                None => Self::once(&place.slots[changed].1, read),
+                None => once(&place.slots[changed].1, read),
             },
             Err(_) => match account.storage_reads.binary_search(&slot) {
-                Ok(place_of_read) => Self::once(&place.slots[account.storage_changes.len() + place_of_read].1, read),
+                Ok(place_of_read) => once(&place.slots[account.storage_changes.len() + place_of_read].1, read),
                 Err(_) => read(),
             },
         }
@@ -337,6 +357,10 @@ impl<R: StateReader> StateReader for View<'_, R> {
 
     fn block_hash(&self, number: u64) -> Result<B256, R::Error> {
         self.base.block_hash(number)
+    }
+
+    fn waits(&self) -> bool {
+        self.base.waits()
     }
 
     fn code_cache(&self) -> Option<&CodeCache> {

@@ -6,7 +6,7 @@ mod common;
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, U256};
 use interlace_executor::{
-    Delays, Executor, LEAST_GAS, MAX_HISTORY, MAX_THREADS, Pace, Predictor, Report, Straight, Subject, bench,
+    Delays, Executor, LEAST_WORK, MAX_HISTORY, MAX_THREADS, Pace, Predictor, Report, Straight, Subject, bench,
 };
 use interlace_primitives::Fork;
 use interlace_stf::{Attributes, BlockBuilder, BlockError, BlockOutput, EvmError, Transaction, run};
@@ -230,10 +230,17 @@ fn short_blocks_are_executed_alone() {
         assert_same(&(expected, Vec::new()), &(output, Vec::new()));
         report.adopted + report.redone
     };
-    let long = LEAST_GAS / 21_000 + 1;
+    let long = LEAST_WORK / 2_500;
     let executor = Executor::new(2).unwrap();
     assert_eq!(taken_over(&executor, long - 1), 0);
     assert!((0..20).any(|_| taken_over(&executor, long) > 0));
+    // What counts is the gas that a block says it uses.
+    let mut made = bench::synthetic("token-0", long).unwrap().unwrap();
+    made.block.header.gas_used = 0;
+    made.senders.truncate(100);
+    made.block.body.transactions.truncate(100);
+    let (_, report) = executor.run(&made.spec, &made.block, &made.senders, &made.world, None, &Straight).unwrap();
+    assert_eq!(report.in_turn, 100);
     let eager = Executor::new(2).unwrap().from_transactions(4);
     assert_eq!(taken_over(&eager, 3), 0);
     assert!((0..20).any(|_| taken_over(&eager, long - 1) > 0));

@@ -6,6 +6,7 @@ use interlace_chain::bench::{BenchChain as Chain, Way};
 use interlace_executor::bench::{BenchBlock as Block, BenchError, NAMES, Round};
 use pyo3::prelude::*;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::border::{CoreError, enter};
 
@@ -20,8 +21,10 @@ struct BenchBlock(Block);
 #[pymethods]
 impl BenchBlock {
     #[new]
-    fn new(py: Python<'_>, name: &str, transactions: u64, threads: usize) -> PyResult<Self> {
-        enter(py, || Block::new(name, transactions, threads).map_err(error)).map(Self)
+    #[pyo3(signature = (name, transactions, threads, read_us=0))]
+    fn new(py: Python<'_>, name: &str, transactions: u64, threads: usize, read_us: u64) -> PyResult<Self> {
+        let delay = Duration::from_micros(read_us);
+        enter(py, || Block::new(name, transactions, threads, delay).map_err(error)).map(Self)
     }
 
     /// What the blocks are called, and what is in them.

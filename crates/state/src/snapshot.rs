@@ -211,6 +211,10 @@ impl StateReader for Snapshot {
         self.slot_elsewhere(address, slot)
     }
 
+    fn waits(&self) -> bool {
+        !self.shared.is_whole
+    }
+
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
         // Codes stay for as long as a state that has them can be read.
         let written = self.shared.flat.code(code_hash);

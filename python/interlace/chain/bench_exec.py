@@ -64,6 +64,7 @@ class ExecResult:
     transactions: int
     threads: int
     rounds: int
+    read_us: int
     blocks: tuple[ExecFigures, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -73,6 +74,7 @@ class ExecResult:
     def to_text(self) -> str:
         """Return the figures as a table."""
         title = f"{self.transactions:,} transactions a block, {self.threads} threads, median of {self.rounds} rounds"
+        title += f", reads that take {self.read_us} us longer" if self.read_us else ""
         head = (
             f"{'block':<10} {'revm alone':>10} {'one thread':>10} {'all':>8} {'speed-up':>8} {'follower':>8} "
             f"{'at best':>8} {'Mgas/s':>7} {'ahead':>6} {'aborts':>6}"
@@ -93,9 +95,16 @@ def names() -> list[str]:
 
 
 def bench_exec(
-    chosen: Sequence[str], transactions: int, threads: int, rounds: int, step: Callable[[str], None] = lambda _: None
+    chosen: Sequence[str],
+    transactions: int,
+    threads: int,
+    rounds: int,
+    step: Callable[[str], None] = lambda _: None,
+    read_us: int = 0,
 ) -> ExecResult:
     """Measure the blocks of these names; all if there are none.
+
+    Each read of the state takes `read_us` microseconds longer.
 
     Raises
     ------
@@ -107,10 +116,10 @@ def bench_exec(
     figures = []
     for name in chosen or list(about):
         step(name)
-        block = _core.BenchBlock(name, transactions, threads)
+        block = _core.BenchBlock(name, transactions, threads, read_us)
         block.round()
         figures.append(_figures(name, about.get(name, ""), block.gas, threads, [block.round() for _ in range(rounds)]))
-    return ExecResult(transactions, threads, rounds, tuple(figures))
+    return ExecResult(transactions, threads, rounds, read_us, tuple(figures))
 
 
 def _figures(

@@ -78,6 +78,12 @@ def execution(
     transactions: Annotated[int, typer.Option(min=1, max=1_000_000, help="Transactions of a block.")] = 2_000,
     threads: Annotated[int, typer.Option("--threads", "-t", min=1, max=256, help="Threads of the executor.")] = 2,
     rounds: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds; the median counts.")] = 15,
+    read_us: Annotated[
+        int,
+        typer.Option(
+            min=0, max=100_000, help="Microseconds that each read of the state takes longer, as if from a disk."
+        ),
+    ] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure the execution of blocks: revm alone, one thread, all threads, and what the machine gives at best.
@@ -90,7 +96,7 @@ def execution(
     from interlace.chain.bench_exec import names as known
 
     with _steps(len(names or known())) as step:
-        result = bench_exec(names or [], transactions, threads, rounds, step)
+        result = bench_exec(names or [], transactions, threads, rounds, step, read_us)
     if json:
         output.emit_json(result.to_json())
     else:

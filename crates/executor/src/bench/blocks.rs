@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::thread;
+use std::time::Duration;
 
 use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559};
 use alloy_primitives::map::{AddressMap, B256Map, HashMap};
@@ -19,23 +21,27 @@ const CHAIN_ID: u64 = 1337;
 /// Gas of one transaction at most.
 const GAS: u64 = 200_000;
 
-/// A state in memory.
+/// A state in memory, which can be slow like one that is elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     accounts: AddressMap<Account>,
     slots: HashMap<(Address, U256), U256>,
     codes: B256Map<Bytes>,
     cache: std::sync::Arc<interlace_stf::CodeCache>,
+    /// How long reading an account or a slot takes besides.
+    pub(super) delay: Duration,
 }
 
 impl StateReader for World {
     type Error = Infallible;
 
     fn account(&self, address: Address) -> Result<Option<Account>, Infallible> {
+        self.wait();
         Ok(self.accounts.get(&address).copied())
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, Infallible> {
+        self.wait();
         Ok(self.slots.get(&(address, slot)).copied().unwrap_or_default())
     }
 
@@ -47,12 +53,22 @@ impl StateReader for World {
         Ok(B256::ZERO)
     }
 
+    fn waits(&self) -> bool {
+        !self.delay.is_zero()
+    }
+
     fn code_cache(&self) -> Option<&interlace_stf::CodeCache> {
         Some(&self.cache)
     }
 }
 
 impl World {
+    fn wait(&self) {
+        if self.waits() {
+            thread::sleep(self.delay);
+        }
+    }
+
     /// All accounts, each with its slots.
     pub fn accounts(&self) -> impl Iterator<Item = (Address, Account, Vec<(U256, U256)>)> {
         let mut slots = AddressMap::<Vec<(U256, U256)>>::default();

@@ -8,7 +8,7 @@ mod code;
 
 use std::sync::Barrier;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alloy_eip7928::BlockAccessList;
 use interlace_evm::Plain;
@@ -78,14 +78,15 @@ pub struct BenchBlock {
 }
 
 impl BenchBlock {
-    /// The block `name` of `transactions`, for an executor of `threads`.
+    /// The block `name` of `transactions`, for an executor of `threads`, on a state of which reading an account or a slot takes `delay` longer.
     ///
     /// # Errors
     /// [`BenchError`].
-    pub fn new(name: &str, transactions: u64, threads: usize) -> Result<Self, BenchError> {
+    pub fn new(name: &str, transactions: u64, threads: usize, delay: Duration) -> Result<Self, BenchError> {
         let made = synthetic(name, transactions.min(MAX_TRANSACTIONS));
-        let made = made.ok_or_else(|| BenchError::Unknown(name.to_owned()))?.map_err(BenchError::Differs)?;
+        let mut made = made.ok_or_else(|| BenchError::Unknown(name.to_owned()))?.map_err(BenchError::Differs)?;
         let expected = sequential(&made)?;
+        made.world.delay = delay;
         let mut block = Self { made, expected, list: BlockAccessList::new(), executor: Executor::new(threads)? };
         block.list = block.listed()?;
         Ok(block)
