@@ -97,6 +97,7 @@ soak: build contracts/node_modules tests/clients/hardhat/node_modules
 	$(STEP) 'long campaigns'
 	INTERLACE_SOAK=1 cargo test --release --locked --workspace --exclude interlace-py -- --include-ignored
 	INTERLACE_SOAK=1 cargo test --release --locked -p interlace-state --features sim,shuttle --lib schedules
+	cargo test --release --locked -p interlace-executor --features loom --lib every_order
 	cargo clippy --release --locked --manifest-path benches/state/Cargo.toml -- -D warnings
 	cargo build --release --locked --manifest-path benches/state/Cargo.toml
 	INTERLACE_SOAK=1 $(BIN)/pytest --timeout 7200

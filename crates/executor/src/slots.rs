@@ -1,9 +1,21 @@
 //! Who executes which transaction, and what came of it.
 //!
+//! With the feature `loom`, for the test of all orders alone, locks and atomics are those of a checker.
+//!
 //! Invariant: a transaction is taken by one thread, and what that thread tells of it is told once. Who sees it ready sees what was told.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+
+#[cfg(feature = "loom")]
+use loom::sync::{
+    Mutex,
+    atomic::{AtomicU8, Ordering},
+};
+#[cfg(not(feature = "loom"))]
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU8, Ordering},
+};
 
 /// Nobody has it.
 pub(crate) const FREE: u8 = 0;
@@ -75,5 +87,93 @@ impl<T> Slots<T> {
     /// What was told of a transaction that is [`READY`].
     pub(crate) fn told(&self, transaction: usize) -> Option<T> {
         self.0[transaction].told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+mod every_order {
+    //! All orders that the memory model allows, of threads that want the same transactions.
+    //!
+    //! ```text
+    //! cargo test --release -p interlace-executor --features loom --lib every_order
+    //! ```
+    #![allow(clippy::unwrap_used)]
+
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    use super::*;
+
+    struct Shared {
+        slots: Slots<usize>,
+        /// Who executed it, added up.
+        done: AtomicUsize,
+    }
+
+    impl Shared {
+        fn execute(&self, by: usize) {
+            let taken = self.slots.taken(0);
+            self.done.fetch_add(by, Ordering::Relaxed);
+            taken.tell(by);
+        }
+    }
+
+    /// One thread executes, or the committer does; what the thread told is there when the committer sees it ready.
+    #[test]
+    fn one_is_executed_once_and_what_is_ready_was_told() {
+        loom::model(|| {
+            let shared = Arc::new(Shared { slots: Slots::new(1), done: AtomicUsize::new(0) });
+            let helpers = [1, 2].map(|by| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || {
+                    if shared.slots.is_free(0) && shared.slots.claim(0) {
+                        shared.execute(by);
+                    }
+                })
+            });
+            loop {
+                match shared.slots.state(0) {
+                    READY => {
+                        let told = shared.slots.told(0);
+                        assert_eq!(told, Some(shared.done.load(Ordering::Relaxed)));
+                        break;
+                    }
+                    FREE if shared.slots.claim(0) => {
+                        shared.execute(4);
+                        break;
+                    }
+                    _ => thread::yield_now(),
+                }
+            }
+            for helper in helpers {
+                helper.join().unwrap();
+            }
+            assert_eq!(shared.slots.state(0), READY);
+            let by = shared.done.load(Ordering::Relaxed);
+            assert!([1, 2, 4].contains(&by), "{by}");
+        });
+    }
+
+    /// One that was taken and not told of is seen to have failed, never to be ready.
+    #[test]
+    fn who_gives_up_is_seen_to() {
+        loom::model(|| {
+            let slots = Arc::new(Slots::<usize>::new(1));
+            let helper = {
+                let slots = Arc::clone(&slots);
+                thread::spawn(move || {
+                    if slots.claim(0) {
+                        drop(slots.taken(0));
+                    }
+                })
+            };
+            let state = slots.state(0);
+            assert!([FREE, TAKEN, FAILED].contains(&state));
+            let own = state == FREE && slots.claim(0);
+            helper.join().unwrap();
+            assert_eq!(slots.state(0), if own { TAKEN } else { FAILED });
+            assert!(slots.told(0).is_none());
+        });
     }
 }
