@@ -12,11 +12,12 @@ const solc = require("solc");
 const here = dirname(fileURLToPath(import.meta.url));
 const root = dirname(here);
 
-// Which contracts are written where; test contracts never enter the package.
+// Which contracts are written where; test contracts never enter the package, those that are measured do.
 const SHIPPED = ["CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement"];
 const at = process.argv.indexOf("--out");
 const out = at < 0 ? root : process.argv[at + 1];
 const PACKAGE = join(out, "python/interlace/contracts/compiled");
+const KERNELS = join(out, "python/interlace/contracts/kernels");
 const TESTS = join(out, "tests/contracts/artifacts");
 
 function solidityFiles(folder) {
@@ -26,7 +27,7 @@ function solidityFiles(folder) {
     .sort();
 }
 
-const files = [...solidityFiles("src"), ...solidityFiles("test")];
+const files = ["src", "bench", "test"].flatMap(solidityFiles);
 const wanted = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.methodIdentifiers"];
 const input = {
   language: "Solidity",
@@ -44,17 +45,17 @@ const find = (name) => ({ contents: readFileSync(join(here, "node_modules", name
 const output = JSON.parse(solc.compile(JSON.stringify(input), { import: find }));
 // Our own warnings are errors; OpenZeppelin's are its own. 5159: a test forces ether with SELFDESTRUCT on purpose.
 const ours = ({ severity, errorCode, sourceLocation }) =>
-  severity === "error" || (errorCode !== "5159" && /^(src|test)\//.test(sourceLocation?.file ?? ""));
+  severity === "error" || (errorCode !== "5159" && /^(src|bench|test)\//.test(sourceLocation?.file ?? ""));
 const problems = (output.errors ?? []).filter(ours);
 for (const { formattedMessage } of problems) console.error(formattedMessage);
 if (problems.length > 0) process.exit(1);
 
 const MAX_RUNTIME = 24576; // EIP-170
-for (const folder of [PACKAGE, TESTS]) mkdirSync(folder, { recursive: true });
+for (const folder of [PACKAGE, KERNELS, TESTS]) mkdirSync(folder, { recursive: true });
 for (const [file, contracts] of Object.entries(output.contracts)) {
   for (const [name, { abi, evm }] of Object.entries(contracts)) {
-    const shipped = file.startsWith("src/") && SHIPPED.includes(name);
-    if (!shipped && !file.startsWith("test/")) continue;
+    const folder = file.startsWith("bench/") ? KERNELS : file.startsWith("test/") ? TESTS : SHIPPED.includes(name) && PACKAGE;
+    if (!folder) continue;
     if (evm.bytecode.object === "") continue; // an interface
     const size = evm.deployedBytecode.object.length / 2;
     if (size > MAX_RUNTIME) throw new Error(`${name}: ${size} bytes of code, EIP-170 allows ${MAX_RUNTIME}`);
@@ -66,7 +67,7 @@ for (const [file, contracts] of Object.entries(output.contracts)) {
       initcode: `0x${evm.bytecode.object}`,
       runtime: `0x${evm.deployedBytecode.object}`,
     };
-    writeFileSync(join(shipped ? PACKAGE : TESTS, `${name}.json`), `${JSON.stringify(artifact, null, 1)}\n`);
+    writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(artifact, null, 1)}\n`);
     console.log(`${name}: ${size} bytes`);
   }
 }

@@ -3,7 +3,7 @@
 //! Invariant: nothing is measured here; this file converts.
 
 use interlace_chain::bench::{BenchChain as Chain, Way};
-use interlace_executor::bench::{BenchBlock as Block, BenchError, NAMES, Round};
+use interlace_executor::bench::{BenchBlock as Block, BenchError, BenchKernel as Kernel, KernelRound, NAMES, Round};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,6 +49,36 @@ impl BenchBlock {
     }
 }
 
+/// A contract that computes, and a call of it.
+#[pyclass(frozen)]
+struct BenchKernel(Kernel);
+
+#[pymethods]
+impl BenchKernel {
+    #[new]
+    fn new(py: Python<'_>, code: Vec<u8>, input: Vec<u8>) -> PyResult<Self> {
+        enter(py, || Kernel::new(code.into(), input.into()).map_err(error)).map(Self)
+    }
+
+    /// Gas of the call.
+    #[getter]
+    fn gas(&self) -> u64 {
+        self.0.gas()
+    }
+
+    /// What the call returns.
+    #[getter]
+    fn output(&self) -> &[u8] {
+        self.0.output()
+    }
+
+    /// Makes the call on each machine: seconds of revm alone, and of the engine.
+    fn round(&self, py: Python<'_>) -> PyResult<(f64, f64)> {
+        let KernelRound { plain, engine } = enter(py, || self.0.round().map_err(error))?;
+        Ok((plain, engine))
+    }
+}
+
 /// A chain with transactions that wait for it.
 #[pyclass(frozen)]
 struct BenchChain(Chain);
@@ -76,5 +106,6 @@ impl BenchChain {
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<BenchBlock>()?;
+    m.add_class::<BenchKernel>()?;
     m.add_class::<BenchChain>()
 }

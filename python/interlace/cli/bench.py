@@ -104,6 +104,28 @@ def execution(
 
 
 @bench.command()
+def vm(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Kernels; all by default.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds; the median counts.")] = 9,
+    scale: Annotated[float, typer.Option(min=0.001, max=100, help="Times as much work in a call.")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure machines on contracts that compute: revm alone, and the engine's.
+
+    Example: interlace bench vm Sort Hash --rounds 21 --json
+    """
+    from interlace.contracts.bench_vm import bench_vm
+    from interlace.contracts.bench_vm import names as known
+
+    with _steps(len(names or known())) as step:
+        result = bench_vm(names or [], rounds, scale, step)
+    if json:
+        output.emit_json(result.to_json())
+    else:
+        output.data(result.to_text())
+
+
+@bench.command()
 def chain(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME...]", help="Kinds of blocks, of those of bench exec.")

@@ -1,7 +1,7 @@
 """Compiled contracts, read from the package's own files.
 
 Invariant: reading works from a source tree, an installed wheel and a zip alike (importlib.resources), once per process.
-Source: `contracts/build.mjs`, which writes the files under `compiled/`.
+Source: `contracts/build.mjs`, which writes the files under `compiled/` and `kernels/`.
 What it does not do: it compiles nothing; no compiler is needed at run time.
 """
 
@@ -17,6 +17,9 @@ from interlace.errors import ChainError
 
 NAMES = ("CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement")
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
+
+KERNELS = ("Token", "Pool", "Tick", "Hash", "Sort", "Ray", "Model", "Signature")
+"""Contracts that are measured and never deployed: `interlace bench vm`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,25 @@ def artifact(name: str) -> Artifact:
     """
     if name not in NAMES:
         raise ChainError("contracts.unknown", f"no contract is named {name!r}", hint=f"one of {', '.join(NAMES)}")
-    text = (resources.files(__package__) / "compiled" / f"{name}.json").read_text(encoding="utf-8")
+    return _read("compiled", name)
+
+
+@functools.cache
+def kernel(name: str) -> Artifact:
+    """Return a contract that is measured by its name.
+
+    Raises
+    ------
+    ChainError
+        ``contracts.unknown`` for a name that is not in `KERNELS`.
+    """
+    if name not in KERNELS:
+        raise ChainError("contracts.unknown", f"no kernel is named {name!r}", hint=f"one of {', '.join(KERNELS)}")
+    return _read("kernels", f"{name}Kernel")
+
+
+def _read(folder: str, name: str) -> Artifact:
+    text = (resources.files(__package__) / folder / f"{name}.json").read_text(encoding="utf-8")
     data = json.loads(text)
     return Artifact(
         name=name,

@@ -17,7 +17,7 @@ use interlace_stf::{
 
 use super::code;
 
-const CHAIN_ID: u64 = 1337;
+pub(super) const CHAIN_ID: u64 = 1337;
 /// Gas of one transaction at most.
 const GAS: u64 = 200_000;
 
@@ -80,7 +80,11 @@ impl World {
             .map(move |(address, account)| (*address, *account, slots.remove(address).unwrap_or_default()))
     }
 
-    fn contract(&mut self, address: Address, code: Bytes) {
+    pub(super) fn put(&mut self, address: Address, account: Account) {
+        self.accounts.insert(address, account);
+    }
+
+    pub(super) fn contract(&mut self, address: Address, code: Bytes) {
         let code_hash = keccak256(&code);
         self.accounts.insert(address, Account { nonce: 1, code_hash, ..Account::default() });
         self.codes.insert(code_hash, code);
@@ -116,7 +120,7 @@ pub const NAMES: [(&str, &str); 10] = [
     ("recreate", "contracts at eight addresses that are created and destroyed, in turns"),
 ];
 
-fn numbered(kind: u8, number: u64) -> Address {
+pub(super) fn numbered(kind: u8, number: u64) -> Address {
     let mut address = Address::repeat_byte(kind);
     address[12..].copy_from_slice(&number.to_be_bytes());
     address

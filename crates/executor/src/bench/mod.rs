@@ -5,6 +5,7 @@
 
 mod blocks;
 mod code;
+mod kernel;
 
 use std::sync::Barrier;
 use std::thread;
@@ -15,6 +16,7 @@ use interlace_evm::Plain;
 use interlace_stf::{BlockEnv, BlockOutput, StateReader, TxRequest, request_of, run};
 
 pub use self::blocks::{NAMES, Synthetic, World, synthetic};
+pub use self::kernel::{BenchKernel, KernelRound};
 use crate::pace::Straight;
 use crate::report::Report;
 use crate::{Executor, ThreadsError};
