@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import httpx
 import pytest
 from eth_utils import keccak
 
-from interlace.chain import Account, Call, Chain, Client
+from interlace.chain import Account, Call, Chain, Client, folder
 from interlace.errors import ChainError, RpcError
 
 #: Counts its calls in slot 0, and looks at slot 1.
@@ -68,6 +71,28 @@ def test_a_chain_that_follows_is_the_same(client: Client, number: int) -> None:
             assert (followed.number, followed.list_error) == (block, None)
         assert follower.client.block(number).hash == client.block(number).hash
         assert client.access_list(number) == follower.client.access_list(number)
+
+
+@pytest.mark.usefixtures("number")
+def test_a_chain_whose_state_is_on_disk_follows(chain: Chain, client: Client, counter: str, tmp_path: Path) -> None:
+    client.rpc("anvil_mine", "0x5")
+    for account in chain.accounts[1:7]:
+        client.submit(account, [Call(counter, 0, b"", 100_000)])
+    client.mine()
+    number = client.block("latest").number
+    blocks = {block: bytes.fromhex(client.rpc("debug_getRawBlock", hex(block))[2:]) for block in range(1, number + 1)}
+    data = tmp_path / "chain"
+    with Chain(port=None, data_dir=data, history=1, timestamp=_genesis_time(client)) as follower:
+        for block in range(1, number):
+            follower.import_block(blocks[block])
+    assert folder.compact(data, 1) is not None
+    with Chain(port=None, data_dir=data, history=1, state_memory_mib=1) as follower:
+        followed = follower.follow_block(blocks[number], client.raw_access_list(number))
+        assert (followed.number, followed.list_error) == (number, None)
+        assert follower.client.block(number).hash == client.block(number).hash
+        if sys.platform == "linux":
+            names = {task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+            assert any(name.startswith("prefetch-") for name in names)
 
 
 def _genesis_time(client: Client) -> int:

@@ -105,6 +105,10 @@ impl StateReader for Unsealed {
         self.read(|_| None, |state| state.block_hash(number))
     }
 
+    fn waits(&self) -> bool {
+        self.below.waits()
+    }
+
     fn code_cache(&self) -> Option<&CodeCache> {
         self.below.code_cache()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use interlace_state::{
-    Account, AccountChange, Base, BaseAccount, BaseError, Changes, MemoryState, StateError, StateReader,
+    Account, AccountChange, Base, BaseAccount, BaseError, Changes, MemoryState, StateError, StateReader, Unsealed,
 };
 use proptest::prelude::*;
 
@@ -97,6 +97,15 @@ fn change(index: u8, info: Option<u64>, wiped: bool, storage: &[(u64, u64)]) -> 
     Changes {
         accounts: BTreeMap::from([(address(index), AccountChange { info, wiped, storage })]),
         ..Changes::default()
+    }
+}
+
+#[test]
+fn reads_wait_where_values_are_elsewhere() {
+    let whole = MemoryState::new(FORK, whole(&remote()), |_| B256::repeat_byte(9));
+    for (state, waits) in [(whole, false), (forked(remote()).0, true)] {
+        assert_eq!(state.latest().waits(), waits);
+        assert_eq!(Unsealed::new(state.latest(), Arc::default()).waits(), waits);
     }
 }
 
