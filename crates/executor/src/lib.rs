@@ -266,8 +266,7 @@ impl Executor {
         mut refused: impl FnMut(usize, EvmError<R::Error>) -> Result<(), EvmError<R::Error>>,
     ) -> Result<Report, Refusal<R::Error>> {
         let limits = transactions.iter().fold(0, |sum: u64, (tx, _)| sum.saturating_add((**tx).gas_limit()));
-        let work = if state.waits() { u64::MAX } else { work_within(transactions.len(), limits) };
-        let helpers = self.helpers(transactions.len(), work);
+        let helpers = self.helpers(transactions.len(), work_within(transactions.len(), limits), state.waits());
         self.push_on(helpers, builder, transactions, state, pace, &mut refused)
     }
 
@@ -308,8 +307,8 @@ impl Executor {
         pace: &impl Pace,
     ) -> Result<(Vec<TxOutcome>, Report), Refusal<R::Error>> {
         let limits = requests.iter().fold(0u64, |sum, tx| sum.saturating_add(tx.gas_limit));
-        let work = if state.waits() { u64::MAX } else { work_within(requests.len(), limits) };
-        let Some(helpers) = self.helpers(requests.len(), work) else {
+        let work = work_within(requests.len(), limits);
+        let Some(helpers) = self.helpers(requests.len(), work, state.waits()) else {
             let outcomes =
                 requests.iter().enumerate().map(|(index, tx)| vm.execute(tx).map_err(|error| (index, error)));
             let outcomes: Vec<TxOutcome> = outcomes.collect::<Result<_, _>>()?;
@@ -325,10 +324,10 @@ impl Executor {
         Ok((turns.outcomes, report))
     }
 
-    /// The helpers for so many transactions that are so much work; none if they are left to the committer. They are if it is a thread of some rayon pool: such a
+    /// The helpers for so many transactions that are so much work, or however little if reads wait, since threads wait beside each other; none if they are left to the committer. They are if it is a thread of some rayon pool: such a
     /// thread, while it waits for helpers, takes up whatever else that pool has to do, one thing inside the other, until its stack ends.
-    fn helpers(&self, transactions: usize, work: u64) -> Option<&rayon::ThreadPool> {
-        let worth = transactions >= self.least && work >= self.least_work;
+    fn helpers(&self, transactions: usize, work: u64, waits: bool) -> Option<&rayon::ThreadPool> {
+        let worth = transactions >= self.least && (waits || work >= self.least_work);
         self.pool.as_ref().filter(|_| worth && rayon::current_thread_index().is_none())
     }
 
@@ -339,10 +338,10 @@ impl Executor {
         if rayon::current_thread_index().is_some() { None } else { self.readers.get_or_init(build).as_ref() }
     }
 
-    /// The helpers for a block, which says itself what gas it uses. However little that is, threads that wait for reads wait beside each other.
+    /// The helpers for a block, which says itself what gas it uses.
     fn helpers_of(&self, block: &Block, waits: bool) -> Option<&rayon::ThreadPool> {
         let count = block.body.transactions.len();
-        self.helpers(count, if waits { u64::MAX } else { work_of(count, block.header.gas_used) })
+        self.helpers(count, work_of(count, block.header.gas_used), waits)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -417,7 +416,7 @@ impl Begun {
 
 impl Join for Executor {
     fn join<A: Send, B: Send>(&self, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
-        let Some(pool) = self.helpers(self.least, self.least_work) else { return (one(), other()) };
+        let Some(pool) = self.helpers(self.least, self.least_work, false) else { return (one(), other()) };
         let mut given = None;
         let other = pool.in_place_scope(|scope| {
             scope.spawn(|_| given = Some(one()));
