@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -203,15 +204,18 @@ def test_a_foreign_page_opens_no_socket(chain: Chain) -> None:
     asyncio.run(story())
 
 
-def test_stopping_closes_sockets_with_a_reason() -> None:
+def test_stopping_closes_each_socket_with_a_reason() -> None:
     async def story() -> None:
         chain = Chain(port=0).start()
-        async with websockets.connect(chain.ws_url) as socket:
-            await ask(socket, "eth_subscribe", "newHeads")
+        async with contextlib.AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(websockets.connect(chain.ws_url)) for _ in range(64)]
+            for socket in sockets:
+                await ask(socket, "eth_subscribe", "newHeads")
             await asyncio.to_thread(chain.stop)
-            with pytest.raises(websockets.ConnectionClosed) as caught:
-                await asyncio.wait_for(socket.recv(), 5)
-            assert caught.value.rcvd is not None
-            assert caught.value.rcvd.code == 1001
+            for socket in sockets:
+                with pytest.raises(websockets.ConnectionClosed) as caught:
+                    await asyncio.wait_for(socket.recv(), 5)
+                assert caught.value.rcvd is not None
+                assert caught.value.rcvd.code == 1001
 
     asyncio.run(story())

@@ -167,7 +167,12 @@ impl Server {
     /// Stops listening, lets running requests end and closes the connections; gives up on them after five seconds.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.done).await;
+        let ended = async {
+            let _ = self.done.await;
+            // A WebSocket outlives the connection that it came by; each holds a receiver, and says why it closes before it lets it go.
+            self.stop.closed().await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
     }
 }
 
@@ -380,4 +385,50 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let text = shared.run(Lane::Light, |rpc| rpc.metrics()).await.unwrap_or_default();
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::developer::tests::network;
+
+    fn open(address: SocketAddr) -> TcpStream {
+        let mut socket = TcpStream::connect(address).unwrap();
+        let head = "GET /ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        socket.write_all(head.as_bytes()).unwrap();
+        socket
+    }
+
+    /// On one thread the server's own task may be done while sockets still wait for their turn: with so many, some do.
+    #[test]
+    fn who_stops_waits_until_each_socket_was_told() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let server = || Server::start(Arc::new(network()), ServerConfig::new(([127, 0, 0, 1], 0).into()));
+        let server = runtime.block_on(server()).unwrap();
+        let sockets: Vec<_> = (0..100).map(|_| open(server.address())).collect();
+        runtime.block_on(async {
+            for socket in &sockets {
+                socket.set_nonblocking(true).unwrap();
+                while socket.peek(&mut [0]).is_err() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                socket.set_nonblocking(false).unwrap();
+            }
+        });
+        runtime.block_on(server.stop());
+        drop(runtime);
+        for mut socket in sockets {
+            let mut said = Vec::new();
+            socket.read_to_end(&mut said).unwrap();
+            let reason = b"the node stops";
+            let close = [&[0x88, 2 + reason.len() as u8, 0x03, 0xe9][..], reason].concat();
+            assert!(said.ends_with(&close), "{}", String::from_utf8_lossy(&said));
+        }
+    }
 }

@@ -74,7 +74,7 @@ fn required(params: &Params<'_>, index: usize) -> Result<u64, RpcError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::sync::Arc;
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    fn network() -> Rpc {
+    pub(crate) fn network() -> Rpc {
         let genesis = DevGenesis {
             chain_id: 7,
             fork: Fork::Osaka,
