@@ -1,7 +1,7 @@
 //! Our executor and pevm on the same recorded blocks, in turns, in one process.
 //!
 //! ```text
-//! interlace-bench-pevm FOLDER... [--threads N] [--rounds N]
+//! interlace-bench-pevm FOLDER... [--threads N] [--rounds N] [--vm plain|analysed]
 //! ```
 //! In each round a block is executed by four, and the shortest of three times counts: ours on one thread and on all, pevm on one and on all. Both
 //! have the recorded state in memory, the code analysed beforehand, and one allocator. Timed is what both do: from the transactions to their
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use interlace_executor::Executor;
-use interlace_fixtures::{Kind, Loader, execute, find};
+use interlace_fixtures::{CodeTier, Kind, Loader, execute, find};
 
 use crate::figures::{Block, Figures, Round};
 use crate::peer::Peer;
@@ -34,10 +34,11 @@ struct Plan {
     folders: Vec<PathBuf>,
     threads: usize,
     rounds: usize,
+    vm: CodeTier,
 }
 
 fn options() -> Result<Plan> {
-    let mut plan = Plan { folders: Vec::new(), threads: 2, rounds: 5 };
+    let mut plan = Plan { folders: Vec::new(), threads: 2, rounds: 5, vm: CodeTier::Plain };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || -> Result<usize> {
@@ -47,8 +48,12 @@ fn options() -> Result<Plan> {
         match word.as_str() {
             "--threads" => plan.threads = number()?,
             "--rounds" => plan.rounds = number()?,
+            "--vm" => {
+                let name = words.next().context("--vm needs a value")?;
+                plan.vm = CodeTier::named(&name).with_context(|| format!("--vm {name}: plain or analysed"))?;
+            }
             option if option.starts_with("--") => {
-                bail!("there is no option {option}; there are --threads N and --rounds N")
+                bail!("there is no option {option}; there are --threads N, --rounds N and --vm plain|analysed")
             }
             folder => plan.folders.push(folder.into()),
         }
@@ -67,7 +72,8 @@ fn main() -> Result<()> {
         let recorded = pevm.load(&source.path)?;
         let mut rounds = Vec::new();
         for _ in 0..plan.rounds {
-            let ours = execute(&loader, &source, &[&one, &all], TIMES).map_err(|error| anyhow!(error))?;
+            let ours = execute(&loader, &source, &[(&one, plan.vm), (&all, plan.vm)], TIMES)
+                .map_err(|error| anyhow!(error))?;
             rounds.push(Round { ours: [ours[0], ours[1]], pevm: pevm.time(&recorded, TIMES)? });
         }
         let block = Block::new(recorded.about(), &rounds);

@@ -127,7 +127,9 @@ impl Chain {
     }
 
     pub(crate) fn replace_state(&self, state: MemoryState) {
-        state.keep(self.state().kept());
+        let before = self.state();
+        state.keep(before.kept());
+        state.codes().choose(before.codes().chosen());
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
@@ -156,6 +158,7 @@ impl Chain {
     pub fn metrics_text(&self) -> String {
         let state = self.state();
         self.metrics.sized(state.sizes(), state.tiers());
+        self.metrics.translated(state.codes().stats());
         self.metrics.text()
     }
 

@@ -11,8 +11,8 @@ use alloy_primitives::Address;
 use interlace_executor::{Executor, LEAST_TRANSACTIONS, Lesson, ListError, Predictor, Report, Straight, Subject};
 use interlace_state::{Snapshot, StateError};
 use interlace_stf::{
-    Block, BlockBuilder, BlockError, BlockOutput, EvmError, Header, StateReader, StateRoots, Transaction, execute,
-    validate_header,
+    Block, BlockBuilder, BlockError, BlockOutput, CodeTier, EvmError, Header, StateReader, StateRoots, Transaction,
+    execute, validate_header,
 };
 
 use crate::chain::Chain;
@@ -28,6 +28,8 @@ pub struct ExecutionConfig {
     pub threads: Option<usize>,
     /// How it is predicted which transactions meet.
     pub predictor: Predictor,
+    /// What executes code.
+    pub vm: CodeTier,
 }
 
 /// The executor, from the first block on that is worth its threads; none if the system gives no threads.
@@ -47,7 +49,7 @@ impl Engine {
             return None;
         }
         let make = || {
-            let ExecutionConfig { threads, predictor } = self.execution;
+            let ExecutionConfig { threads, predictor, .. } = self.execution;
             let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
             Some(Executor::new(threads.min(interlace_executor::MAX_THREADS)).ok()?.predicting(predictor))
         };
@@ -59,6 +61,7 @@ impl Chain {
     /// Executes blocks so. Call it before there are any.
     #[must_use]
     pub fn executing(mut self, execution: ExecutionConfig) -> Self {
+        self.state().codes().choose(execution.vm);
         self.engine = Engine::new(execution);
         self
     }

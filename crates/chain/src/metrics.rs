@@ -7,6 +7,7 @@ use std::time::Duration;
 use interlace_state::checkpoint::CheckpointStats;
 use interlace_state::log::LogStats;
 use interlace_state::{StateSizes, TierStats};
+use interlace_stf::CodeStats;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -67,6 +68,14 @@ pub struct Metrics {
     pub state_table_bytes: Gauge,
     /// Bytes on disk of older states that memory has forgotten.
     pub state_history_bytes: Gauge,
+    /// Codes that were translated.
+    pub vm_translated: Counter,
+    /// Bytes of translated code.
+    pub vm_cell_bytes: Gauge,
+    /// Calls whose code was translated.
+    pub vm_cell_frames: Counter,
+    /// Calls whose code was not.
+    pub vm_plain_frames: Counter,
     /// Requests answered.
     pub requests: Counter,
     /// Requests answered with an error.
@@ -137,6 +146,10 @@ impl Default for Metrics {
             state_evictions: Counter::default(),
             state_table_bytes: Gauge::default(),
             state_history_bytes: Gauge::default(),
+            vm_translated: Counter::default(),
+            vm_cell_bytes: Gauge::default(),
+            vm_cell_frames: Counter::default(),
+            vm_plain_frames: Counter::default(),
             requests: Counter::default(),
             request_errors: Counter::default(),
             notifications_dropped: Counter::default(),
@@ -184,6 +197,10 @@ impl Default for Metrics {
         registry.register("state_table_bytes", "Bytes of the tables", metrics.state_table_bytes.clone());
         let history_bytes = metrics.state_history_bytes.clone();
         registry.register("state_history_bytes", "Bytes of older states on disk", history_bytes);
+        registry.register("vm_translated", "Codes that were translated", metrics.vm_translated.clone());
+        registry.register("vm_cell_bytes", "Bytes of translated code", metrics.vm_cell_bytes.clone());
+        registry.register("vm_cell_frames", "Calls of translated code", metrics.vm_cell_frames.clone());
+        registry.register("vm_plain_frames", "Calls of code that is not translated", metrics.vm_plain_frames.clone());
         registry.register("rpc_requests", "JSON-RPC requests answered", metrics.requests.clone());
         registry.register("rpc_errors", "JSON-RPC requests answered with an error", metrics.request_errors.clone());
         registry.register(
@@ -210,6 +227,16 @@ impl Metrics {
         for (gauge, size) in gauges.into_iter().zip([flat_bytes, trie_bytes, older_values]) {
             gauge.set(i64::try_from(size).unwrap_or(i64::MAX));
         }
+    }
+
+    /// What was translated and executed so far.
+    pub(crate) fn translated(&self, stats: CodeStats) {
+        let CodeStats { bytes, translated, frames, plain_frames, .. } = stats;
+        let counters = [&self.vm_translated, &self.vm_cell_frames, &self.vm_plain_frames];
+        for (counter, now) in counters.into_iter().zip([translated, frames, plain_frames]) {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+        self.vm_cell_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// A record was written, or was not.

@@ -14,6 +14,8 @@ use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
 use revm::bytecode::Bytecode;
 
+use crate::tier::{CodeStats, TierCache};
+
 /// Bytes of code in a cache, without the bit for each that tells jump destinations.
 pub const MAX_CODE_CACHE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -23,9 +25,34 @@ struct Kept {
     bytes: usize,
 }
 
-/// Code with its jump destinations, shared by executions on one state.
+/// What executes code. What comes out is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CodeTier {
+    /// Code that is executed often is translated, and executed as cells.
+    #[default]
+    Analysed,
+    /// revm's interpreter alone.
+    Plain,
+}
+
+impl CodeTier {
+    /// The one with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "analysed" => Some(Self::Analysed),
+            "plain" => Some(Self::Plain),
+            _ => None,
+        }
+    }
+}
+
+/// Code with its jump destinations, shared by executions on one state; that which is executed often also as cells.
 #[derive(Default)]
-pub struct CodeCache(RwLock<Kept>);
+pub struct CodeCache {
+    kept: RwLock<Kept>,
+    tier: TierCache,
+}
 
 impl fmt::Debug for CodeCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,18 +61,58 @@ impl fmt::Debug for CodeCache {
 }
 
 impl CodeCache {
+    /// One with which `tier` executes everything from the first time on, code translated by whoever executes it: for tests and
+    /// measurements, where nothing may depend on when.
+    #[must_use]
+    pub fn at_once(tier: CodeTier) -> Self {
+        let cache = Self::default();
+        cache.choose_at_once(tier);
+        cache
+    }
+
+    /// As [`Self::at_once`], from now on.
+    pub fn choose_at_once(&self, tier: CodeTier) {
+        self.tier.at_once();
+        self.choose(tier);
+    }
+
+    /// Lets `tier` execute from now on.
+    pub fn choose(&self, tier: CodeTier) {
+        self.tier.switch(tier == CodeTier::Analysed);
+    }
+
+    /// What executes.
+    #[must_use]
+    pub fn chosen(&self) -> CodeTier {
+        if self.tier.is_on() { CodeTier::Analysed } else { CodeTier::Plain }
+    }
+
+    /// What was translated, and what was executed of it by machines that have ended.
+    #[must_use]
+    pub fn stats(&self) -> CodeStats {
+        self.tier.stats()
+    }
+
+    pub(crate) fn tier(&self) -> Option<&TierCache> {
+        Some(&self.tier).filter(|tier| tier.is_on())
+    }
+
+    pub(crate) fn contains(&self, code_hash: B256) -> bool {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).codes.contains_key(&code_hash)
+    }
+
     /// Bytes of code that it holds now.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).bytes
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
     pub(crate) fn get(&self, code_hash: B256) -> Option<Bytecode> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).codes.get(&code_hash).cloned()
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).codes.get(&code_hash).cloned()
     }
 
     pub(crate) fn keep(&self, code_hash: B256, code: &Bytecode) {
-        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept.codes.contains_key(&code_hash) {
             return;
         }

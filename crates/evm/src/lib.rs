@@ -9,7 +9,7 @@
 //! `interlace-stf`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -32,6 +32,9 @@ mod precompiles;
 mod reader;
 mod request;
 mod speculate;
+#[cfg(feature = "std")]
+#[allow(unsafe_code)]
+mod tier;
 #[cfg(feature = "trace")]
 pub mod trace;
 mod vm;
@@ -40,7 +43,7 @@ mod writes;
 pub use access::{Access, Accesses, BlockAccesses};
 pub use changes::{AccountChange, Changes};
 #[cfg(feature = "std")]
-pub use code_cache::{CodeCache, MAX_CODE_CACHE_BYTES};
+pub use code_cache::{CodeCache, CodeTier, MAX_CODE_CACHE_BYTES};
 pub use env::{BlockEnv, Checks};
 pub use error::{EvmError, TxError};
 pub use execution::Execution;
@@ -54,4 +57,6 @@ pub use precompiles::{PrecompileMoves, precompile_addresses};
 pub use reader::{Account, StateReader};
 pub use request::TxRequest;
 pub use speculate::{Adopted, Speculation, Step};
+#[cfg(feature = "std")]
+pub use tier::{CodeStats, MAX_CELL_BYTES, MAX_TRANSLATED_CODE};
 pub use vm::{Touched, Vm};

@@ -9,9 +9,13 @@ use core::fmt;
 
 use alloy_primitives::map::{AddressMap, B256Map, U256Map};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+#[cfg(feature = "std")]
+use interlace_primitives::Fork;
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
+#[cfg(feature = "std")]
+use revm::interpreter::instructions::GasTable;
 use revm::state::AccountInfo;
 
 use crate::access::{Accesses, BlockAccesses};
@@ -57,6 +61,8 @@ pub struct Overlay<R> {
     accounts: AddressMap<Laid>,
     codes: B256Map<Bytes>,
     analysed: B256Map<Bytecode>,
+    #[cfg(feature = "std")]
+    translated: crate::tier::Known,
     block_hashes: BTreeMap<u64, B256>,
     /// Asked by a machine that can be interrupted; here because instructions reach nothing else of ours.
     pub(crate) interrupt: Option<Interrupt>,
@@ -82,6 +88,8 @@ impl<R: StateReader> Overlay<R> {
             accounts: AddressMap::default(),
             codes: B256Map::default(),
             analysed: B256Map::default(),
+            #[cfg(feature = "std")]
+            translated: crate::tier::Known::default(),
             block_hashes: BTreeMap::new(),
             interrupt: None,
             log: None,
@@ -218,6 +226,24 @@ impl<R: StateReader> Overlay<R> {
             Some(code) => Ok(code.clone()),
             None => self.reader.code(code_hash),
         }
+    }
+
+    /// The cells of `code`, if they are to be executed. Who may interrupt asks at jumps, which cells do not.
+    #[cfg(feature = "std")]
+    pub(crate) fn translated(
+        &mut self,
+        key: (B256, Fork),
+        code: &Bytecode,
+        gas: &GasTable,
+    ) -> Option<alloc::sync::Arc<crate::tier::Analysed>> {
+        if self.interrupt.is_some() {
+            return None;
+        }
+        let cache = self.reader.code_cache()?;
+        let tier = cache.tier()?;
+        // What only an execution has may never be committed.
+        let lasting = || !self.codes.contains_key(&key.0) && cache.contains(key.0);
+        self.translated.get(tier, key, code, gas, lasting)
     }
 
     /// The code with this hash, its jump destinations found. What only the changes have may never be committed, and is not shared.

@@ -21,6 +21,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 
 use alloy_primitives::{Address, Bloom, U256, logs_bloom};
+use interlace_primitives::Fork;
 use revm::ExecuteEvm;
 use revm::bytecode::opcode::{BALANCE, CALL, CALLCODE, CREATE, CREATE2, SELFBALANCE, SELFDESTRUCT};
 use revm::context::result::HaltReason;
@@ -29,6 +30,7 @@ use revm::handler::instructions::{EthInstructions, InstructionProvider};
 use revm::handler::{FrameResult, Handler, MainnetContext, post_execution};
 use revm::interpreter::instructions::{contract, host};
 use revm::interpreter::interpreter::EthInterpreter;
+use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::interpreter_types::InputsTr;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
 use revm::primitives::hardfork::SpecId;
@@ -232,7 +234,7 @@ impl<R: StateReader> Vm<R> {
         let nonces = tx.to.is_create() || !tx.authorizations.is_empty();
         let log = ReadLog { sender: tx.from, nonce: tx.nonce, nonces, ..ReadLog::default() };
         self.overlay_mut().log = Some(log);
-        let mut handler = LazyHandler { owed: Cell::new(None), reader: PhantomData };
+        let mut handler = LazyHandler { fork: self.env().fork, owed: Cell::new(None), reader: PhantomData };
         let result = self.exempting(tx, |inner| {
             inner.ctx.tx = tx.to_revm();
             handler.run(inner)
@@ -297,6 +299,7 @@ impl<R: StateReader> Vm<R> {
 
 /// Leaves the beneficiary's reward to who adopts, unless the execution reached the beneficiary.
 struct LazyHandler<R> {
+    fork: Fork,
     owed: Cell<Option<(Address, U256)>>,
     reader: PhantomData<R>,
 }
@@ -305,6 +308,11 @@ impl<R: StateReader> Handler for LazyHandler<R> {
     type Evm = Inner<R>;
     type Error = InnerError<R>;
     type HaltReason = HaltReason;
+
+    #[cfg(feature = "std")]
+    fn run_exec_loop(&mut self, evm: &mut Self::Evm, first: FrameInit) -> Result<FrameResult, Self::Error> {
+        crate::tier::frames(evm, self.fork, first)
+    }
 
     fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), Self::Error> {
         let ctx = &mut evm.ctx;

@@ -16,7 +16,7 @@ use revm::bytecode::opcode;
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output};
 use revm::context::{Context, ContextTr, FrameStack, LocalContextTr, Transaction, TxEnv};
 use revm::handler::instructions::EthInstructions;
-use revm::handler::{EthFrame, EvmTr, Handler, MainnetContext, MainnetHandler};
+use revm::handler::{EthFrame, EvmTr, FrameResult, Handler, MainnetContext, MainnetHandler};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{CreateInputs, CreateScheme, FrameInput, GasTracker, Instruction, SharedMemory};
@@ -245,10 +245,15 @@ impl<R: StateReader> Vm<R> {
 
     fn run(&mut self, tx: &TxRequest) -> Result<(TxOutcome, EvmState), EvmError<R::Error>> {
         self.check(tx)?;
-        let result = self.exempting(tx, |inner| inner.transact(tx.to_revm()));
+        let fork = self.env.fork;
+        let result = self.exempting(tx, |inner| {
+            inner.ctx.tx = tx.to_revm();
+            PlainHandler { fork, reader: PhantomData }.run(inner)
+        });
+        let state = self.inner.finalize();
         let result = result.map_err(|error| self.explain(error, tx))?;
-        let console = result.state.contains_key(&CONSOLE_ADDRESS);
-        Ok((TxOutcome { console, ..outcome(result.result) }, result.state))
+        let console = state.contains_key(&CONSOLE_ADDRESS);
+        Ok((TxOutcome { console, ..outcome(result) }, state))
     }
 
     /// Runs `work` with what an impersonated sender is exempt from.
@@ -289,6 +294,23 @@ impl<R: StateReader> Vm<R> {
             EVMError::Custom(error) => EvmError::Interpreter(error),
             EVMError::CustomAny(error) => EvmError::Interpreter(error.to_string()),
         }
+    }
+}
+
+/// revm's, with translated code.
+struct PlainHandler<R> {
+    fork: Fork,
+    reader: PhantomData<R>,
+}
+
+impl<R: StateReader> Handler for PlainHandler<R> {
+    type Evm = Inner<R>;
+    type Error = InnerError<R>;
+    type HaltReason = HaltReason;
+
+    #[cfg(feature = "std")]
+    fn run_exec_loop(&mut self, evm: &mut Self::Evm, first: FrameInit) -> Result<FrameResult, Self::Error> {
+        crate::tier::frames(evm, self.fork, first)
     }
 }
 

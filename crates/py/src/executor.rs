@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::border::{CoreError, enter};
+use crate::vm;
 
 fn error(error: BenchError) -> CoreError {
     CoreError::new(error.code(), error)
@@ -21,10 +22,10 @@ struct BenchBlock(Block);
 #[pymethods]
 impl BenchBlock {
     #[new]
-    #[pyo3(signature = (name, transactions, threads, read_us=0))]
-    fn new(py: Python<'_>, name: &str, transactions: u64, threads: usize, read_us: u64) -> PyResult<Self> {
+    #[pyo3(signature = (name, transactions, threads, read_us=0, vm="plain"))]
+    fn new(py: Python<'_>, name: &str, transactions: u64, threads: usize, read_us: u64, vm: &str) -> PyResult<Self> {
         let delay = Duration::from_micros(read_us);
-        enter(py, || Block::new(name, transactions, threads, delay).map_err(error)).map(Self)
+        enter(py, || Block::new(name, transactions, threads, delay, vm::named(vm)?).map_err(error)).map(Self)
     }
 
     /// What the blocks are called, and what is in them.
@@ -72,10 +73,10 @@ impl BenchKernel {
         self.0.output()
     }
 
-    /// Makes the call on each machine: seconds of revm alone, and of the engine.
-    fn round(&self, py: Python<'_>) -> PyResult<(f64, f64)> {
-        let KernelRound { plain, engine } = enter(py, || self.0.round().map_err(error))?;
-        Ok((plain, engine))
+    /// Makes the call on each machine: seconds of revm alone, of the engine with revm's interpreter, and with translated code.
+    fn round(&self, py: Python<'_>) -> PyResult<(f64, f64, f64)> {
+        let KernelRound { plain, engine, analysed } = enter(py, || self.0.round().map_err(error))?;
+        Ok((plain, engine, analysed))
     }
 }
 

@@ -10,6 +10,7 @@ use interlace_fixtures::ethereum::{EthereumError, Format, Suite, SuiteOptions};
 use pyo3::prelude::*;
 
 use crate::border::{CoreError, enter};
+use crate::vm;
 
 fn error(error: EthereumError) -> CoreError {
     CoreError::new(error.code(), error)
@@ -24,7 +25,7 @@ impl Fixtures {
     // Python calls it by keywords.
     #[allow(clippy::too_many_arguments)]
     #[new]
-    #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None, endings = false, engine = "sequential"))]
+    #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None, endings = false, engine = "sequential", vm = "plain"))]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
@@ -34,11 +35,13 @@ impl Fixtures {
         threads: Option<usize>,
         endings: bool,
         engine: &str,
+        vm: &str,
     ) -> PyResult<Self> {
         let format = if blocks { Format::Block } else { Format::State };
         enter(py, || {
             let engine = Engine::named(engine).map_err(|error| CoreError::new(error.code(), error))?;
-            let options = SuiteOptions { format, filter: pattern, fork, threads, endings, engine };
+            let vm = vm::named(vm)?;
+            let options = SuiteOptions { format, filter: pattern, fork, threads, endings, engine, vm };
             Suite::new(&paths, options).map_err(error)
         })
         .map(|suite| Self(Mutex::new(suite)))

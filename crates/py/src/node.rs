@@ -28,6 +28,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::border::{CoreError, attach, enter};
 use crate::predictor::{self, LessonTuple, WeightTuple};
 use crate::progress::Progress;
+use crate::vm;
 
 /// Calls into one namespace's Python code at the same time.
 const NAMESPACE_CALLS: usize = 8;
@@ -67,6 +68,8 @@ struct Config {
     threads: Option<usize>,
     /// `history`, `none`, or `given`.
     predictor: String,
+    /// `analysed` or `plain`.
+    vm: String,
     server: Option<Listen>,
     limits: Limits,
 }
@@ -138,7 +141,8 @@ impl Config {
         if let Some(threads) = self.threads.filter(wrong) {
             return Err(CoreError::new("chain.bad-config", format_args!("{threads} threads, of 1 to {MAX_THREADS}")));
         }
-        Ok(ExecutionConfig { threads: self.threads, predictor: predictor::named(&self.predictor)? })
+        let (predictor, vm) = (predictor::named(&self.predictor)?, vm::named(&self.vm)?);
+        Ok(ExecutionConfig { threads: self.threads, predictor, vm })
     }
 
     fn mining(&self) -> Result<Mining, CoreError> {

@@ -4,11 +4,13 @@
 
 use std::path::PathBuf;
 
-use interlace_fixtures::{Engine, Engines, FixtureError, Loader, Source, find, replay};
+use interlace_executor::Executor;
+use interlace_fixtures::{CodeTier, Engine, Engines, FixtureError, Kind, Loader, Source, execute, find, replay};
 use pyo3::prelude::*;
 
 use crate::border::{CoreError, enter};
 use crate::predictor::{self, LessonTuple, WeightTuple};
+use crate::vm;
 
 fn error(error: FixtureError) -> CoreError {
     CoreError::new(error.code(), error)
@@ -25,11 +27,19 @@ struct Replay {
 #[pymethods]
 impl Replay {
     #[new]
-    #[pyo3(signature = (paths, *, threads = 1, engine = "sequential", predictor = "history"))]
-    fn new(py: Python<'_>, paths: Vec<PathBuf>, threads: usize, engine: &str, predictor: &str) -> PyResult<Self> {
+    #[pyo3(signature = (paths, *, threads = 1, engine = "sequential", predictor = "history", vm = "plain"))]
+    fn new(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        threads: usize,
+        engine: &str,
+        predictor: &str,
+        vm: &str,
+    ) -> PyResult<Self> {
         let (engines, sources) = enter(py, || {
             let engine = Engine::named(engine).map_err(error)?;
             let engines = Engines::new(engine, threads).map_err(error)?.predicting(predictor::named(predictor)?);
+            let engines = engines.executing(vm::named(vm)?);
             Ok((engines, find(&paths).map_err(error)?))
         })?;
         Ok(Self { loader: Loader::default(), sources, engines })
@@ -49,6 +59,21 @@ impl Replay {
         enter(py, || {
             self.engines.executor().give(predictor::weights(weights)?);
             Ok(())
+        })
+    }
+
+    /// Executes a block's transactions on one thread and a recorded state, and nothing else, `times` times with each tier in turns: its number, and the
+    /// shortest seconds with revm's interpreter and with translated code. `None` for a recording that is not a header over a flat state.
+    fn time(&self, py: Python<'_>, index: usize, times: usize) -> PyResult<Option<(Option<u64>, f64, f64)>> {
+        enter(py, || {
+            let Some(source) = self.sources.get(index).filter(|source| source.kind == Kind::Mainnet) else {
+                return Ok(None);
+            };
+            let one = Executor::new(1).map_err(|error| CoreError::new("engine.threads", error))?;
+            let machines = [(&one, CodeTier::Plain), (&one, CodeTier::Analysed)];
+            let seconds = execute(&self.loader, source, &machines, times)
+                .map_err(|error| CoreError::new("engine.bench-differs", error))?;
+            Ok(Some((source.number, seconds[0], seconds[1])))
         })
     }
 

@@ -404,6 +404,12 @@ impl MemoryState {
         self.shared.flat.tier_stats()
     }
 
+    /// Code that was analysed, for all who execute on this state.
+    #[must_use]
+    pub fn codes(&self) -> &CodeCache {
+        &self.shared.codes
+    }
+
     /// How many blocks behind the newest one have states; all, if it is none.
     #[must_use]
     pub fn kept(&self) -> Option<u64> {

@@ -65,6 +65,7 @@ class ExecResult:
     threads: int
     rounds: int
     read_us: int
+    vm: str
     blocks: tuple[ExecFigures, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -74,6 +75,7 @@ class ExecResult:
     def to_text(self) -> str:
         """Return the figures as a table."""
         title = f"{self.transactions:,} transactions a block, {self.threads} threads, median of {self.rounds} rounds"
+        title += ", translated code" if self.vm == "analysed" else ""
         title += f", reads that take {self.read_us} us longer" if self.read_us else ""
         head = (
             f"{'block':<10} {'revm alone':>10} {'one thread':>10} {'all':>8} {'speed-up':>8} {'follower':>8} "
@@ -101,6 +103,7 @@ def bench_exec(
     rounds: int,
     step: Callable[[str], None] = lambda _: None,
     read_us: int = 0,
+    vm: str = "plain",
 ) -> ExecResult:
     """Measure the blocks of these names; all if there are none.
 
@@ -116,10 +119,10 @@ def bench_exec(
     figures = []
     for name in chosen or list(about):
         step(name)
-        block = _core.BenchBlock(name, transactions, threads, read_us)
+        block = _core.BenchBlock(name, transactions, threads, read_us, vm)
         block.round()
         figures.append(_figures(name, about.get(name, ""), block.gas, threads, [block.round() for _ in range(rounds)]))
-    return ExecResult(transactions, threads, rounds, read_us, tuple(figures))
+    return ExecResult(transactions, threads, rounds, read_us, vm, tuple(figures))
 
 
 def _figures(

@@ -68,6 +68,10 @@ class Chain(Controls):
         How it is predicted which transactions of a block meet, so that they are not executed beside each other for
         nothing: by what was seen of the same calls before (``history``), not at all (``none``), or by a policy of one's
         own, such as `interlace.models.conflicts.OnlinePredictor`. Blocks come out the same.
+    vm
+        What executes code: what is executed often is translated first and checked for gas and stack a run of
+        instructions at a time (``analysed``), or revm's interpreter executes all of it (``plain``). Results, gas and
+        order of failures are the same.
     state
         A dump, or its file: the chain starts from it, genesis included; what describes another genesis is not used.
     data_dir
@@ -132,6 +136,7 @@ class Chain(Controls):
         auto_impersonate: bool = False,
         threads: int | None = None,
         predictor: Literal["history", "none"] | Predictor = "history",
+        vm: Literal["analysed", "plain"] = "analysed",
         state: str | Path | bytes | None = None,
         data_dir: str | Path | None = None,
         durability: Literal["process", "power"] = "process",
@@ -179,6 +184,7 @@ class Chain(Controls):
             "auto_impersonate": auto_impersonate,
             "threads": None if threads is None else _u64("threads", threads),
             "predictor": predictor if isinstance(predictor, str) else "given",
+            "vm": vm,
             "server": None
             if port is None
             else {

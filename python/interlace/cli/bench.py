@@ -11,13 +11,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interlace.errors import UsageError
 
 from . import output
+
+if TYPE_CHECKING:
+    from interlace.contracts.bench_vm import BlocksResult, VmResult
 
 bench = typer.Typer(
     help="Measure a part of this package on this machine.\n\nExample: interlace bench tensor --json",
@@ -84,6 +87,9 @@ def execution(
             min=0, max=100_000, help="Microseconds that each read of the state takes longer, as if from a disk."
         ),
     ] = 0,
+    vm: Annotated[
+        str, typer.Option(help="What executes code in ours: plain (revm's interpreter) or analysed (translated before).")
+    ] = "plain",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure the execution of blocks: revm alone, one thread, all threads, and what the machine gives at best.
@@ -96,7 +102,7 @@ def execution(
     from interlace.chain.bench_exec import names as known
 
     with _steps(len(names or known())) as step:
-        result = bench_exec(names or [], transactions, threads, rounds, step, read_us)
+        result = bench_exec(names or [], transactions, threads, rounds, step, read_us, vm)
     if json:
         output.emit_json(result.to_json())
     else:
@@ -106,19 +112,32 @@ def execution(
 @bench.command()
 def vm(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Kernels; all by default.")] = None,
+    blocks: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Real blocks instead: a recording over a flat state, or a folder of them."),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds; the median counts.")] = 9,
     scale: Annotated[float, typer.Option(min=0.001, max=100, help="Times as much work in a call.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure machines on contracts that compute: revm alone, and the engine's.
+    """Measure machines on contracts that compute: revm alone, the engine with it, and with translated code.
 
     Example: interlace bench vm Sort Hash --rounds 21 --json
     """
-    from interlace.contracts.bench_vm import bench_vm
+    from interlace.contracts.bench_vm import bench_blocks, bench_vm
     from interlace.contracts.bench_vm import names as known
 
-    with _steps(len(names or known())) as step:
-        result = bench_vm(names or [], rounds, scale, step)
+    if blocks is not None and names:
+        raise UsageError("cli.bench", "--blocks measures blocks, not kernels")
+    if blocks is not None:
+        from interlace._core import Replay
+
+        recorded = Replay([blocks])
+        with _steps(len(recorded)) as step:
+            result: VmResult | BlocksResult = bench_blocks(recorded, rounds, step)
+    else:
+        with _steps(len(names or known())) as step:
+            result = bench_vm(names or [], rounds, scale, step)
     if json:
         output.emit_json(result.to_json())
     else:

@@ -28,6 +28,7 @@ HINTS = {
     "fixtures.no-tests": "name a .json or .tar.gz file of fixtures or a folder of them; check --filter and --fork",
     "fixtures.threads": "leave --threads out to use every core",
     "fixtures.unreadable": "check the path",
+    "engine.vm": "use --vm plain or --vm analysed",
     "replay.engine": "use --engine sequential, --engine parallel or --engine both",
 }
 
@@ -42,6 +43,9 @@ EngineName = Annotated[
     typer.Option(
         "--engine", help="sequential, parallel, or both, which must give the same; small blocks are executed ahead too."
     ),
+]
+VmName = Annotated[
+    str, typer.Option("--vm", help="plain: revm's interpreter. analysed: code that was translated before it is executed.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -71,6 +75,7 @@ def statetest(
     pattern: Filter = None,
     fork: ForkName = None,
     threads: Threads = None,
+    vm: VmName = "plain",
     json: AsJson = False,
 ) -> int:
     """Run Ethereum's state tests: one transaction each, its state root, logs or refusal compared.
@@ -79,7 +84,7 @@ def statetest(
 
     Example: interlace statetest fixtures/state_tests --fork Cancun
     """
-    return _run(paths, pattern, fork, threads, "sequential", blocks=False, as_json=json)
+    return _run(paths, pattern, fork, threads, "sequential", vm, blocks=False, as_json=json)
 
 
 def blocktest(
@@ -88,6 +93,7 @@ def blocktest(
     fork: ForkName = None,
     threads: Threads = None,
     engine: EngineName = "sequential",
+    vm: VmName = "plain",
     json: AsJson = False,
 ) -> int:
     """Run Ethereum's blockchain tests: chains of blocks, each accepted or refused as the test says.
@@ -96,7 +102,7 @@ def blocktest(
 
     Example: interlace blocktest fixtures/blockchain_tests.tar.gz --filter eip7702 --engine both
     """
-    return _run(paths, pattern, fork, threads, engine, blocks=True, as_json=json)
+    return _run(paths, pattern, fork, threads, engine, vm, blocks=True, as_json=json)
 
 
 def _run(
@@ -105,6 +111,7 @@ def _run(
     fork: str | None,
     threads: int | None,
     engine: str,
+    vm: str,
     *,
     blocks: bool,
     as_json: bool,
@@ -112,7 +119,7 @@ def _run(
     from interlace._core import Fixtures
 
     try:
-        fixtures = Fixtures(paths, blocks=blocks, pattern=pattern, fork=fork, threads=threads, engine=engine)
+        fixtures = Fixtures(paths, blocks=blocks, pattern=pattern, fork=fork, threads=threads, engine=engine, vm=vm)
     except OverflowError:
         return _wrong_use(ChainError("fixtures.threads", f"{threads} threads: out of range"), as_json=as_json)
     except InterlaceError as error:

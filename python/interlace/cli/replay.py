@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BATCH_PER_THREAD = 4
 
 HINTS = {
+    "engine.vm": "use --vm plain or --vm analysed",
     "engine.predictor": "use --predictor history, --predictor none or --predictor learned",
     "replay.engine": "use --engine sequential, --engine parallel or --engine both",
     "replay.no-blocks": "name a block, or a folder that holds block folders or <number>.json.gz files",
@@ -113,6 +114,7 @@ class Totals(TypedDict):
     gas_per_second: float | None
     threads: int
     engine: str
+    vm: str
     speedup: float | None
     median_speedup: float | None
     gas_weighted_speedup: float | None
@@ -142,6 +144,14 @@ def replay(
             "learned (a model that learns block by block; needs interlace[ml]).",
         ),
     ] = "history",
+    vm: Annotated[
+        str,
+        typer.Option(
+            "--vm",
+            help="plain: revm's interpreter. analysed: code is translated before it is executed, in the time that counts "
+            "(interlace bench vm --blocks times it without).",
+        ),
+    ] = "plain",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Execute recorded blocks again and compare gas, receipts and state with the recording.
@@ -154,14 +164,14 @@ def replay(
 
     try:
         learned = _learned(predictor)
-        blocks = Replay(paths, threads=threads, engine=engine, predictor="given" if learned else predictor)
+        blocks = Replay(paths, threads=threads, engine=engine, predictor="given" if learned else predictor, vm=vm)
     except OverflowError:
         return _wrong_use(InterlaceError("replay.threads", f"{threads} threads: out of range"), as_json=json)
     except InterlaceError as error:
         return _wrong_use(error, as_json=json)
     started = time.monotonic()
     reports = list(_progress(_reports(blocks, threads, learned), len(blocks)))
-    totals = _totals(reports, threads, engine, time.monotonic() - started)
+    totals = _totals(reports, threads, engine, vm, time.monotonic() - started)
     if json:
         output.emit_json({"blocks": reports, "totals": totals})
     else:
@@ -209,7 +219,7 @@ def _progress(reports: Iterator[Report], total: int) -> Iterator[Report]:
     yield from track(reports, description="replaying", total=total, console=console, transient=True)
 
 
-def _totals(reports: Sequence[Report], threads: int, engine: str, wall_seconds: float) -> Totals:
+def _totals(reports: Sequence[Report], threads: int, engine: str, vm: str, wall_seconds: float) -> Totals:
     seconds = sum(report["seconds"] for report in reports)
     gas_used = sum(report["gas_used"] for report in reports)
     passed = sum(report["passed"] for report in reports)
@@ -230,6 +240,7 @@ def _totals(reports: Sequence[Report], threads: int, engine: str, wall_seconds: 
         "gas_per_second": gas_used / seconds if seconds else None,
         "threads": threads,
         "engine": engine,
+        "vm": vm,
         "speedup": sum(report["seconds"] for report in timed) / parallel if parallel else None,
         "median_speedup": _median([ratio for ratio, _ in ratios]),
         "gas_weighted_speedup": _weighted(ratios),

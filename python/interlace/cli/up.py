@@ -52,6 +52,9 @@ def up(
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Threads that execute a block; by default one a core.")
     ] = None,
+    vm: Annotated[
+        str, typer.Option(help="What executes code: analysed (translated once it is executed often) or plain (revm).")
+    ] = "analysed",
     fork: Annotated[str, typer.Option(help="Ethereum's rules up to this fork.")] = "osaka",
     chain_id: Annotated[int, typer.Option(min=1, max=(1 << 63) - 1, help="Chain id.")] = 31337,
     accounts: Annotated[int, typer.Option(min=1, max=1000, help="How many funded accounts.")] = 10,
@@ -155,6 +158,7 @@ def up(
         timestamp=timestamp,
         order=_order(order),
         threads=threads,
+        vm=_vm(vm),
         auto_impersonate=auto_impersonate,
         state=start,
         data_dir=data_dir,
@@ -328,6 +332,14 @@ def _order(text: str) -> Literal["fees", "fifo"]:
     if text == "fifo":
         return "fifo"
     raise typer.BadParameter(f"{text!r} is neither fees nor fifo")
+
+
+def _vm(text: str) -> Literal["analysed", "plain"]:
+    if text == "analysed":
+        return "analysed"
+    if text == "plain":
+        return "plain"
+    raise typer.BadParameter(f"{text!r} is neither analysed nor plain")
 
 
 def _log_format(text: str) -> Literal["text", "json"]:

@@ -1,8 +1,8 @@
-"""Measuring machines on contracts that compute: revm alone, and the engine's.
+"""Measuring machines on contracts that compute: revm alone, the engine's, and the engine's with translated code.
 
 Invariant: figures are medians of several rounds in which the machines take turns; none is returned unless all gave the
-same gas, output and logs. A machine begins with analysed code and an otherwise cold state.
-What it does not do: blocks (`bench exec`), real ones (`interlace replay`).
+same gas, output and logs. A machine begins with code that was analysed, or translated, and an otherwise cold state.
+What it does not do: synthetic blocks (`bench exec`); of real ones only transactions, on one thread.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 
 from interlace import _core
 from interlace.contracts.artifacts import KERNELS, kernel
+from interlace.errors import from_code
 
 WORK = {
     "Token": 4_000,
@@ -54,9 +55,11 @@ class KernelFigures:
     plain_seconds
         revm alone.
     engine_seconds
-        The engine's machine.
+        The engine's machine, with revm's interpreter.
+    analysed_seconds
+        The engine's machine, with translated code.
     speedup
-        Median over rounds of revm alone over the engine's.
+        Median over rounds of revm alone over translated code.
     """
 
     name: str
@@ -65,6 +68,7 @@ class KernelFigures:
     gas: int
     plain_seconds: float
     engine_seconds: float
+    analysed_seconds: float
     speedup: float
 
 
@@ -82,15 +86,69 @@ class VmResult:
     def to_text(self) -> str:
         """Return the figures as a table."""
         head = (
-            f"{'kernel':<10} {'gas':>12} {'revm alone':>11} {'engine':>11} {'speed-up':>8} {'Mgas/s':>7}  what it does"
+            f"{'kernel':<10} {'gas':>12} {'revm alone':>11} {'engine':>11} {'translated':>11} {'speed-up':>8} "
+            f"{'Mgas/s':>7}  what it does"
         )
         rows = [
             f"{figures.name:<10} {figures.gas:>12,} {figures.plain_seconds * 1e3:>8.2f} ms "
-            f"{figures.engine_seconds * 1e3:>8.2f} ms {figures.speedup:>7.2f}x "
-            f"{figures.gas / figures.engine_seconds / 1e6:>7,.0f}  {figures.about}"
+            f"{figures.engine_seconds * 1e3:>8.2f} ms {figures.analysed_seconds * 1e3:>8.2f} ms "
+            f"{figures.speedup:>7.2f}x {figures.gas / figures.analysed_seconds / 1e6:>7,.0f}  {figures.about}"
             for figures in self.kernels
         ]
         return "\n".join([f"median of {self.rounds} rounds", head, *rows])
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFigures:
+    """A real block's transactions on one thread. Seconds are medians over rounds, in each the shortest of `TIMES`.
+
+    Attributes
+    ----------
+    number
+        The block's.
+    plain_seconds, analysed_seconds
+        With revm's interpreter, and with translated code.
+    speedup
+        Median over rounds of the first over the second.
+    """
+
+    number: int | None
+    plain_seconds: float
+    analysed_seconds: float
+    speedup: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksResult:
+    """All blocks that were measured.
+
+    Attributes
+    ----------
+    median_speedup
+        Of the blocks.
+    total_speedup
+        Sum of seconds with revm's interpreter over the sum with translated code.
+    """
+
+    rounds: int
+    median_speedup: float
+    total_speedup: float
+    blocks: tuple[BlockFigures, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the figures as plain values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Return the figures as a table."""
+        head = f"{'block':>10} {'interpreter':>12} {'translated':>12} {'speed-up':>8}"
+        rows = [
+            f"{figures.number or 0:>10} {figures.plain_seconds * 1e3:>9.2f} ms {figures.analysed_seconds * 1e3:>9.2f} ms "
+            f"{figures.speedup:>7.2f}x"
+            for figures in self.blocks
+        ]
+        total = f"{len(self.blocks)} blocks: median {self.median_speedup:.2f}x, all together {self.total_speedup:.2f}x"
+        return "\n".join([f"median of {self.rounds} rounds, one thread", head, *rows, total])
 
 
 def names() -> list[str]:
@@ -127,7 +185,7 @@ def bench_vm(
         step(name)
         measured = _core.BenchKernel(code, data)
         measured.round()
-        plain, engine = zip(*(measured.round() for _ in range(rounds)), strict=True)
+        plain, engine, analysed = zip(*(measured.round() for _ in range(rounds)), strict=True)
         figures.append(
             KernelFigures(
                 name=name,
@@ -136,7 +194,47 @@ def bench_vm(
                 gas=measured.gas,
                 plain_seconds=statistics.median(plain),
                 engine_seconds=statistics.median(engine),
-                speedup=statistics.median(one / other for one, other in zip(plain, engine, strict=True)),
+                analysed_seconds=statistics.median(analysed),
+                speedup=statistics.median(one / other for one, other in zip(plain, analysed, strict=True)),
             )
         )
     return VmResult(rounds, tuple(figures))
+
+
+TIMES = 3
+"""Of so many executions of a real block in a round the shortest counts."""
+
+
+def bench_blocks(
+    recorded: _core.Replay, rounds: int, step: Callable[[str], None] = lambda _: None
+) -> BlocksResult:
+    """Measure the transactions of real blocks; those that were not recorded over a flat state are left out.
+
+    Raises
+    ------
+    InterlaceError
+        `replay.no-blocks` if none is left; `engine.bench-differs` if a block uses other gas than its header says.
+    """
+    figures = []
+    for index in range(len(recorded)):
+        step(str(index))
+        times = [timed for _ in range(rounds) if (timed := recorded.time(index, TIMES)) is not None]
+        if not times:
+            continue
+        numbers, plain, analysed = zip(*times, strict=True)
+        figures.append(
+            BlockFigures(
+                number=numbers[0],
+                plain_seconds=statistics.median(plain),
+                analysed_seconds=statistics.median(analysed),
+                speedup=statistics.median(one / other for one, other in zip(plain, analysed, strict=True)),
+            )
+        )
+    if not figures:
+        raise from_code("replay.no-blocks", "none of the blocks was recorded as a header over a flat state")
+    return BlocksResult(
+        rounds=rounds,
+        median_speedup=statistics.median(one.speedup for one in figures),
+        total_speedup=sum(one.plain_seconds for one in figures) / sum(one.analysed_seconds for one in figures),
+        blocks=tuple(figures),
+    )

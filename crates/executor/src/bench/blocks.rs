@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use alloy_primitives::map::{AddressMap, B256Map, HashMap};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
 use interlace_primitives::{ChainSpec, Fork};
 use interlace_stf::{
-    Account, Attributes, Block, BlockBuilder, StateReader, Transaction, genesis_header, system_contracts,
+    Account, Attributes, Block, BlockBuilder, CodeCache, CodeTier, StateReader, Transaction, genesis_header,
+    system_contracts,
 };
 
 use super::code;
@@ -27,7 +29,7 @@ pub struct World {
     accounts: AddressMap<Account>,
     slots: HashMap<(Address, U256), U256>,
     codes: B256Map<Bytes>,
-    cache: std::sync::Arc<interlace_stf::CodeCache>,
+    cache: Arc<CodeCache>,
     /// How long reading an account or a slot takes besides.
     pub(super) delay: Duration,
 }
@@ -57,7 +59,7 @@ impl StateReader for World {
         !self.delay.is_zero()
     }
 
-    fn code_cache(&self) -> Option<&interlace_stf::CodeCache> {
+    fn code_cache(&self) -> Option<&CodeCache> {
         Some(&self.cache)
     }
 }
@@ -78,6 +80,11 @@ impl World {
         self.accounts
             .iter()
             .map(move |(address, account)| (*address, *account, slots.remove(address).unwrap_or_default()))
+    }
+
+    /// Lets `tier` execute code; it is translated before it is executed the first time.
+    pub(super) fn execute_by(&self, tier: CodeTier) {
+        self.cache.choose_at_once(tier);
     }
 
     pub(super) fn put(&mut self, address: Address, account: Account) {

@@ -1,13 +1,14 @@
 //! One call of a contract that computes, by each machine, for `interlace bench vm`.
 //!
-//! Invariant: every machine gives the same gas, output and logs; each begins with the same state, and with nothing warm but analysed code.
+//! Invariant: every machine gives the same gas, output and logs; each begins with the same state, and with nothing warm but analysed and translated code,
+//! from the second round on.
 //! What it does not do: it takes no median; the caller repeats.
 
 use alloy_consensus::Header;
 use alloy_primitives::{Bytes, TxKind, U256};
 use interlace_evm::{Plain, PlainOutcome};
 use interlace_primitives::{ChainSpec, Fork};
-use interlace_stf::{Account, BlockEnv, Checks, Overlay, TxRequest, Vm};
+use interlace_stf::{Account, BlockEnv, Checks, CodeTier, Overlay, TxRequest, Vm};
 
 use super::blocks::{CHAIN_ID, World, numbered};
 use super::{BenchError, timed};
@@ -20,8 +21,10 @@ const GAS: u64 = 100_000_000_000;
 pub struct KernelRound {
     /// revm alone.
     pub plain: f64,
-    /// The engine's.
+    /// The engine's, with revm's interpreter.
     pub engine: f64,
+    /// The engine's, with translated code.
+    pub analysed: f64,
 }
 
 /// A contract and a call of it.
@@ -88,11 +91,12 @@ impl BenchKernel {
     /// # Errors
     /// [`BenchError::Differs`].
     pub fn round(&self) -> Result<KernelRound, BenchError> {
-        let ((one, plain), (other, engine)) = (self.plain()?, self.engine()?);
-        if one != self.expected || other != self.expected {
+        let runs = [self.plain()?, self.engine(CodeTier::Plain)?, self.engine(CodeTier::Analysed)?];
+        if runs.iter().any(|(outcome, _)| *outcome != self.expected) {
             return Err(BenchError::Differs("two machines give different outcomes".to_owned()));
         }
-        Ok(KernelRound { plain, engine })
+        let [(_, plain), (_, engine), (_, analysed)] = runs;
+        Ok(KernelRound { plain, engine, analysed })
     }
 
     fn plain(&self) -> Result<(PlainOutcome, f64), BenchError> {
@@ -105,7 +109,8 @@ impl BenchKernel {
         Ok((outcome.map_err(BenchError::Differs)?, seconds))
     }
 
-    fn engine(&self) -> Result<(PlainOutcome, f64), BenchError> {
+    fn engine(&self, tier: CodeTier) -> Result<(PlainOutcome, f64), BenchError> {
+        self.world.execute_by(tier);
         let mut vm = Vm::new(self.env.clone(), Checks::TRANSACTION, Overlay::new(&self.world));
         let (outcome, seconds) = timed(|| vm.execute(&self.call));
         let outcome = outcome.map_err(|error| BenchError::Differs(error.to_string()))?;
@@ -129,8 +134,8 @@ mod tests {
         let kernel = BenchKernel::new(doubles.to_vec().into(), U256::from(21).to_be_bytes_vec().into()).unwrap();
         assert_eq!(U256::from_be_slice(kernel.output()), U256::from(42));
         assert!(kernel.gas() > 21_000);
-        let KernelRound { plain, engine } = kernel.round().unwrap();
-        assert!(plain > 0.0 && engine > 0.0);
+        let KernelRound { plain, engine, analysed } = kernel.round().unwrap();
+        assert!(plain > 0.0 && engine > 0.0 && analysed > 0.0);
     }
 
     #[test]

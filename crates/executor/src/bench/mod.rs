@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use alloy_eip7928::BlockAccessList;
 use interlace_evm::Plain;
-use interlace_stf::{BlockEnv, BlockOutput, StateReader, TxRequest, request_of, run};
+use interlace_stf::{BlockEnv, BlockOutput, CodeTier, StateReader, TxRequest, request_of, run};
 
 pub use self::blocks::{NAMES, Synthetic, World, synthetic};
 pub use self::kernel::{BenchKernel, KernelRound};
@@ -53,7 +53,7 @@ impl BenchError {
 /// Seconds that each engine took for one block.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
-    /// revm alone: no receipts, no roots, no overlay of ours.
+    /// revm alone, always with its interpreter: no receipts, no roots, no overlay of ours.
     pub plain: f64,
     /// The sequential engine.
     pub sequential: f64,
@@ -80,13 +80,21 @@ pub struct BenchBlock {
 }
 
 impl BenchBlock {
-    /// The block `name` of `transactions`, for an executor of `threads`, on a state of which reading an account or a slot takes `delay` longer.
+    /// The block `name` of `transactions`, for an executor of `threads`, on a state of which reading an account or a slot takes `delay` longer; `tier`
+    /// executes code.
     ///
     /// # Errors
     /// [`BenchError`].
-    pub fn new(name: &str, transactions: u64, threads: usize, delay: Duration) -> Result<Self, BenchError> {
+    pub fn new(
+        name: &str,
+        transactions: u64,
+        threads: usize,
+        delay: Duration,
+        tier: CodeTier,
+    ) -> Result<Self, BenchError> {
         let made = synthetic(name, transactions.min(MAX_TRANSACTIONS));
         let mut made = made.ok_or_else(|| BenchError::Unknown(name.to_owned()))?.map_err(BenchError::Differs)?;
+        made.world.execute_by(tier);
         let expected = sequential(&made)?;
         made.world.delay = delay;
         let mut block = Self { made, expected, list: BlockAccessList::new(), executor: Executor::new(threads)? };

@@ -1,0 +1,83 @@
+//! Executes translated code on revm's interpreter: cells where they can, revm's instructions where they cannot.
+
+use revm::interpreter::instructions::{GasTable, InstructionTable};
+use revm::interpreter::interpreter::EthInterpreter;
+use revm::interpreter::interpreter_types::{Jumps, LoopControl};
+use revm::interpreter::{Host, InstructionContext, InstructionResult, Interpreter, InterpreterAction};
+
+use super::cells::Analysed;
+use super::steps::{Place, STACK, Way, execute};
+
+/// Executes from where the interpreter is until there is something to do for whoever called. `code` is made of the interpreter's code.
+pub(crate) fn run<H: Host>(
+    interpreter: &mut Interpreter<EthInterpreter>,
+    table: &InstructionTable<EthInterpreter, H>,
+    gas_table: &GasTable,
+    host: &mut H,
+    code: &Analysed,
+) -> InterpreterAction {
+    // Not a byte more or less than was translated, and a buffer as sections take it for granted.
+    let fits = code.entries.len() == interpreter.bytecode.bytes_ref().len() + 1
+        && interpreter.stack.data().capacity() >= STACK;
+    let Some(first) = code.entry(interpreter.bytecode.pc()).filter(|_| fits) else {
+        return interpreter.run_plain(table, gas_table, host);
+    };
+    let mut place = place_of(interpreter, first);
+    loop {
+        // SAFETY: `code` was made by `analyse` and `first` is one of its entries; after that `at` is where the loop was left, and what revm executed
+        // there left the stack as the section expects it. Stack and memory are those of the interpreter, read after it executed last.
+        let way = unsafe { execute(&mut place, code) };
+        // SAFETY: so many values are there; the loop stays within the buffer.
+        unsafe { interpreter.stack.data_mut().set_len(place.sp.offset_from_unsigned(place.base)) };
+        interpreter.gas.tracker_mut().set_remaining(place.gas);
+        let done = match way {
+            Way::Exact(pc) => {
+                interpreter.bytecode.absolute_jump(pc as usize);
+                interpreter.step(table, gas_table, host)
+            }
+            Way::Via(opcode, pc) => {
+                interpreter.bytecode.absolute_jump(pc as usize + 1);
+                table[usize::from(opcode)]
+                    .execute(InstructionContext { interpreter: &mut *interpreter, host: &mut *host })
+            }
+            Way::Grow(exit) => {
+                let exit = code.exits[exit as usize];
+                let (with, rest) = (place.gas + u64::from(exit.gas), u64::from(exit.gas - exit.own));
+                interpreter.gas.tracker_mut().set_remaining(with);
+                interpreter.bytecode.absolute_jump(exit.pc as usize);
+                let done = interpreter.step(table, gas_table, host);
+                if done.is_ok() {
+                    let Some(left) = interpreter.gas.remaining().checked_sub(rest) else {
+                        return interpreter.run_plain(table, gas_table, host);
+                    };
+                    interpreter.gas.tracker_mut().set_remaining(left);
+                }
+                done
+            }
+            Way::Refused(pc) => {
+                interpreter.bytecode.absolute_jump(pc as usize);
+                return interpreter.run_plain(table, gas_table, host);
+            }
+            Way::BadJump => Err(InstructionResult::InvalidJump),
+        };
+        if let Err(error) = done {
+            if interpreter.bytecode.action().is_none() {
+                interpreter.halt(error);
+            }
+            return interpreter.take_next_action();
+        }
+        place = place_of(interpreter, place.at);
+    }
+}
+
+fn place_of(interpreter: &mut Interpreter<EthInterpreter>, at: usize) -> Place {
+    let (memory, memory_len) = {
+        let mut memory = interpreter.memory.context_memory_mut();
+        (memory.as_mut_ptr(), memory.len())
+    };
+    let height = interpreter.stack.len();
+    let base = interpreter.stack.data_mut().as_mut_ptr();
+    // SAFETY: so many values are there.
+    let sp = unsafe { base.add(height) };
+    Place { at, base, sp, gas: interpreter.gas.remaining(), memory, memory_len }
+}
