@@ -79,7 +79,7 @@ fn program(dice: &mut Dice) -> Vec<u8> {
     let pieces = 2 + dice.roll(40);
     let (mut code, mut holes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pieces {
-        match dice.roll(22) {
+        match dice.roll(23) {
             0..=2 => {
                 let size = dice.pick(&[0u8, 1, 1, 1, 2, 4, 8, 20, 32]);
                 code.push(0x5f + size);
@@ -136,7 +136,9 @@ fn program(dice: &mut Dice) -> Vec<u8> {
                 code.extend(OTHER);
                 code.extend([0x61, dice.roll(256) as u8, 0xff, 0xf1]);
             }
-            20 => code.push(dice.pick(&[0x00, 0x56, 0x57, 0xf3, 0xfd, 0xfe, 0x0c, 0xe6, 0xff])),
+            // The hash of two words, as where a mapping's value lies.
+            20 => code.extend([0x60, dice.pick(&[0x40, 0x40, 0x3f]), 0x60, dice.pick(&[0, 0, 0x20, 1]), 0x20]),
+            21 => code.push(dice.pick(&[0x00, 0x56, 0x57, 0xf3, 0xfd, 0xfe, 0x0c, 0xe6, 0xff])),
             _ => code.extend([0x60, dice.roll(64) as u8]),
         }
     }

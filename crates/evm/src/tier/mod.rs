@@ -13,6 +13,7 @@
 mod analyse;
 mod cache;
 mod cells;
+mod hashes;
 mod run;
 mod steps;
 

@@ -37,8 +37,8 @@ pub(super) struct Place {
 /// Why the loop was left.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Way {
-    /// The byte there is for revm, its gas included.
-    Exact(u32),
+    /// This instruction, at the byte there, is for revm, its gas included.
+    Exact(u8, u32),
     /// This instruction, at the byte there, is for revm; its gas is paid.
     Via(u8, u32),
     /// A word outside of memory: the exit of this number.
@@ -131,7 +131,7 @@ pub(super) unsafe fn execute(place: &mut Place, code: &Analysed) -> Way {
                 sp = sp.sub(1);
                 put(sp.sub(usize::from(cell.a)), word(sp));
             }
-            Op::Exact => leave!(Way::Exact(cell.b)),
+            Op::Exact => leave!(Way::Exact(cell.a, cell.b)),
             Op::Via => leave!(Way::Via(cell.a, cell.b)),
             Op::Push => {
                 put(sp, *code.constants.get_unchecked(cell.b as usize));
