@@ -95,7 +95,7 @@ python-test: build contracts/node_modules tests/clients/hardhat/node_modules
 
 soak: build contracts/node_modules tests/clients/hardhat/node_modules
 	$(STEP) 'long campaigns'
-	INTERLACE_SOAK=1 cargo test --release --locked --workspace --exclude interlace-py -- --include-ignored
+	INTERLACE_SOAK=1 INTERLACE_PROGRAMS=1000000 cargo test --release --locked --workspace --exclude interlace-py -- --include-ignored
 	INTERLACE_SOAK=1 cargo test --release --locked -p interlace-state --features sim,shuttle --lib schedules
 	cargo test --release --locked -p interlace-executor --features loom --lib every_order
 	cargo clippy --release --locked --manifest-path benches/state/Cargo.toml -- -D warnings

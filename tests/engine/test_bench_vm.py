@@ -11,8 +11,9 @@ import pytest
 from eth_utils import keccak
 
 from interlace import _core
-from interlace.contracts.bench_vm import bench_vm, call, names
+from interlace.contracts.bench_vm import bench_blocks, bench_vm, call, names
 from interlace.errors import InterlaceError
+from tests.conftest import data_dir
 
 M256 = (1 << 256) - 1
 
@@ -34,10 +35,32 @@ def test_every_kernel_is_measured() -> None:
     for figures in result.kernels:
         assert figures.about
         assert figures.gas > 21_000
-        assert min(figures.plain_seconds, figures.engine_seconds, figures.speedup) > 0
+        assert min(figures.plain_seconds, figures.engine_seconds, figures.analysed_seconds, figures.speedup) > 0
     lines = result.to_text().splitlines()
     assert lines[0] == "median of 2 rounds"
     assert [line.split()[0] for line in lines[2:]] == names()
+
+
+def test_real_blocks_are_measured() -> None:
+    told: list[str] = []
+    folders = [data_dir("evm/mainnet") / "46147", data_dir("evm/mainnet") / "1150000", data_dir("evm/mainnet_proofs")]
+    recorded = _core.Replay(folders)
+    result = bench_blocks(recorded, 1, told.append)
+    assert len(told) == len(recorded) > 2
+    assert [figures.number for figures in result.blocks] == [46147, 1150000]
+    for figures in result.blocks:
+        assert min(figures.plain_seconds, figures.analysed_seconds, figures.speedup) > 0
+    assert result.to_text().splitlines()[-1].startswith("2 blocks: median ")
+    with pytest.raises(InterlaceError) as failed:
+        bench_blocks(_core.Replay(folders[2:]), 1)
+    assert failed.value.code == "replay.no-blocks"
+
+
+def test_kernels_and_blocks_are_not_measured_together() -> None:
+    blocks = str(data_dir("evm/mainnet") / "46147")
+    command = [sys.executable, "-m", "interlace.cli", "bench", "vm", "Sort", "--blocks", blocks, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "cli.bench")
 
 
 def test_more_work_is_more_gas() -> None:

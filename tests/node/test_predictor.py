@@ -87,6 +87,7 @@ def test_weights_of_nothing_are_refused(chain: Chain, weights: list[tuple[bytes,
         ({"threads": 0}, "chain.bad-config"),
         ({"threads": 257}, "chain.bad-config"),
         ({"predictor": "magic"}, "engine.predictor"),
+        ({"vm": "magic"}, "engine.vm"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, object], code: str) -> None:

@@ -124,6 +124,7 @@ def test_a_mismatch_is_exit_code_1(tmp_path: Path) -> None:
         (["--engine", "fast"], "replay.engine"),
         (["--predictor", "magic"], "engine.predictor"),
         (["--predictor", "given"], "engine.predictor"),
+        (["--vm", "magic"], "engine.vm"),
         (["--threads", "0"], "replay.threads"),
         (["--engine", "parallel", "--threads", "257"], "replay.threads"),
         (["--threads", "-1"], "replay.threads"),

@@ -9,13 +9,9 @@ use core::fmt;
 
 use alloy_primitives::map::{AddressMap, B256Map, U256Map};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
-#[cfg(feature = "std")]
-use interlace_primitives::Fork;
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
-#[cfg(feature = "std")]
-use revm::interpreter::instructions::GasTable;
 use revm::state::AccountInfo;
 
 use crate::access::{Accesses, BlockAccesses};
@@ -228,13 +224,11 @@ impl<R: StateReader> Overlay<R> {
         }
     }
 
-    /// The cells of `code`, if they are to be executed. Who may interrupt asks at jumps, which cells do not.
+    /// The cells of what is `called`, if they are to be executed. Who may interrupt asks at jumps, which cells do not.
     #[cfg(feature = "std")]
     pub(crate) fn translated(
         &mut self,
-        key: (B256, Fork),
-        code: &Bytecode,
-        gas: &GasTable,
+        called: crate::tier::Called<'_>,
     ) -> Option<alloc::sync::Arc<crate::tier::Analysed>> {
         if self.interrupt.is_some() {
             return None;
@@ -242,8 +236,8 @@ impl<R: StateReader> Overlay<R> {
         let cache = self.reader.code_cache()?;
         let tier = cache.tier()?;
         // What only an execution has may never be committed.
-        let lasting = || !self.codes.contains_key(&key.0) && cache.contains(key.0);
-        self.translated.get(tier, key, code, gas, lasting)
+        let lasting = || !self.codes.contains_key(&called.hash) && cache.contains(called.hash);
+        self.translated.get(tier, called, lasting)
     }
 
     /// The code with this hash, its jump destinations found. What only the changes have may never be committed, and is not shared.

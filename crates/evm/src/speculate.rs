@@ -30,7 +30,6 @@ use revm::handler::instructions::{EthInstructions, InstructionProvider};
 use revm::handler::{FrameResult, Handler, MainnetContext, post_execution};
 use revm::interpreter::instructions::{contract, host};
 use revm::interpreter::interpreter::EthInterpreter;
-use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::interpreter_types::InputsTr;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
 use revm::primitives::hardfork::SpecId;
@@ -299,6 +298,7 @@ impl<R: StateReader> Vm<R> {
 
 /// Leaves the beneficiary's reward to who adopts, unless the execution reached the beneficiary.
 struct LazyHandler<R> {
+    #[cfg_attr(not(feature = "std"), allow(dead_code))]
     fork: Fork,
     owed: Cell<Option<(Address, U256)>>,
     reader: PhantomData<R>,
@@ -310,7 +310,11 @@ impl<R: StateReader> Handler for LazyHandler<R> {
     type HaltReason = HaltReason;
 
     #[cfg(feature = "std")]
-    fn run_exec_loop(&mut self, evm: &mut Self::Evm, first: FrameInit) -> Result<FrameResult, Self::Error> {
+    fn run_exec_loop(
+        &mut self,
+        evm: &mut Self::Evm,
+        first: revm::interpreter::interpreter_action::FrameInit,
+    ) -> Result<FrameResult, Self::Error> {
         crate::tier::frames(evm, self.fork, first)
     }
 

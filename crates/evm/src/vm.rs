@@ -16,7 +16,7 @@ use revm::bytecode::opcode;
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output};
 use revm::context::{Context, ContextTr, FrameStack, LocalContextTr, Transaction, TxEnv};
 use revm::handler::instructions::EthInstructions;
-use revm::handler::{EthFrame, EvmTr, FrameResult, Handler, MainnetContext, MainnetHandler};
+use revm::handler::{EthFrame, EvmTr, Handler, MainnetContext, MainnetHandler};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{CreateInputs, CreateScheme, FrameInput, GasTracker, Instruction, SharedMemory};
@@ -248,7 +248,7 @@ impl<R: StateReader> Vm<R> {
         let fork = self.env.fork;
         let result = self.exempting(tx, |inner| {
             inner.ctx.tx = tx.to_revm();
-            PlainHandler { fork, reader: PhantomData }.run(inner)
+            CodeHandler { fork, reader: PhantomData }.run(inner)
         });
         let state = self.inner.finalize();
         let result = result.map_err(|error| self.explain(error, tx))?;
@@ -297,19 +297,24 @@ impl<R: StateReader> Vm<R> {
     }
 }
 
-/// revm's, with translated code.
-struct PlainHandler<R> {
+/// revm's, with translated code where there is a standard library.
+struct CodeHandler<R> {
+    #[cfg_attr(not(feature = "std"), allow(dead_code))]
     fork: Fork,
     reader: PhantomData<R>,
 }
 
-impl<R: StateReader> Handler for PlainHandler<R> {
+impl<R: StateReader> Handler for CodeHandler<R> {
     type Evm = Inner<R>;
     type Error = InnerError<R>;
     type HaltReason = HaltReason;
 
     #[cfg(feature = "std")]
-    fn run_exec_loop(&mut self, evm: &mut Self::Evm, first: FrameInit) -> Result<FrameResult, Self::Error> {
+    fn run_exec_loop(
+        &mut self,
+        evm: &mut Self::Evm,
+        first: FrameInit,
+    ) -> Result<revm::handler::FrameResult, Self::Error> {
         crate::tier::frames(evm, self.fork, first)
     }
 }

@@ -88,7 +88,8 @@ def execution(
         ),
     ] = 0,
     vm: Annotated[
-        str, typer.Option(help="What executes code in ours: plain (revm's interpreter) or analysed (translated before).")
+        str,
+        typer.Option(help="What executes code in ours: plain (revm's interpreter) or analysed (translated before)."),
     ] = "plain",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -128,7 +129,7 @@ def vm(
     from interlace.contracts.bench_vm import names as known
 
     if blocks is not None and names:
-        raise UsageError("cli.bench", "--blocks measures blocks, not kernels")
+        raise UsageError("cli.bench", "--blocks measures blocks, not kernels", hint="leave one out")
     if blocks is not None:
         from interlace._core import Replay
 

@@ -45,7 +45,8 @@ EngineName = Annotated[
     ),
 ]
 VmName = Annotated[
-    str, typer.Option("--vm", help="plain: revm's interpreter. analysed: code that was translated before it is executed.")
+    str,
+    typer.Option("--vm", help="plain: revm's interpreter. analysed: code that was translated before it is executed."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

@@ -148,8 +148,8 @@ def replay(
         str,
         typer.Option(
             "--vm",
-            help="plain: revm's interpreter. analysed: code is translated before it is executed, in the time that counts "
-            "(interlace bench vm --blocks times it without).",
+            help="plain: revm's interpreter. analysed: code is translated before it is executed, within the time "
+            "that is given (interlace bench vm --blocks times it without).",
         ),
     ] = "plain",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -49,6 +49,28 @@ pub struct CodeStats {
     pub plain_frames: u64,
 }
 
+/// Code that is about to be executed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Called<'a> {
+    pub(crate) hash: B256,
+    pub(crate) fork: Fork,
+    pub(crate) code: &'a Bytecode,
+    /// Static gas of its instructions.
+    pub(crate) gas: &'a GasTable,
+    /// Whether it begins, rather than goes on after a call.
+    pub(crate) begins: bool,
+}
+
+impl Called<'_> {
+    const fn key(&self) -> Key {
+        (self.hash, self.fork)
+    }
+
+    fn translated(&self) -> Analysed {
+        analyse(self.code.bytes_ref(), self.gas, self.fork)
+    }
+}
+
 struct Wanted {
     key: Key,
     code: Bytecode,
@@ -125,17 +147,18 @@ impl TierCache {
         self.off.store(!on, Ordering::Relaxed);
     }
 
-    /// The cells of `code`, if it was translated; else counts the execution, and has it translated if it is executed often. Only what is
+    /// The cells of what is `called`, if it was translated; else counts the execution, and has it translated if it is executed often. Only what is
     /// `lasting` is: code that an execution brought along may never be committed.
-    fn get(&self, key: Key, code: &Bytecode, gas: &GasTable, lasting: impl Fn() -> bool) -> Option<Arc<Analysed>> {
+    fn get(&self, called: Called<'_>, lasting: impl Fn() -> bool) -> Option<Arc<Analysed>> {
+        let key = called.key();
         if let Some(code) = self.shared.kept().codes.get(&key) {
             return Some(Arc::clone(code));
         }
-        if code.bytes_ref().len() > MAX_TRANSLATED_CODE || !lasting() {
+        if !called.begins || called.code.bytes_ref().len() > MAX_TRANSLATED_CODE || !lasting() {
             return None;
         }
         if self.at_once.load(Ordering::Relaxed) {
-            return Some(self.shared.keep(key, analyse(code.bytes_ref(), gas, key.1)));
+            return Some(self.shared.keep(key, called.translated()));
         }
         let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MAX_SEEN {
@@ -143,7 +166,7 @@ impl TierCache {
         }
         let times = seen.entry(key).or_default();
         *times += 1;
-        if *times == WARM && !self.want(Wanted { key, code: code.clone(), gas: *gas }) {
+        if *times == WARM && !self.want(Wanted { key, code: called.code.clone(), gas: *called.gas }) {
             *times = 0;
         }
         None
@@ -193,27 +216,26 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The cells of `code`, if `cache` has them; see [`TierCache::get`].
+    /// The cells of what is `called`, if `cache` has them; see [`TierCache::get`].
     pub(crate) fn get(
         &mut self,
         cache: &TierCache,
-        key: Key,
-        code: &Bytecode,
-        gas: &GasTable,
+        called: Called<'_>,
         lasting: impl Fn() -> bool,
     ) -> Option<Arc<Analysed>> {
-        if self.fork != Some(key.1) {
-            (self.fork, self.codes) = (Some(key.1), B256Map::default());
+        let Called { hash, fork, begins, .. } = called;
+        if self.fork != Some(fork) {
+            (self.fork, self.codes) = (Some(fork), B256Map::default());
         }
-        let cells = match self.codes.get(&key.0) {
+        let cells = match self.codes.get(&hash) {
             Some(cells) => Some(Arc::clone(cells)),
             None => {
                 self.counts.get_or_insert_with(|| Arc::clone(&cache.shared.counts));
-                cache.get(key, code, gas, lasting).inspect(|cells| drop(self.codes.insert(key.0, Arc::clone(cells))))
+                cache.get(called, lasting).inspect(|cells| drop(self.codes.insert(hash, Arc::clone(cells))))
             }
         };
         let counter = if cells.is_some() { &mut self.frames } else { &mut self.plain_frames };
-        *counter += 1;
+        *counter += u64::from(begins);
         cells
     }
 }
@@ -224,5 +246,55 @@ impl Drop for Known {
             counts.frames.fetch_add(self.frames, Ordering::Relaxed);
             counts.plain_frames.fetch_add(self.plain_frames, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use alloy_primitives::Bytes;
+
+    use super::*;
+
+    /// Code of which each byte begins a section, which is what takes most.
+    fn code(length: usize) -> Bytecode {
+        Bytecode::new_legacy(Bytes::from(vec![0x5b; length]))
+    }
+
+    fn ask(cache: &TierCache, number: u8, code: &Bytecode) -> Option<Arc<Analysed>> {
+        let called = Called { hash: B256::repeat_byte(number), fork: Fork::Osaka, code, gas: &[1; 256], begins: true };
+        cache.get(called, || true)
+    }
+
+    #[test]
+    fn no_more_is_kept_than_the_bound() {
+        let (cache, code) = (TierCache::default(), code(MAX_TRANSLATED_CODE - 1));
+        cache.at_once();
+        let mut most = 0;
+        for number in 0..10 {
+            assert!(ask(&cache, number, &code).is_some());
+            let stats = cache.stats();
+            assert!(stats.bytes <= MAX_CELL_BYTES as u64, "{stats:?}");
+            most = most.max(stats.codes);
+        }
+        assert!((3..10).contains(&most), "{most}");
+        assert_eq!(cache.stats().translated, 10);
+    }
+
+    #[test]
+    fn code_above_the_bound_is_not_translated() {
+        let (cache, code) = (TierCache::default(), code(MAX_TRANSLATED_CODE + 1));
+        cache.at_once();
+        assert!(ask(&cache, 1, &code).is_none());
+        assert_eq!(cache.stats(), CodeStats::default());
+    }
+
+    #[test]
+    fn code_that_is_executed_once_is_not_translated() {
+        let cache = TierCache::default();
+        assert!((0..200).all(|number| ask(&cache, number, &code(9)).is_none()));
+        assert!(cache.worker.lock().unwrap().is_none(), "nothing was asked of the translator");
+        assert_eq!(cache.stats().translated, 0);
     }
 }

@@ -20,9 +20,10 @@ mod steps;
 use interlace_primitives::Fork;
 use revm::handler::{EvmTr, FrameData, FrameResult, ItemOrResult};
 use revm::interpreter::interpreter_action::FrameInit;
+use revm::interpreter::interpreter_types::Jumps;
 
+pub(crate) use cache::{Called, Known, TierCache};
 pub use cache::{CodeStats, MAX_CELL_BYTES, MAX_TRANSLATED_CODE};
-pub(crate) use cache::{Known, TierCache};
 pub(crate) use cells::Analysed;
 
 use crate::reader::StateReader;
@@ -44,7 +45,8 @@ pub(crate) fn frames<R: StateReader>(
         let overlay = &mut evm.ctx.journaled_state.database.0;
         // Init code runs once.
         let hash = if matches!(frame.data, FrameData::Create(_)) { None } else { interpreter.bytecode.hash() };
-        let cells = hash.and_then(|hash| overlay.translated((hash, fork), &interpreter.bytecode, gas));
+        let (code, begins) = (&interpreter.bytecode, interpreter.bytecode.pc() == 0);
+        let cells = hash.and_then(|hash| overlay.translated(Called { hash, fork, code, gas, begins }));
         let action = match cells {
             Some(cells) => run::run(interpreter, table, gas, &mut evm.ctx, &cells),
             None => interpreter.run_plain(table, gas, &mut evm.ctx),

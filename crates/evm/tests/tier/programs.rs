@@ -1,60 +1,8 @@
-//! Translated code does what revm's interpreter does: random programs, of what real code is made of, on every fork and with gas that ends anywhere.
-#![allow(clippy::unwrap_used, missing_docs)]
+//! Random programs, of what real code is made of, on every fork and with gas that ends anywhere.
 
-use std::convert::Infallible;
-
-use alloy_primitives::map::AddressMap;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
-use interlace_evm::{
-    Account, BlockEnv, Changes, Checks, CodeCache, CodeTier, Overlay, StateReader, TxOutcome, TxRequest, Vm,
-};
 use interlace_primitives::Fork;
 
-struct World {
-    cache: CodeCache,
-    codes: AddressMap<Bytes>,
-}
-
-impl StateReader for World {
-    type Error = Infallible;
-
-    fn account(&self, address: Address) -> Result<Option<Account>, Infallible> {
-        let code = |code: &Bytes| Account { nonce: 1, code_hash: keccak256(code), balance: U256::from(7) };
-        Ok(self.codes.get(&address).map(code))
-    }
-
-    fn storage(&self, _: Address, slot: U256) -> Result<U256, Infallible> {
-        Ok(slot & U256::from(3))
-    }
-
-    fn code(&self, hash: B256) -> Result<Bytes, Infallible> {
-        Ok(self.codes.values().find(|code| keccak256(code) == hash).cloned().unwrap_or_default())
-    }
-
-    fn block_hash(&self, _: u64) -> Result<B256, Infallible> {
-        Ok(B256::ZERO)
-    }
-
-    fn code_cache(&self) -> Option<&CodeCache> {
-        Some(&self.cache)
-    }
-}
-
-fn env(fork: Fork) -> BlockEnv {
-    BlockEnv {
-        fork,
-        chain_id: 1,
-        number: 5,
-        timestamp: 9,
-        beneficiary: Address::repeat_byte(3),
-        gas_limit: 30_000_000,
-        base_fee_wei: 0,
-        difficulty: U256::from(11),
-        prev_randao: B256::repeat_byte(1),
-        blob_fee_wei: (fork >= Fork::Cancun).then_some(1),
-        max_blobs_per_transaction: (fork >= Fork::Cancun).then_some(6),
-    }
-}
+use super::world::{Both, OTHER};
 
 /// Numbers that look random (xorshift).
 struct Dice(u64);
@@ -71,8 +19,6 @@ impl Dice {
         of[self.roll(of.len() as u64) as usize]
     }
 }
-
-const OTHER: Address = Address::repeat_byte(0xbb);
 
 /// A program of pieces that real code has, some of them wrong.
 fn program(dice: &mut Dice) -> Vec<u8> {
@@ -154,17 +100,7 @@ fn program(dice: &mut Dice) -> Vec<u8> {
     code
 }
 
-fn execute(world: &World, fork: Fork, gas: u64, input: &Bytes) -> Result<(TxOutcome, Changes), String> {
-    let mut vm = Vm::new(env(fork), Checks::CALL, Overlay::new(world));
-    let request = TxRequest {
-        to: TxKind::Call(Address::repeat_byte(0xaa)),
-        gas_limit: gas,
-        input: input.clone(),
-        ..TxRequest::default()
-    };
-    vm.transact(&request).map_err(|error| error.to_string())
-}
-
+/// On failure the program is in the message.
 fn compare(seed: u64) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let fork = dice.pick(&[
@@ -180,17 +116,10 @@ fn compare(seed: u64) {
         Fork::Prague,
         Fork::Osaka,
     ]);
-    let codes: AddressMap<Bytes> =
-        [(Address::repeat_byte(0xaa), program(&mut dice).into()), (OTHER, program(&mut dice).into())]
-            .into_iter()
-            .collect();
-    let plain = World { cache: CodeCache::at_once(CodeTier::Plain), codes: codes.clone() };
-    let tier = World { cache: CodeCache::at_once(CodeTier::Analysed), codes };
-    let input: Bytes = (0..dice.roll(100)).map(|_| dice.roll(256) as u8).collect::<Vec<u8>>().into();
+    let both = Both::new(&program(&mut dice), &program(&mut dice));
+    let input: Vec<u8> = (0..dice.roll(100)).map(|_| dice.roll(256) as u8).collect();
     for gas in [60_000, 25_000 + dice.roll(2_000), 23_000 + dice.roll(20_000), 200_000] {
-        let (expected, got) = (execute(&plain, fork, gas, &input), execute(&tier, fork, gas, &input));
-        let code = &plain.codes[&Address::repeat_byte(0xaa)];
-        assert_eq!(expected, got, "seed {seed}, {fork}, gas {gas}, code {code}");
+        both.compare(fork, gas, &input);
     }
 }
 
