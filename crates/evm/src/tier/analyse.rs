@@ -96,8 +96,17 @@ impl Draft<'_> {
         }
     }
 
+    /// Ends the section, if there is one, and tells its exits what it takes from them on: whatever it takes, without what it took before.
     fn close(&mut self) {
-        self.open = None;
+        let gas = self.gas_so_far();
+        if self.open.take().is_some() {
+            self.exits[self.first_exit..].iter_mut().for_each(|exit| exit.gas = gas - exit.gas);
+        }
+    }
+
+    /// Gas of the section so far.
+    fn gas_so_far(&self) -> u32 {
+        self.open.map_or(0, |(section, _)| self.sections[section].gas)
     }
 
     /// Counts an instruction in the section.
@@ -106,9 +115,6 @@ impl Draft<'_> {
         let section = &mut self.sections[*section];
         let own = u32::from(self.gas[usize::from(opcode)]);
         section.gas += own;
-        for exit in &mut self.exits[self.first_exit..] {
-            exit.gas += own;
-        }
         let lowest = *height - i32::from(pops);
         section.need = section.need.max(lowest.min(0).unsigned_abs());
         *height = lowest + i32::from(pushes);
@@ -172,6 +178,7 @@ pub(crate) fn analyse(code: &[u8], gas: &[u16; 256], fork: Fork) -> Analysed {
     while pc < code.len() {
         pc = draft.instruction(pc);
     }
+    draft.close();
     // The padding ends with a STOP, so nobody comes here.
     draft.cell(Op::Exact, STOP, code.len().saturating_sub(1) as u32);
     for jump in core::mem::take(&mut draft.jumps) {
@@ -278,7 +285,8 @@ impl Draft<'_> {
             },
             Op::Load | Op::Store => {
                 let own = u32::from(self.gas[usize::from(opcode)]);
-                self.exits.push(Exit { pc: pc as u32, gas: own, own });
+                // Told by `close`, once it is known.
+                self.exits.push(Exit { pc: pc as u32, gas: self.gas_so_far() - own, own });
                 self.cell(op, opcode, self.exits.len() as u32 - 1);
             }
             _ => self.cell(op, opcode, pc as u32),

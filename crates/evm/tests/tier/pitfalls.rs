@@ -184,6 +184,16 @@ fn code_may_be_longer_than_two_bytes_count() {
     assert_eq!(halted, Status::Halt(Halt::StackUnderflow));
 }
 
+/// A node translates what anybody deploys: time that grew with the square of the length would stop it for hours.
+#[test]
+fn translating_takes_time_in_proportion() {
+    // Words of memory that are read again and again in one section.
+    let code: Vec<u8> = std::iter::repeat_n([0x51, 0x51], 400_000).flatten().collect();
+    let start = std::time::Instant::now();
+    Both::new(&code, &[]).call(Fork::Osaka, 100_000, &[]);
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
 #[test]
 fn each_fork_has_its_own_translation() {
     let mut both = Both::new(&code(&[&[0x60, 1, 0x60, 1, 0x1b], &RETURN_TOP]), &[]);
