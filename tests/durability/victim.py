@@ -13,6 +13,7 @@ import sys
 from typing import Any, Literal, cast
 
 from interlace.chain import Chain
+from interlace.errors import RpcError
 
 RECEIVER = "0x" + "51" * 20
 EDITED = "0x" + "52" * 20
@@ -54,7 +55,13 @@ def work(folder: str, durability: Literal["process", "power"], seed: int, histor
                     depth = dice.randrange(1, chain.client.block_number())
                 to = chain.client.block_number() - depth
                 tell(will="back", block=to)
-                chain.client.rpc("anvil_rollback", hex(depth))
+                try:
+                    chain.client.rpc("anvil_rollback", hex(depth))
+                except RpcError as error:
+                    # Shortly after a start, states are kept from the checkpoint on only.
+                    if "no longer kept" not in error.message:
+                        raise
+                    continue
                 value = chain.client.balance(EDITED)
                 tell(did="back", block=to)
             else:
