@@ -50,11 +50,6 @@ fn shape(opcode: u8, fork: Fork) -> Option<(u8, u8, Op)> {
     })
 }
 
-/// Whether nothing is executed after it without a jump.
-const fn ends(opcode: u8) -> bool {
-    matches!(opcode, STOP | RETURN | REVERT | INVALID | SELFDESTRUCT | JUMP)
-}
-
 struct Draft<'a> {
     code: &'a [u8],
     gas: &'a [u16; 256],
@@ -246,9 +241,6 @@ impl Draft<'_> {
                     self.close();
                     self.enter(pc);
                     self.cell(Op::Exact, opcode, pc as u32);
-                    if ends(opcode) {
-                        self.close();
-                    }
                 }
             },
         }
