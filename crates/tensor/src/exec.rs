@@ -35,6 +35,15 @@ pub(crate) enum Prepared {
 }
 
 impl Prepared {
+    pub(crate) const fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Dense(dense) => dense.memory_bytes(),
+            Self::Multipliers(values) => values.len() * 4,
+            Self::Table(table) => table.len(),
+        }
+    }
+
     /// The weights of all nodes; the plan's spans lie in `weights`.
     pub(crate) fn all(graph: &Graph, plan: &Plan, weights: &[u8], best: Path) -> Vec<Self> {
         let nodes = graph.nodes.iter().zip(&plan.spans).zip(&plan.types[1..]);

@@ -39,6 +39,6 @@ pub use graph::{Graph, Node};
 pub use kernel::Path;
 pub use op::{Multiplier, Op, Pads, Window};
 pub use plan::units_of_node;
-pub use program::{HEADER_BYTES, Program, SEMANTICS};
+pub use program::{HEADER_BYTES, Manifest, Program, SEMANTICS};
 pub use tensor::{DType, Data, Tensor, TensorType};
-pub use weights::{CHUNK_BYTES, chunk_count, weights_root};
+pub use weights::{CHUNK_BYTES, chunk_count, leaf, root_of_leaves, weights_root};

@@ -12,7 +12,7 @@ use crate::{
     proof,
     reader::Reader,
     tensor::{TensorType, hash},
-    weights::weights_root,
+    weights::{root_of_leaves, weights_root},
 };
 use alloc::vec::Vec;
 use alloy_primitives::B256;
@@ -21,7 +21,85 @@ use alloy_primitives::B256;
 pub const SEMANTICS: u16 = 1;
 /// Bytes of a manifest before its graph.
 pub const HEADER_BYTES: usize = 50;
+/// What a node takes in memory beside its weights, about.
+const NODE_BYTES: usize = 512;
 const MAGIC: [u8; 4] = *b"ILTP";
+
+/// What stands before the weights: true as far as it can be told without them.
+#[derive(Debug)]
+pub struct Manifest {
+    graph: Graph,
+    plan: Plan,
+    root: B256,
+    length: u64,
+}
+
+impl Manifest {
+    /// Reads the manifest with which `bytes` begin, and gives where it ends.
+    ///
+    /// # Errors
+    /// `program.*`, when it is not canonical, or states other units or another length of the weights than its graph takes.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, usize), Error> {
+        let mut r = Reader::at(bytes, 0);
+        let magic = r.bytes::<4>("magic")?;
+        if magic != MAGIC {
+            return Err(Error::Magic(magic));
+        }
+        let semantics = r.u16("semantics")?;
+        if semantics != SEMANTICS {
+            return Err(Error::Semantics(semantics));
+        }
+        let stated_units = r.u64("units")?;
+        let root = B256::from(r.bytes::<32>("weights root")?);
+        let length = u64::from(r.u32("weights length")?);
+        let (graph, end) = Graph::decode(bytes, HEADER_BYTES)?;
+        let plan = Plan::new(&graph)?;
+        let computed = plan.total_units();
+        if stated_units != computed {
+            return Err(Error::Units { stated: stated_units, computed });
+        }
+        lengths_agree("weights the graph takes, and stated length", plan.weights_bytes() as u64, length)?;
+        Ok((Self { graph, plan, root, length }, end))
+    }
+
+    /// Units of work of one run.
+    #[must_use]
+    pub fn units(&self) -> u64 {
+        self.plan.total_units()
+    }
+
+    /// Bytes of the weights.
+    #[must_use]
+    pub const fn weights_bytes(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Bytes of an input's elements, and of an output's.
+    #[must_use]
+    pub fn data_bytes(&self) -> (usize, usize) {
+        (self.graph.input.data_bytes(), self.plan.output().data_bytes())
+    }
+
+    /// The program with this manifest, whose bytes are `manifest`, and with weights that lie elsewhere in chunks: `leaves` are believed to be
+    /// the hashes of theirs.
+    ///
+    /// # Errors
+    /// `program.*`, as [`Program::from_bytes`].
+    pub fn with_chunks(self, manifest: &[u8], leaves: Vec<B256>, weights: Vec<u8>) -> Result<Program, Error> {
+        self.check_length(&weights)?;
+        let root = root_of_leaves(leaves);
+        self.check_root(root)?;
+        Program::prepare(self.graph, self.plan, manifest.to_vec(), weights, root)
+    }
+
+    fn check_length(&self, weights: &[u8]) -> Result<(), Error> {
+        lengths_agree("stated length, and bytes after the manifest", self.length, weights.len() as u64)
+    }
+
+    fn check_root(&self, computed: B256) -> Result<(), Error> {
+        if self.root == computed { Ok(()) } else { Err(Error::WeightsRoot { stated: self.root, computed }) }
+    }
+}
 
 /// A valid program, ready to run.
 #[derive(Debug)]
@@ -41,32 +119,12 @@ impl Program {
     /// # Errors
     /// `program.*`, when `bytes` are not the one encoding of a program whose accumulators stay in i32.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let mut r = Reader::at(bytes, 0);
-        let magic = r.bytes::<4>("magic")?;
-        if magic != MAGIC {
-            return Err(Error::Magic(magic));
-        }
-        let semantics = r.u16("semantics")?;
-        if semantics != SEMANTICS {
-            return Err(Error::Semantics(semantics));
-        }
-        let stated_units = r.u64("units")?;
-        let stated_root = B256::from(r.bytes::<32>("weights root")?);
-        let stated_len = u64::from(r.u32("weights length")?);
-        let (graph, end) = Graph::decode(bytes, HEADER_BYTES)?;
-        let plan = Plan::new(&graph)?;
-        let computed = plan.total_units();
-        if stated_units != computed {
-            return Err(Error::Units { stated: stated_units, computed });
-        }
-        let (manifest, weights) = bytes.split_at(end);
-        lengths_agree("weights the graph takes, and stated length", plan.weights_bytes() as u64, stated_len)?;
-        lengths_agree("stated length, and bytes after the manifest", stated_len, weights.len() as u64)?;
-        let computed = weights_root(weights);
-        if stated_root != computed {
-            return Err(Error::WeightsRoot { stated: stated_root, computed });
-        }
-        Self::prepare(graph, plan, manifest.to_vec(), weights.to_vec(), computed)
+        let (manifest, end) = Manifest::decode(bytes)?;
+        let weights = bytes[end..].to_vec();
+        manifest.check_length(&weights)?;
+        let root = weights_root(&weights);
+        manifest.check_root(root)?;
+        Self::prepare(manifest.graph, manifest.plan, bytes[..end].to_vec(), weights, root)
     }
 
     /// Puts the header before the bytes of a graph and validates the whole: how programs are made.
@@ -126,6 +184,13 @@ impl Program {
     #[must_use]
     pub fn weights(&self) -> &[u8] {
         &self.weights
+    }
+
+    /// Bytes that it takes in memory, but for a few that do not grow.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let prepared = self.prepared.iter().map(Prepared::memory_bytes).sum::<usize>();
+        self.manifest.len() + self.weights.len() + prepared + self.graph.nodes.len() * NODE_BYTES
     }
 
     /// Manifest and weights.

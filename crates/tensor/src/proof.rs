@@ -50,14 +50,28 @@ fn input_bounds(input: &TensorType) -> Bounds {
 
 fn dense(node: usize, span: &[u8], channels: usize) -> Result<Bounds, Error> {
     let (matrix, bias) = span.split_at(span.len() - 4 * channels);
-    let mut sums = vec![0u64; channels];
-    for row in matrix.chunks_exact(channels) {
-        for (sum, &weight) in sums.iter_mut().zip(row) {
-            *sum += u64::from(weight.cast_signed().unsigned_abs());
-        }
-    }
+    let sums = magnitudes(matrix, channels);
     let reach = sums.iter().zip(read_i32(bias)).map(|(sum, bias)| sum * 128 + u64::from(bias.unsigned_abs()));
     within(node, reach)
+}
+
+/// Sums of the weights' magnitudes by channel. So many rows at a time that their sums have 32 bits, of which vectors hold more.
+fn magnitudes(matrix: &[u8], channels: usize) -> Vec<u64> {
+    const ROWS: usize = 1 << 20;
+    let magnitude = |weight: &u8| u32::from(weight.cast_signed().unsigned_abs());
+    let mut sums = vec![0_u64; channels];
+    for rows in matrix.chunks(ROWS * channels) {
+        let mut some = vec![0_u32; channels];
+        if let [some] = some.as_mut_slice() {
+            *some = rows.iter().map(magnitude).sum();
+        } else {
+            for row in rows.chunks_exact(channels) {
+                some.iter_mut().zip(row).for_each(|(sum, weight)| *sum = sum.wrapping_add(magnitude(weight)));
+            }
+        }
+        sums.iter_mut().zip(some).for_each(|(sum, some)| *sum += u64::from(some));
+    }
+    sums
 }
 
 fn add(node: usize, a: &[u32], b: &[u32]) -> Result<Bounds, Error> {

@@ -164,6 +164,26 @@ impl Tensor {
         &self.data
     }
 
+    /// A tensor of type `ty` with these elements, little-endian.
+    ///
+    /// # Errors
+    /// `tensor.*`, when `ty` exceeds a limit, or there are other than its elements.
+    pub fn from_elements(ty: TensorType, bytes: &[u8]) -> Result<Self, Error> {
+        check(&ty)?;
+        if bytes.len() != ty.data_bytes() {
+            return Err(Error::TensorLength { expected: ty.data_bytes(), got: bytes.len() });
+        }
+        Ok(Self { data: read_elements(ty.dtype, bytes), ty })
+    }
+
+    /// The elements, little-endian.
+    #[must_use]
+    pub fn elements(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.ty.data_bytes());
+        self.data.extend_bytes(&mut out);
+        out
+    }
+
     /// The wire form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

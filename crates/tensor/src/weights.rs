@@ -21,7 +21,19 @@ pub const fn chunk_count(weights_bytes: usize) -> usize {
 /// Root over the chunks of `weights`; an odd node goes up unchanged, no weights give the zero root.
 #[must_use]
 pub fn weights_root(weights: &[u8]) -> B256 {
-    let mut level: Vec<B256> = weights.chunks(CHUNK_BYTES).map(|chunk| hash(&[&[0], chunk])).collect();
+    root_of_leaves(weights.chunks(CHUNK_BYTES).map(leaf).collect())
+}
+
+/// Hash of a chunk, which is the code hash of the contract that holds it.
+#[must_use]
+pub fn leaf(chunk: &[u8]) -> B256 {
+    hash(&[&[0], chunk])
+}
+
+/// Root over leaves in their order.
+#[must_use]
+pub fn root_of_leaves(leaves: Vec<B256>) -> B256 {
+    let mut level = leaves;
     while level.len() > 1 {
         level = level
             .chunks(2)

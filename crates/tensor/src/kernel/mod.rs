@@ -115,6 +115,10 @@ impl Dense {
         Self { depth, channels, bias, packed }
     }
 
+    pub(crate) const fn memory_bytes(&self) -> usize {
+        self.bias.len() * 4 + self.packed.len()
+    }
+
     fn pairs(&self) -> usize {
         self.depth.div_ceil(2)
     }
@@ -129,16 +133,31 @@ impl Dense {
     }
 }
 
+/// Two rows at a time, because that is how far apart neighbours of the packed form lie; whole panels without a look at their ends.
 fn pack(matrix: &[u8], depth: usize, channels: usize) -> Vec<i8> {
     let pairs = depth.div_ceil(2);
     let mut packed = vec![0i8; channels.div_ceil(PANEL) * pairs * 2 * PANEL];
-    for (row, weights) in matrix.chunks_exact(channels).enumerate() {
-        for (channel, &weight) in weights.iter().enumerate() {
-            let panel = channel / PANEL * pairs + row / 2;
-            packed[panel * 2 * PANEL + channel % PANEL * 2 + row % 2] = weight.cast_signed();
+    let none = vec![0; channels];
+    for (pair, rows) in matrix.chunks(2 * channels).enumerate() {
+        let (first, second) = rows.split_at(channels);
+        let second = if second.is_empty() { &none } else { second };
+        for (panel, (a, b)) in first.chunks(PANEL).zip(second.chunks(PANEL)).enumerate() {
+            let place = (panel * pairs + pair) * 2 * PANEL;
+            let to = &mut packed[place..place + 2 * PANEL];
+            match (<&[u8; PANEL]>::try_from(a), <&[u8; PANEL]>::try_from(b)) {
+                (Ok(a), Ok(b)) => pair_up(a, b, to),
+                _ => pair_up(a, b, to),
+            }
         }
     }
     packed
+}
+
+#[inline(always)]
+fn pair_up(a: &[u8], b: &[u8], to: &mut [i8]) {
+    for (to, (a, b)) in to.chunks_exact_mut(2).zip(a.iter().zip(b)) {
+        (to[0], to[1]) = (a.cast_signed(), b.cast_signed());
+    }
 }
 
 /// Multiplies `x`, `[rows, depth]`, by the weights. `matrix` are the unpacked weights, `words` is scratch.
