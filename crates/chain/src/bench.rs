@@ -64,7 +64,8 @@ impl BenchChain {
         // So low that full blocks do not raise it above what the transactions pay.
         let base_fee_wei = Some(7);
         let (balances, deployments, timestamp) = (Vec::new(), Vec::new(), 1);
-        let genesis = DevGenesis { chain_id, fork, balances, gas_limit, deployments, timestamp, base_fee_wei };
+        let genesis =
+            DevGenesis { chain_id, fork, balances, gas_limit, deployments, timestamp, base_fee_wei, ada: false };
         let mut changes = Changes::default();
         for (address, account, slots) in world.accounts() {
             let Ok(code) = world.code(account.code_hash);

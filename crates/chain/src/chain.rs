@@ -159,6 +159,7 @@ impl Chain {
         let state = self.state();
         self.metrics.sized(state.sizes(), state.tiers());
         self.metrics.translated(state.codes().stats());
+        self.metrics.programs(state.codes().program_stats());
         self.metrics.text()
     }
 

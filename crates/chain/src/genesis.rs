@@ -154,6 +154,8 @@ pub struct DevGenesis {
     pub timestamp: u64,
     /// Base fee of block zero in wei; `None` is Ethereum's first, and any is ignored before London.
     pub base_fee_wei: Option<u64>,
+    /// Whether programs can be stored, registered and run (Interlace's fork Ada), from Prague on.
+    pub ada: bool,
 }
 
 impl DevGenesis {
@@ -182,6 +184,9 @@ impl DevGenesis {
             "alloc": alloc,
             "interlace": { "deployments": self.deployments },
         });
+        if self.ada && self.fork >= Fork::Prague {
+            document["config"]["adaTime"] = json!(0);
+        }
         if let Some(wei) = self.base_fee_wei.filter(|_| self.fork >= Fork::London) {
             document["baseFeePerGas"] = json!(format!("{wei:#x}"));
         }

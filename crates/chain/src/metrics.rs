@@ -7,7 +7,7 @@ use std::time::Duration;
 use interlace_state::checkpoint::CheckpointStats;
 use interlace_state::log::LogStats;
 use interlace_state::{StateSizes, TierStats};
-use interlace_stf::CodeStats;
+use interlace_stf::{CodeStats, ProgramStats};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -70,6 +70,12 @@ pub struct Metrics {
     pub state_history_bytes: Gauge,
     /// Codes that were translated.
     pub vm_translated: Counter,
+    /// Runs whose program was kept in memory.
+    pub program_hits: Counter,
+    /// Runs whose program was made from the state.
+    pub program_misses: Counter,
+    /// Bytes of programs that are kept.
+    pub program_bytes: Gauge,
     /// Bytes of translated code.
     pub vm_cell_bytes: Gauge,
     /// Calls whose code was translated.
@@ -147,6 +153,9 @@ impl Default for Metrics {
             state_table_bytes: Gauge::default(),
             state_history_bytes: Gauge::default(),
             vm_translated: Counter::default(),
+            program_hits: Counter::default(),
+            program_misses: Counter::default(),
+            program_bytes: Gauge::default(),
             vm_cell_bytes: Gauge::default(),
             vm_cell_frames: Counter::default(),
             vm_plain_frames: Counter::default(),
@@ -197,6 +206,9 @@ impl Default for Metrics {
         registry.register("state_table_bytes", "Bytes of the tables", metrics.state_table_bytes.clone());
         let history_bytes = metrics.state_history_bytes.clone();
         registry.register("state_history_bytes", "Bytes of older states on disk", history_bytes);
+        registry.register("program_hits", "Runs of programs kept in memory", metrics.program_hits.clone());
+        registry.register("program_misses", "Runs of programs made from the state", metrics.program_misses.clone());
+        registry.register("program_bytes", "Bytes of programs kept in memory", metrics.program_bytes.clone());
         registry.register("vm_translated", "Codes that were translated", metrics.vm_translated.clone());
         registry.register("vm_cell_bytes", "Bytes of translated code", metrics.vm_cell_bytes.clone());
         registry.register("vm_cell_frames", "Calls of translated code", metrics.vm_cell_frames.clone());
@@ -227,6 +239,15 @@ impl Metrics {
         for (gauge, size) in gauges.into_iter().zip([flat_bytes, trie_bytes, older_values]) {
             gauge.set(i64::try_from(size).unwrap_or(i64::MAX));
         }
+    }
+
+    /// What was asked of the programs that are kept.
+    pub(crate) fn programs(&self, stats: ProgramStats) {
+        let ProgramStats { bytes, hits, misses, .. } = stats;
+        for (counter, now) in [(&self.program_hits, hits), (&self.program_misses, misses)] {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+        self.program_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// What was translated and executed so far.

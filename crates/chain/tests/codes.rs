@@ -19,6 +19,7 @@ fn chain() -> Chain {
         deployments: Vec::new(),
         timestamp: 0,
         base_fee_wei: None,
+        ada: false,
     };
     let block = GenesisBlock::from_json(&genesis.document().to_string()).unwrap();
     let orderer = DevOrderer::new(Mining::Manual, Address::ZERO, None);

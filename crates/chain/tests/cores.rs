@@ -34,6 +34,7 @@ fn chain() -> Chain {
         deployments: Vec::new(),
         timestamp: 1,
         base_fee_wei: None,
+        ada: false,
     };
     let block = GenesisBlock::from_json(&genesis.document().to_string()).unwrap();
     let orderer = DevOrderer::new(Mining::Manual, Address::repeat_byte(0xc0), None).impersonating_all();

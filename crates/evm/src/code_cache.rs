@@ -8,12 +8,13 @@
 //! [`crate::StateReader::code_cache`].
 
 use core::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
 use revm::bytecode::Bytecode;
 
+use crate::ai::{ProgramCache, ProgramStats};
 use crate::tier::{CodeStats, TierCache};
 
 /// Bytes of code in a cache, without the bit for each that tells jump destinations.
@@ -47,11 +48,12 @@ impl CodeTier {
     }
 }
 
-/// Code with its jump destinations, shared by executions on one state; that which is executed often also as cells.
+/// Code with its jump destinations, shared by executions on one state; that which is executed often also as cells. Beside it programs that ran.
 #[derive(Default)]
 pub struct CodeCache {
     kept: RwLock<Kept>,
     tier: TierCache,
+    programs: Arc<ProgramCache>,
 }
 
 impl fmt::Debug for CodeCache {
@@ -91,6 +93,16 @@ impl CodeCache {
     #[must_use]
     pub fn stats(&self) -> CodeStats {
         self.tier.stats()
+    }
+
+    /// What was asked of the programs that are kept ready to run.
+    #[must_use]
+    pub fn program_stats(&self) -> ProgramStats {
+        self.programs.stats()
+    }
+
+    pub(crate) fn programs(&self) -> Arc<ProgramCache> {
+        Arc::clone(&self.programs)
     }
 
     pub(crate) fn tier(&self) -> Option<&TierCache> {

@@ -37,6 +37,8 @@ pub struct BlockEnv {
     pub blob_fee_wei: Option<u128>,
     /// Greatest number of blobs in one transaction; `None` before Cancun.
     pub max_blobs_per_transaction: Option<u64>,
+    /// Whether programs can be stored, registered and run: the fork Ada.
+    pub ada: bool,
 }
 
 impl BlockEnv {
@@ -56,6 +58,7 @@ impl BlockEnv {
             prev_randao: header.mix_hash,
             blob_fee_wei: blobs.map(|blobs| blobs.blob_fee(header.excess_blob_gas.unwrap_or_default())),
             max_blobs_per_transaction: blobs.map(|blobs| blobs.max_per_transaction),
+            ada: spec.is_ada(header.timestamp),
         }
     }
 

@@ -14,6 +14,7 @@
 extern crate alloc;
 
 mod access;
+mod ai;
 mod changes;
 #[cfg(feature = "std")]
 mod code_cache;
@@ -41,6 +42,9 @@ mod vm;
 mod writes;
 
 pub use access::{Access, Accesses, BlockAccesses};
+pub use ai::{INFER, REGISTER, STORE, chunk_address, program_address};
+#[cfg(feature = "std")]
+pub use ai::{MAX_CACHED_PROGRAMS, MAX_PROGRAM_CACHE_BYTES, ProgramStats};
 pub use changes::{AccountChange, Changes};
 #[cfg(feature = "std")]
 pub use code_cache::{CodeCache, CodeTier, MAX_CODE_CACHE_BYTES};

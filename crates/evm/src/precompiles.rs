@@ -16,15 +16,16 @@ use revm::interpreter::{CallInputs, InterpreterResult};
 use revm::primitives::AddressSet;
 use revm::primitives::hardfork::SpecId;
 
+use crate::ai::{self, Programs};
 use crate::env::spec_id;
 
 /// What runs at an address instead of what the fork has there: another address's contract, or none.
 pub type PrecompileMoves = BTreeMap<Address, Option<Address>>;
 
-/// Addresses of the precompiled contracts of `fork`, ascending.
+/// Addresses of the precompiled contracts of `fork`, and of Interlace's where `ada` is in force, ascending.
 #[must_use]
-pub fn precompile_addresses(fork: Fork) -> Vec<Address> {
-    let mut addresses: Vec<Address> = EthPrecompiles::new(spec_id(fork)).warm_addresses().iter().copied().collect();
+pub fn precompile_addresses(fork: Fork, ada: bool) -> Vec<Address> {
+    let mut addresses: Vec<Address> = Precompiled::new(fork, ada, Programs::default()).warm.iter().copied().collect();
     addresses.sort_unstable();
     addresses
 }
@@ -34,11 +35,27 @@ pub fn precompile_addresses(fork: Fork) -> Vec<Address> {
 pub(crate) struct Precompiled {
     own: EthPrecompiles,
     moves: PrecompileMoves,
+    /// Whether there are Interlace's besides.
+    ada: bool,
+    programs: Programs,
+    warm: AddressSet,
 }
 
 impl Precompiled {
-    pub(crate) fn new(fork: Fork) -> Self {
-        Self { own: EthPrecompiles::new(spec_id(fork)), moves: PrecompileMoves::new() }
+    pub(crate) fn new(fork: Fork, ada: bool, programs: Programs) -> Self {
+        let own = EthPrecompiles::new(spec_id(fork));
+        let mut warm = own.warm_addresses().clone();
+        warm.extend(ada.then_some(ai::INSTRUCTIONS).into_iter().flatten());
+        Self { own, moves: PrecompileMoves::new(), ada, programs, warm }
+    }
+
+    fn execute<CTX: ContextTr<Cfg: Cfg<Spec: Into<SpecId> + Clone>>>(
+        &mut self,
+        context: &mut CTX,
+        inputs: &CallInputs,
+    ) -> Result<Option<InterpreterResult>, String> {
+        let own = if self.ada { ai::run(context, inputs, &self.programs) } else { None };
+        own.map_or_else(|| self.own.run(context, inputs), |result| Ok(Some(result)))
     }
 
     pub(crate) fn set_moves(&mut self, moves: PrecompileMoves) {
@@ -55,16 +72,16 @@ impl<CTX: ContextTr<Cfg: Cfg<Spec: Into<SpecId> + Clone>>> PrecompileProvider<CT
 
     fn run(&mut self, context: &mut CTX, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
         match self.moves.get(&inputs.bytecode_address) {
-            None => self.own.run(context, inputs),
+            None => self.execute(context, inputs),
             Some(None) => Ok(None),
             Some(Some(origin)) => {
                 let inputs = CallInputs { bytecode_address: *origin, ..inputs.clone() };
-                self.own.run(context, &inputs)
+                self.execute(context, &inputs)
             }
         }
     }
 
     fn warm_addresses(&self) -> &AddressSet {
-        self.own.warm_addresses()
+        &self.warm
     }
 }

@@ -23,6 +23,7 @@ use revm::interpreter::{CreateInputs, CreateScheme, FrameInput, GasTracker, Inst
 use revm::state::EvmState;
 use revm::{ExecuteEvm, context};
 
+use crate::ai::Programs;
 use crate::changes::Changes;
 use crate::dup;
 use crate::env::{BlockEnv, Checks, spec_id};
@@ -74,6 +75,10 @@ impl<R: StateReader> Vm<R> {
     /// A machine for the block `env`, reading and changing `overlay`.
     pub fn new(env: BlockEnv, checks: Checks, overlay: Overlay<R>) -> Self {
         let spec = spec_id(env.fork);
+        #[cfg(feature = "std")]
+        let programs = Programs::new(overlay.reader().code_cache().map(crate::CodeCache::programs));
+        #[cfg(not(feature = "std"))]
+        let programs = Programs::default();
         let mut ctx: MainnetContext<Db<R>> = Context::new(Db(overlay), spec);
         ctx.cfg = env.to_cfg(checks);
         ctx.block = env.to_revm();
@@ -86,7 +91,7 @@ impl<R: StateReader> Vm<R> {
             ctx,
             inspector: Watcher::default(),
             instruction,
-            precompiles: Precompiled::new(env.fork),
+            precompiles: Precompiled::new(env.fork, env.ada, programs),
             frame_stack: FrameStack::new_prealloc(8),
         };
         Self { inner, env }
@@ -97,9 +102,9 @@ impl<R: StateReader> Vm<R> {
         self.inner.precompiles.set_moves(moves);
     }
 
-    /// Changes what transactions see of the block and which checks apply, from now on; the fork stays.
+    /// Changes what transactions see of the block and which checks apply, from now on; the forks stay.
     pub fn set_env(&mut self, env: BlockEnv, checks: Checks) {
-        let env = BlockEnv { fork: self.env.fork, ..env };
+        let env = BlockEnv { fork: self.env.fork, ada: self.env.ada, ..env };
         self.inner.ctx.cfg = env.to_cfg(checks);
         self.inner.ctx.block = env.to_revm();
         self.env = env;

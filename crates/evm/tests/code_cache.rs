@@ -59,6 +59,7 @@ fn vm(world: &World) -> Vm<&World> {
         prev_randao: B256::ZERO,
         blob_fee_wei: Some(1),
         max_blobs_per_transaction: Some(6),
+        ada: false,
     };
     Vm::new(env, Checks::CALL, Overlay::new(world))
 }

@@ -49,6 +49,7 @@ fn ends(opcode: u8, height: usize) -> String {
         prev_randao: B256::ZERO,
         blob_fee_wei: Some(1),
         max_blobs_per_transaction: None,
+        ada: false,
     };
     let code: Vec<u8> = std::iter::repeat_n(PUSH0, height).chain([opcode]).collect();
     let mut vm = Vm::new(env, Checks::CALL, Overlay::new(One(code.into())));

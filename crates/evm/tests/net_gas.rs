@@ -50,6 +50,7 @@ fn run(fork: Fork, code: &Bytes, original: u64) -> (u64, u64) {
         prev_randao: B256::ZERO,
         blob_fee_wei: None,
         max_blobs_per_transaction: None,
+        ada: false,
     };
     let mut vm = Vm::new(env, Checks::CALL, Overlay::new(One { code: code.clone(), original }));
     let tx = TxRequest { to: TxKind::Call(CONTRACT), gas_limit: 1_000_000, ..TxRequest::default() };

@@ -63,6 +63,7 @@ fn inspect(fork: Fork, codes: &[Bytes], tracer: &Tracer, limits: Limits) -> Resu
         prev_randao: B256::ZERO,
         blob_fee_wei: Some(1),
         max_blobs_per_transaction: None,
+        ada: false,
     };
     let mut vm = Vm::new(env, Checks::CALL, Overlay::new(World(codes.to_vec())));
     let tx = TxRequest { from: SENDER, to: TxKind::Call(CONTRACT), gas_limit: 60_000_000, ..TxRequest::default() };

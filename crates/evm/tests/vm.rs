@@ -63,6 +63,7 @@ fn env(fork: Fork) -> BlockEnv {
         prev_randao: B256::ZERO,
         blob_fee_wei: Some(1),
         max_blobs_per_transaction: Some(6),
+        ada: false,
     }
 }
 
@@ -243,7 +244,7 @@ fn a_system_call_pays_nothing_and_counts_nothing() {
 
 #[test]
 fn precompiled_contracts_grow_with_the_forks() {
-    let count = |fork| precompile_addresses(fork).len();
+    let count = |fork| precompile_addresses(fork, false).len();
     assert_eq!([count(Fork::Frontier), count(Fork::Byzantium), count(Fork::Cancun)], [4, 8, 10]);
     assert_eq!([count(Fork::Prague), count(Fork::Osaka)], [17, 18]);
 }

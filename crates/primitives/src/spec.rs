@@ -6,6 +6,7 @@
 //! What it does not do: it does not follow total difficulty, so the merge is found by block number; Amsterdam and later
 //! are refused, not ignored.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 
 use alloy_genesis::ChainConfig;
@@ -67,6 +68,9 @@ pub enum SpecError {
         /// Field of the configuration.
         field: &'static str,
     },
+    /// Ada begins before what it builds on.
+    #[error("adaTime is {0}: it builds on prague, which is not in force by then")]
+    AdaTooEarly(u64),
     /// A fork with blobs has no line in `blobSchedule` and no default.
     #[error("{0} is scheduled but blobSchedule has no entry for it")]
     NoBlobParams(Fork),
@@ -94,7 +98,7 @@ impl SpecError {
         match self {
             Self::Json(_) => "engine.config-json",
             Self::Order { .. } => "engine.config-fork-order",
-            Self::Missing { .. } => "engine.config-fork-missing",
+            Self::Missing { .. } | Self::AdaTooEarly(_) => "engine.config-fork-missing",
             Self::SplitSpuriousDragon { .. } => "engine.config-spurious-dragon",
             Self::MergeWithoutBlock(_) => "engine.config-merge-block",
             Self::Unsupported { .. } => "engine.config-unsupported-fork",
@@ -114,6 +118,8 @@ pub struct ChainSpec {
     /// Blocks of Muir, Arrow and Gray Glacier, which only delay the difficulty bomb.
     glacier_blocks: [Option<u64>; 3],
     deposit_contract: Address,
+    /// Timestamp from which programs can be stored, registered and run.
+    ada: Option<u64>,
 }
 
 impl ChainSpec {
@@ -203,6 +209,13 @@ impl ChainSpec {
         spec.dao_fork_block = config.dao_fork_block.filter(|_| config.dao_fork_support);
         spec.glacier_blocks = [config.muir_glacier_block, config.arrow_glacier_block, config.gray_glacier_block];
         spec.deposit_contract = config.deposit_contract_address.unwrap_or(MAINNET_DEPOSIT_CONTRACT);
+        let ada = config.extra_fields.get_deserialized("adaTime").transpose();
+        spec.ada = ada.map_err(|error| SpecError::Json(format!("adaTime: {error}")))?;
+        let runs =
+            |at: u64| !matches!(spec.activation(Fork::Prague), Some(Activation::Timestamp(prague)) if prague <= at);
+        if let Some(at) = spec.ada.filter(|at| runs(*at)) {
+            return Err(SpecError::AdaTooEarly(at));
+        }
         Ok(spec)
     }
 
@@ -214,7 +227,21 @@ impl ChainSpec {
             dao_fork_block: None,
             glacier_blocks: [None; 3],
             deposit_contract: Address::ZERO,
+            ada: None,
         }
+    }
+
+    /// The same with Interlace's fork Ada from `timestamp` on, or without.
+    #[must_use]
+    pub const fn with_ada(mut self, timestamp: Option<u64>) -> Self {
+        self.ada = timestamp;
+        self
+    }
+
+    /// Whether Interlace's fork Ada is in force at `timestamp`.
+    #[must_use]
+    pub fn is_ada(&self, timestamp: u64) -> bool {
+        self.ada.is_some_and(|from| timestamp >= from)
     }
 
     /// EIP-155 chain id.

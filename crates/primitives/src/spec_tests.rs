@@ -72,6 +72,19 @@ fn a_merge_and_a_schedule_are_read_from_json() {
 }
 
 #[test]
+fn ada_begins_at_its_time_and_builds_on_prague() {
+    let dated = r#","terminalTotalDifficulty":0,"shanghaiTime":0,"cancunTime":0,"pragueTime":100"#;
+    let spec = config(&format!("{dated},\"adaTime\":120")).unwrap();
+    assert_eq!([0, 119, 120, u64::MAX].map(|at| spec.is_ada(at)), [false, false, true, true]);
+    assert_eq!(spec.fork_at(9, 120), Fork::Prague, "it is no fork of Ethereum's");
+    assert!(!config(dated).unwrap().is_ada(u64::MAX));
+    let code = |rest: &str| config(rest).unwrap_err().code();
+    assert_eq!(code(&format!("{dated},\"adaTime\":99")), "engine.config-fork-missing");
+    assert_eq!(code(",\"adaTime\":0"), "engine.config-fork-missing");
+    assert_eq!(code(&format!("{dated},\"adaTime\":\"soon\"")), "engine.config-json");
+}
+
+#[test]
 fn contradictions_are_named() {
     let code = |rest: &str| config(rest).unwrap_err().code();
     assert_eq!(code(r#","shanghaiTime":1"#), "engine.config-fork-missing");

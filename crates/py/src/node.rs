@@ -84,6 +84,8 @@ struct Dev {
     deployments: Vec<(Address, Bytes, U256)>,
     timestamp: u64,
     base_fee_wei: Option<u64>,
+    /// Whether programs can be stored, registered and run.
+    instructions: bool,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +134,7 @@ impl Config {
             deployments: deployments.map(|(address, initcode, value)| (address, initcode, value).into()).collect(),
             timestamp: self.dev.timestamp,
             base_fee_wei: self.dev.base_fee_wei,
+            ada: self.dev.instructions,
         };
         Ok(genesis.document().to_string())
     }

@@ -73,7 +73,7 @@ impl Setting {
         let mut env = BlockEnv::from_header(rpc.chain().spec(), &at.block.header);
         override_block(&mut env, params.optional(3)?.unwrap_or_default())?;
         let overrides: StateOverride = params.optional(2)?.unwrap_or_default();
-        let precompiles = moves_of(&overrides, env.fork)?;
+        let precompiles = moves_of(&overrides, env.fork, env.ada)?;
         let options = CallOptions { state: overrides_of(overrides)?, precompiles, ..CallOptions::default() };
         Ok(Self::timed(rpc, at, env, options))
     }
@@ -149,13 +149,13 @@ pub(crate) fn override_block(env: &mut BlockEnv, given: BlockOverrides) -> Resul
     Ok(())
 }
 
-/// Where the precompiled contracts of `fork` are under these overrides: an override of such an address puts an account in its place, and
+/// Where the precompiled contracts of `fork`, and of `ada`, are under these overrides: an override of such an address puts an account in its place, and
 /// `movePrecompileToAddress` takes the contract elsewhere.
 ///
 /// # Errors
 /// -32000 in geth's words for a move of something else, or to where something is put already.
-pub(crate) fn moves_of(given: &StateOverride, fork: Fork) -> Result<PrecompileMoves, RpcError> {
-    let own = precompile_addresses(fork);
+pub(crate) fn moves_of(given: &StateOverride, fork: Fork, ada: bool) -> Result<PrecompileMoves, RpcError> {
+    let own = precompile_addresses(fork, ada);
     let mut moves = PrecompileMoves::new();
     let mut taken = Vec::new();
     let addresses: BTreeMap<_, _> = given.iter().collect();
@@ -399,7 +399,7 @@ fn create_access_list(rpc: &Rpc, params: &Params<'_>) -> Reply {
         TxKind::Call(to) => to,
         TxKind::Create => tx.from.create(tx.nonce),
     };
-    let mut warm = precompile_addresses(setting.env.fork);
+    let mut warm = precompile_addresses(setting.env.fork, setting.env.ada);
     warm.extend([tx.from, target, setting.env.beneficiary]);
     // A list changes what is warm and so may change the path taken: repeat until it is the list it was made with.
     for _ in 0..8 {

@@ -170,6 +170,7 @@ mod tests {
             deployments: Vec::new(),
             timestamp: 0,
             base_fee_wei: None,
+            ada: false,
         };
         let mut genesis = genesis.document();
         genesis["alloc"][contract.to_string()] = json!({ "balance": "0x0", "code": "0x602a5f5260205ff3" });

@@ -51,7 +51,7 @@ pub use interlace_evm::{
     TxRequest, Vm, precompile_addresses,
 };
 #[cfg(feature = "std")]
-pub use interlace_evm::{CodeCache, CodeStats, CodeTier, MAX_CELL_BYTES, MAX_CODE_CACHE_BYTES};
+pub use interlace_evm::{CodeCache, CodeStats, CodeTier, MAX_CELL_BYTES, MAX_CODE_CACHE_BYTES, ProgramStats};
 pub use output::BlockOutput;
 pub use replay::replay;
 pub use rewards::block_rewards;

@@ -30,6 +30,7 @@ pub fn document() -> String {
         deployments: Vec::new(),
         timestamp: 1,
         base_fee_wei: None,
+        ada: false,
     };
     genesis.document().to_string()
 }

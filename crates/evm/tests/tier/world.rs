@@ -57,6 +57,7 @@ pub(crate) fn env(fork: Fork) -> BlockEnv {
         prev_randao: B256::repeat_byte(1),
         blob_fee_wei: (fork >= Fork::Cancun).then_some(1),
         max_blobs_per_transaction: (fork >= Fork::Cancun).then_some(6),
+        ada: false,
     }
 }
 

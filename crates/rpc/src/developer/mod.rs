@@ -129,6 +129,7 @@ pub(crate) mod tests {
             deployments: Vec::new(),
             timestamp: 0,
             base_fee_wei: None,
+            ada: false,
         };
         let genesis = GenesisBlock::from_json(&genesis.document().to_string()).unwrap();
         let chain = Chain::new(genesis, Box::new(Network), PoolConfig::default());

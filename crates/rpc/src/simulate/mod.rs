@@ -133,7 +133,7 @@ impl Chain<'_> {
         let wanted = SimulatedBlock {
             header: header.clone(),
             withdrawals: withdrawals.clone(),
-            precompiles: moves_of(&block.state, fork)?,
+            precompiles: moves_of(&block.state, fork, rpc.chain().spec().is_ada(header.timestamp))?,
             overrides: overrides_of(without_moves(block.state))?,
             blob_fee_wei: block
                 .overrides
