@@ -144,6 +144,20 @@ class Reader:
 
 def decode(data: bytes) -> Program:
     """Read and validate a program: header, graph, weights, then the proof that nothing overflows."""
+    program, lengths, stated_root = read_manifest(data)
+    require(sum(lengths) == len(program.weights), "program.weights-length")
+    require(weights_root(program.weights) == stated_root, "program.weights-root")
+    ends = [sum(lengths[: index + 1]) for index in range(len(lengths))]
+    program.slices = [program.weights[end - size : end] for end, size in zip(ends, lengths, strict=True)]
+    prove(program)
+    return program
+
+
+def read_manifest(data: bytes) -> tuple[Program, list[int], bytes]:
+    """Read header and graph, and leave what follows as weights.
+
+    Return the bytes of weights that each node takes, and the stated root, besides.
+    """
     reader = Reader(data)
     require(reader.take(4) == b"ILTP", "program.magic")
     require(reader.unsigned(2) == 1, "program.semantics")
@@ -159,12 +173,7 @@ def decode(data: bytes) -> Program:
     lengths = plan(program)
     require(sum(program.units) == stated_units, "program.units", f"computed {sum(program.units)}")
     require(sum(lengths) == stated_length, "program.weights-length")
-    require(stated_length == len(program.weights), "program.weights-length")
-    require(weights_root(program.weights) == stated_root, "program.weights-root")
-    ends = [sum(lengths[: index + 1]) for index in range(count)]
-    program.slices = [program.weights[end - size : end] for end, size in zip(ends, lengths, strict=True)]
-    prove(program)
-    return program
+    return program, lengths, stated_root
 
 
 def read_input(reader: Reader) -> TensorType:

@@ -54,6 +54,9 @@ class Chain(Controls):
         What that genesis holds: every fork up to `fork` active from the start, and `accounts` of `mnemonic` with
         `balance_ether` each. `gas_limit` is per block, `base_fee_wei` the first block's, `timestamp` (Unix seconds)
         the time of genesis and of the chain's clock when it starts.
+    instructions
+        Whether contracts can have programs run (docs/ai-instructions.md), on a chain of Prague's rules or later that
+        starts from a genesis of its own making.
     host, port
         Where JSON-RPC is served; port 0 takes a free one, `None` serves no socket at all.
     block_time_ms
@@ -132,6 +135,7 @@ class Chain(Controls):
         gas_limit: int = 60_000_000,
         base_fee_wei: int | None = None,
         timestamp: int | None = None,
+        instructions: bool = True,
         order: Literal["fees", "fifo"] = "fees",
         auto_impersonate: bool = False,
         threads: int | None = None,
@@ -167,6 +171,7 @@ class Chain(Controls):
                 ],
                 "timestamp": _u64("timestamp", timestamp or 0),
                 "base_fee_wei": None if base_fee_wei is None else _u64("base_fee_wei", base_fee_wei),
+                "instructions": instructions,
             },
             "data_dir": _data_dir(data_dir, others=(state, fork_url)),
             "durability": durability,

@@ -1,0 +1,180 @@
+"""STORE, REGISTER and INFER in plain Python: what they return, what they change, what they cost.
+
+A further implementation of docs/ai-instructions.md beside the one in `crates/evm`, written to be read.
+
+Invariant: a result is a function of the state, the accounts that are warm, the input and the gas given; gas is taken
+before the work that it pays for, so who gives too little sees the state as it was.
+
+What it does not do: calls, values, static frames; those are the machine's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from eth_utils.crypto import keccak
+
+from spec import tensor
+
+INFER, REGISTER, STORE = (bytes(17) + bytes.fromhex(last) for last in ("0a1001", "0a1002", "0a1003"))
+
+COLD, WARM = 2_600, 100
+NEW_ACCOUNT, STORED_BYTE = 25_000, 16
+STORE_BASE, REGISTER_BASE, INFER_BASE = 5_000, 20_000, 3_000
+WORD = 3
+UNITS_PER_GAS, WEIGHTS_PER_GAS, PROVED_PER_GAS = 16, 16, 4
+
+
+class OutOfGasError(Exception):
+    """More gas is needed than was given; all of it is gone."""
+
+
+class RefusedError(Exception):
+    """Wrong use: reverts with the code and what is wrong; gas that is left is given back."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def chunk_address(leaf: bytes) -> bytes:
+    """Return where a chunk lies."""
+    return keccak(b"interlace.chunk" + leaf)[12:]
+
+
+def program_address(program: bytes) -> bytes:
+    """Return where a manifest and its leaves lie."""
+    return keccak(b"interlace.program" + program)[12:]
+
+
+@dataclass
+class Machine:
+    """The state, as far as these instructions see it, and what a transaction has looked at."""
+
+    codes: dict[bytes, bytes] = field(default_factory=dict)
+    """Code of each account that has some."""
+    warm: set[bytes] = field(default_factory=set)
+    """Accounts that this transaction has looked at."""
+
+    def call(self, instruction: bytes, data: bytes, gas: int) -> tuple[bytes, int]:
+        """Return the output and the gas that is left, and keep what changed.
+
+        Raises
+        ------
+        OutOfGasError, RefusedError
+            The second has the gas that is left as `gas`. Nothing changed.
+        """
+        meter = Meter(gas)
+        attempt = Machine(dict(self.codes), set(self.warm))
+        run = {STORE: attempt.store, REGISTER: attempt.register, INFER: attempt.infer}[instruction]
+        try:
+            output = run(meter, data)
+        except tensor.InvalidError as error:
+            refused = RefusedError(error.code)
+            refused.gas = meter.left  # type: ignore[attr-defined]
+            raise refused from error
+        except RefusedError as refused:
+            refused.gas = meter.left  # type: ignore[attr-defined]
+            raise
+        self.codes, self.warm = attempt.codes, attempt.warm
+        return output, meter.left
+
+    def store(self, meter: Meter, chunk: bytes) -> bytes:
+        """Keep a chunk of weights under its hash."""
+        meter.charge(STORE_BASE)
+        meter.words(len(chunk))
+        if not 1 <= len(chunk) <= tensor.CHUNK_BYTES:
+            raise RefusedError("instruction.chunk")
+        leaf = keccak(b"\0" + chunk)
+        self.put(meter, chunk_address(leaf), chunk)
+        return leaf
+
+    def register(self, meter: Meter, data: bytes) -> bytes:
+        """Validate a program whose chunks are there, and keep its manifest under its id."""
+        meter.charge(REGISTER_BASE)
+        meter.words(len(data))
+        if len(data) > tensor.CHUNK_BYTES:
+            raise RefusedError("instruction.manifest")
+        stated, leaves = parts(data)
+        program = stated.id
+        address = program_address(program)
+        if self.look(meter, address) is None:
+            weights = self.weights(meter, leaves)
+            meter.charge(-(-len(weights) // PROVED_PER_GAS))
+            tensor.decode(stated.manifest + weights)
+            meter.charge(NEW_ACCOUNT + (len(data) + 1) * STORED_BYTE)
+            self.codes[address] = b"\0" + data
+        return program
+
+    def infer(self, meter: Meter, data: bytes) -> bytes:
+        """Run a program."""
+        meter.charge(INFER_BASE)
+        if len(data) < 32:
+            raise RefusedError("instruction.input")
+        program, elements = data[:32], data[32:]
+        stored = self.look(meter, program_address(program))
+        if stored is None:
+            raise RefusedError("instruction.unregistered")
+        stated, leaves = parts(stored)
+        takes, gives = stated.types[0], stated.types[-1]
+        size = takes.elements * tensor.ELEMENT_BYTES[takes.dtype]
+        meter.words(size)
+        meter.words(gives.elements * tensor.ELEMENT_BYTES[gives.dtype])
+        meter.charge(-(-sum(stated.units) // UNITS_PER_GAS))
+        meter.charge(-(-int.from_bytes(stated.manifest[46:50], "big") // WEIGHTS_PER_GAS))
+        if len(elements) != size:
+            raise RefusedError("instruction.input")
+        decoded = tensor.decode(stated.manifest + self.weights(meter, leaves))
+        width = tensor.ELEMENT_BYTES[takes.dtype]
+        values = [int.from_bytes(elements[at : at + width], "big", signed=True) for at in range(0, size, width)]
+        output = tensor.run(decoded, values)
+        return b"".join(value.to_bytes(tensor.ELEMENT_BYTES[gives.dtype], "big", signed=True) for value in output)
+
+    def look(self, meter: Meter, address: bytes) -> bytes | None:
+        """Pay for a look at an account, and return what was put there."""
+        meter.charge(WARM if address in self.warm else COLD)
+        self.warm.add(address)
+        code = self.codes.get(address)
+        return None if code is None else code[1:]
+
+    def put(self, meter: Meter, address: bytes, data: bytes) -> None:
+        """Put data there, unless it is there."""
+        if self.look(meter, address) is None:
+            meter.charge(NEW_ACCOUNT + (len(data) + 1) * STORED_BYTE)
+            self.codes[address] = b"\0" + data
+
+    def weights(self, meter: Meter, leaves: list[bytes]) -> bytes:
+        """Bring the chunks together."""
+        chunks = []
+        for leaf in leaves:
+            chunk = self.look(meter, chunk_address(leaf))
+            if chunk is None:
+                raise RefusedError("instruction.chunk-missing")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+@dataclass
+class Meter:
+    """Gas that is left."""
+
+    left: int
+
+    def charge(self, gas: int) -> None:
+        """Take gas."""
+        if gas > self.left:
+            raise OutOfGasError
+        self.left -= gas
+
+    def words(self, size: int) -> None:
+        """Pay for bytes that come or go."""
+        self.charge(-(-size // 32) * WORD)
+
+
+def parts(data: bytes) -> tuple[tensor.Program, list[bytes]]:
+    """Return the program without its weights, and the leaves that stand behind its manifest."""
+    program, lengths, _ = tensor.read_manifest(data)
+    count, rest = -(-sum(lengths) // tensor.CHUNK_BYTES), program.weights
+    if len(rest) != 32 * count:
+        raise RefusedError("instruction.leaves")
+    return program, [rest[at : at + 32] for at in range(0, len(rest), 32)]
