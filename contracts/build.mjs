@@ -18,6 +18,7 @@ const at = process.argv.indexOf("--out");
 const out = at < 0 ? root : process.argv[at + 1];
 const PACKAGE = join(out, "python/interlace/contracts/compiled");
 const KERNELS = join(out, "python/interlace/contracts/kernels");
+const EXAMPLES = join(out, "examples/compiled");
 const TESTS = join(out, "tests/contracts/artifacts");
 
 function solidityFiles(folder) {
@@ -27,7 +28,7 @@ function solidityFiles(folder) {
     .sort();
 }
 
-const files = ["src", "bench", "test"].flatMap(solidityFiles);
+const files = ["src", "bench", "examples", "test"].flatMap(solidityFiles);
 const wanted = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.methodIdentifiers"];
 const input = {
   language: "Solidity",
@@ -45,16 +46,16 @@ const find = (name) => ({ contents: readFileSync(join(here, "node_modules", name
 const output = JSON.parse(solc.compile(JSON.stringify(input), { import: find }));
 // Our own warnings are errors; OpenZeppelin's are its own. 5159: a test forces ether with SELFDESTRUCT on purpose.
 const ours = ({ severity, errorCode, sourceLocation }) =>
-  severity === "error" || (errorCode !== "5159" && /^(src|bench|test)\//.test(sourceLocation?.file ?? ""));
+  severity === "error" || (errorCode !== "5159" && /^(src|bench|examples|test)\//.test(sourceLocation?.file ?? ""));
 const problems = (output.errors ?? []).filter(ours);
 for (const { formattedMessage } of problems) console.error(formattedMessage);
 if (problems.length > 0) process.exit(1);
 
 const MAX_RUNTIME = 24576; // EIP-170
-for (const folder of [PACKAGE, KERNELS, TESTS]) mkdirSync(folder, { recursive: true });
+for (const folder of [PACKAGE, KERNELS, EXAMPLES, TESTS]) mkdirSync(folder, { recursive: true });
 for (const [file, contracts] of Object.entries(output.contracts)) {
   for (const [name, { abi, evm }] of Object.entries(contracts)) {
-    const folder = file.startsWith("bench/") ? KERNELS : file.startsWith("test/") ? TESTS : SHIPPED.includes(name) && PACKAGE;
+    const folder = { bench: KERNELS, examples: EXAMPLES, test: TESTS }[file.split("/")[0]] ?? (SHIPPED.includes(name) && PACKAGE);
     if (!folder) continue;
     if (evm.bytecode.object === "") continue; // an interface
     const size = evm.deployedBytecode.object.length / 2;

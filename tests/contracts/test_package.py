@@ -25,7 +25,7 @@ def test_artifacts_are_what_the_sources_compile_to(tmp_path: Path) -> None:
         ["node", "build.mjs", "--out", tmp_path], cwd=ROOT / "contracts", capture_output=True, text=True, check=False
     )
     assert build.returncode == 0, f"{build.stderr}\nhint: `make test` installs the compiler"
-    for folder in (f"{PACKAGE}/compiled", f"{PACKAGE}/kernels", "tests/contracts/artifacts"):
+    for folder in (f"{PACKAGE}/compiled", f"{PACKAGE}/kernels", "examples/compiled", "tests/contracts/artifacts"):
         built = {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
         committed = {path.name: path.read_bytes() for path in (ROOT / folder).iterdir()}
         assert built.keys() == committed.keys()

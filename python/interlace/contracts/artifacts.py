@@ -11,7 +11,7 @@ import functools
 import json
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from interlace.errors import ChainError
 
@@ -20,6 +20,9 @@ NAMES = ("CreditToken", "StakingVault", "Assets", "Programs", "Validators", "Fee
 
 KERNELS = ("Token", "Pool", "Tick", "Hash", "Sort", "Ray", "Model", "Signature")
 """Contracts that are measured and never deployed: `interlace bench vm`."""
+
+INFERENCE: Final = "Inference"
+"""One that is measured on a chain: `interlace bench infer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,9 @@ def kernel(name: str) -> Artifact:
     Raises
     ------
     ChainError
-        ``contracts.unknown`` for a name that is not in `KERNELS`.
+        ``contracts.unknown`` for a name that is neither in `KERNELS` nor `INFERENCE`.
     """
-    if name not in KERNELS:
+    if name not in (*KERNELS, INFERENCE):
         raise ChainError("contracts.unknown", f"no kernel is named {name!r}", hint=f"one of {', '.join(KERNELS)}")
     return _read("kernels", f"{name}Kernel")
 
