@@ -73,6 +73,29 @@ def tensor(
         output.data(result.to_text())
 
 
+@bench.command()
+def infer(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Products: digits, tokens, megabyte; all by default."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Programs of each; the median counts.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure inference in contracts: the instruction INFER, and the same product in Solidity and in Yul beside it.
+
+    Example: interlace bench infer tokens --json
+    """
+    from interlace.models.bench_infer import PRODUCTS, bench_infer
+
+    with _steps(len(names or PRODUCTS)) as step:
+        result = bench_infer(names, rounds, step)
+    if json:
+        output.emit_json(result.to_json())
+    else:
+        output.data(result.to_text())
+
+
 @bench.command(name="exec")
 def execution(
     names: Annotated[

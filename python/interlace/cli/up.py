@@ -56,6 +56,10 @@ def up(
         str, typer.Option(help="What executes code: analysed (translated once it is executed often) or plain (revm).")
     ] = "analysed",
     fork: Annotated[str, typer.Option(help="Ethereum's rules up to this fork.")] = "osaka",
+    instructions: Annotated[
+        bool,
+        typer.Option("--instructions/--no-instructions", help="Whether contracts can have integer programs run."),
+    ] = True,
     chain_id: Annotated[int, typer.Option(min=1, max=(1 << 63) - 1, help="Chain id.")] = 31337,
     accounts: Annotated[int, typer.Option(min=1, max=1000, help="How many funded accounts.")] = 10,
     balance: Annotated[int, typer.Option(min=0, max=10**12, help="Native tokens of each account.")] = 10_000,
@@ -159,6 +163,7 @@ def up(
         order=_order(order),
         threads=threads,
         vm=_vm(vm),
+        instructions=instructions,
         auto_impersonate=auto_impersonate,
         state=start,
         data_dir=data_dir,
