@@ -20,6 +20,7 @@ from interlace.models.float_graph import FloatGraph
 from interlace.models.lower import lower
 from interlace.models.program import Program
 from interlace.models.tensor import FloatArray
+from interlace.models.trees import Thresholds, is_ensemble, lower_trees, scores, to_ranks
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -87,11 +88,14 @@ class Quantised:
     input_scale, output_scale
         Real value of one integer step of its input and output.
     layout
-        ``flat``, or ``nchw`` when float inputs are images with channels first.
+        ``flat``; ``nchw`` when float inputs are images with channels first; ``ranks`` when the program takes the rank
+        of each value among its feature's thresholds.
     labels
         Name of each output class, in order.
     report
         Comparison with the float model on the calibration data.
+    thresholds
+        With layout ``ranks``: those of each feature, ascending.
     """
 
     program: Program
@@ -100,9 +104,12 @@ class Quantised:
     layout: str
     labels: tuple[Label, ...]
     report: QuantisationReport
+    thresholds: Thresholds | None = None
 
     def prepare(self, values: npt.ArrayLike) -> npt.NDArray[np.int8]:
         """Return a batch of float inputs as the program's i8 inputs."""
+        if self.thresholds is not None:
+            return to_ranks(values, self.thresholds)
         return to_integers(values, self.input_scale, self.program.input_shape, self.layout)
 
     def outputs(self, values: npt.ArrayLike) -> FloatArray:
@@ -121,7 +128,9 @@ def quantise(model: Model, calibration: npt.ArrayLike, *, labels: tuple[Label, .
     Parameters
     ----------
     model
-        A fitted scikit-learn ``LogisticRegression`` or ``MLPClassifier``, or an ONNX model (message, bytes or path).
+        A fitted scikit-learn ``LogisticRegression``, ``MLPClassifier``, ``DecisionTreeClassifier``,
+        ``RandomForestClassifier``, ``ExtraTreesClassifier`` or ``GradientBoostingClassifier``, or an ONNX model
+        (message, bytes or path).
     calibration
         Sample inputs, a batch as the model takes them; they set the ranges of all values.
     labels
@@ -132,6 +141,8 @@ def quantise(model: Model, calibration: npt.ArrayLike, *, labels: tuple[Label, .
     ProgramError
         `model.*` naming what the model has that an integer program has not; `tensor.*` for bad calibration data.
     """
+    if is_ensemble(model):
+        return _quantise_trees(model, calibration, labels)
     graph, layout, names = _read(model)
     inputs = tensor.finite(calibration, "calibration data")
     if layout == "nchw":
@@ -147,16 +158,44 @@ def quantise(model: Model, calibration: npt.ArrayLike, *, labels: tuple[Label, .
     expected = graph.outputs(channels_last).reshape(len(inputs), -1)
     integers = to_integers(inputs, lowered.input_scale, graph.input_shape, layout)
     got = lowered.program.run_batch(integers).reshape(len(inputs), -1) * lowered.output_scale
-    report = QuantisationReport(
-        samples=len(inputs),
+    report = _compared(got, expected, lowered.narrowed_channels)
+    names = _names(labels or names, expected.shape[1])
+    return Quantised(lowered.program, lowered.input_scale, lowered.output_scale, layout, names, report)
+
+
+def _quantise_trees(model: ClassifierMixin, calibration: npt.ArrayLike, labels: tuple[Label, ...] | None) -> Quantised:
+    """As `quantise`, of an ensemble of trees."""
+    inputs = tensor.finite(calibration, "calibration data")
+    if inputs.ndim != 2 or len(inputs) == 0:
+        raise ProgramError("model.calibration", f"calibration data of shape {inputs.shape} has no rows")
+    lowered = lower_trees(model, inputs[:1])
+    expected = scores(model, inputs)
+    integers = lowered.program.run_batch(to_ranks(inputs, lowered.thresholds)).reshape(len(inputs), -1)
+    report = _compared(integers * lowered.output_scale, expected, 0)
+    names = _names(labels or tuple(plain(label) for label in model.classes_), expected.shape[1])
+    return Quantised(lowered.program, 1.0, lowered.output_scale, "ranks", names, report, lowered.thresholds)
+
+
+def plain(label: object) -> Label:
+    """Return a class of scikit-learn's, which may be a NumPy scalar, as a label."""
+    item = label.item() if hasattr(label, "item") else label
+    return item if isinstance(item, int) else str(item)
+
+
+def _compared(got: npt.NDArray[np.floating], expected: FloatArray, narrowed_channels: int) -> QuantisationReport:
+    return QuantisationReport(
+        samples=len(expected),
         agreement=float((got.argmax(axis=1) == expected.argmax(axis=1)).mean()),
         largest_error=float(np.abs(got - expected).max()),
-        narrowed_channels=lowered.narrowed_channels,
+        narrowed_channels=narrowed_channels,
     )
-    names = labels or names or tuple(range(expected.shape[1]))
-    if len(names) != expected.shape[1]:
-        raise ProgramError("model.labels", f"{len(names)} labels for {expected.shape[1]} outputs")
-    return Quantised(lowered.program, lowered.input_scale, lowered.output_scale, layout, names, report)
+
+
+def _names(names: tuple[Label, ...], outputs: int) -> tuple[Label, ...]:
+    names = names or tuple(range(outputs))
+    if len(names) != outputs:
+        raise ProgramError("model.labels", f"{len(names)} labels for {outputs} outputs")
+    return names
 
 
 def _read(model: Model) -> tuple[FloatGraph, str, tuple[Label, ...]]:

@@ -22,7 +22,7 @@ from interlace.models.quantise import Quantised, quantise
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
-Kind = Literal["mlp", "logistic"]
+Kind = Literal["mlp", "logistic", "trees"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class TrainedClassifier:
             output_scale=q.output_scale,
             input_shape=q.program.input_shape,
             layout=q.layout,
+            thresholds=q.thresholds,
             dataset=dataset,
             training=self.training,
             float_accuracy=self.float_accuracy,
@@ -87,7 +88,7 @@ def train_classifier(
     y
         Labels, ``n`` of them.
     kind
-        ``mlp`` (one or more ReLU layers) or ``logistic``.
+        ``mlp`` (one or more ReLU layers), ``logistic``, or ``trees`` (100 rounds of boosting, three levels each).
     hidden
         Sizes of the hidden layers of an ``mlp``.
     seed
@@ -128,11 +129,12 @@ def train_classifier(
         float_accuracy=float((model.predict(inputs[rest]) == labels[rest]).mean()),
         integer_accuracy=float((predicted == labels[rest]).mean()),
         held_back=np.sort(rest),
-        training=f"mlp hidden={hidden} seed={seed}" if kind == "mlp" else f"logistic seed={seed}",
+        training=f"mlp hidden={hidden} seed={seed}" if kind == "mlp" else f"{kind} seed={seed}",
     )
 
 
 def _estimator(kind: Kind, hidden: tuple[int, ...], seed: int) -> ClassifierMixin:
+    from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
 
@@ -140,4 +142,6 @@ def _estimator(kind: Kind, hidden: tuple[int, ...], seed: int) -> ClassifierMixi
         return MLPClassifier(hidden, random_state=seed, max_iter=300, learning_rate_init=0.003)
     if kind == "logistic":
         return LogisticRegression(max_iter=1_000, random_state=seed)
-    raise ProgramError("model.unsupported-operator", f"kind {kind!r} is neither 'mlp' nor 'logistic'")
+    if kind == "trees":
+        return GradientBoostingClassifier(random_state=seed)
+    raise ProgramError("model.unsupported-operator", f"kind {kind!r} is not 'mlp', 'logistic' or 'trees'")
