@@ -52,6 +52,15 @@ def test_javascript_blocks_run(page: Page, tmp_path: Path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("page", pages("solidity"), ids=lambda page: page.name)
+def test_solidity_is_what_is_compiled(page: Page):
+    sources = [
+        path.read_text() for folder in ("src", "examples") for path in (ROOT / "contracts" / folder).glob("*.sol")
+    ]
+    for block in page.blocks("solidity"):
+        assert any(block in source for source in sources), block
+
+
 @pytest.mark.parametrize("page", pages("console"), ids=lambda page: page.name)
 def test_commands_exist_with_their_options(page: Page, capsys):
     for words in page.commands():
