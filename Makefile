@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint rust-test python-test bench soak fmt contracts clean
+.PHONY: help build demo test lint rust-test emulated python-test bench soak fmt contracts clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -88,6 +88,15 @@ rust-test: build
 	cargo test --release --locked -p interlace-state --features sim,shuttle --lib --quiet schedules
 	cargo test --release --locked -p interlace-evm --no-default-features --test precompiles --quiet
 	cargo test --release --locked -p interlace-state --features sim,loom --lib --quiet every_order
+	@if command -v qemu-x86_64 > /dev/null; then $(MAKE) emulated; \
+	  else echo 'no qemu-x86_64: processors without AVX2 are not emulated (Debian: qemu-user)'; fi
+
+emulated:
+	$(STEP) 'integer programs on emulated processors'
+	@command -v qemu-x86_64 > /dev/null || { echo 'error: qemu-x86_64 is not here'; echo 'hint: Debian has it in qemu-user'; exit 2; }
+	for cpu in Nehalem SandyBridge Haswell max; do \
+	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu $$cpu" \
+	  cargo test --release --locked -p interlace-tensor --test everywhere --quiet || exit 1; done
 
 python-test: build contracts/node_modules tests/clients/hardhat/node_modules
 	$(STEP) 'Python tests'
