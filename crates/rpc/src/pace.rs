@@ -33,6 +33,8 @@ pub(crate) struct Paced<S> {
     message_timeout: Duration,
     write_timeout: Duration,
     reading: Timer,
+    /// Whether `reading` is about messages of a WebSocket rather than heads of requests.
+    messaging: bool,
     /// Messages that were complete when `reading` was set.
     messages: u32,
     /// Requests that were answered when `reading` was set.
@@ -53,6 +55,7 @@ impl<S> Paced<S> {
             message_timeout: limits.body_timeout(),
             write_timeout: limits.write_timeout(),
             reading: None,
+            messaging: false,
             messages: 0,
             answered: 0,
             writing: None,
@@ -61,9 +64,18 @@ impl<S> Paced<S> {
         }
     }
 
+    /// Whether it is a WebSocket. When it has become one, the clock of the head that asked for that may still run: the first message may come
+    /// before anybody looked whether something is overdue.
+    fn is_messaging(&mut self) -> bool {
+        if !self.messaging && self.ticket.is_websocket() {
+            (self.messaging, self.reading) = (true, None);
+        }
+        self.messaging
+    }
+
     /// Notes bytes that came.
     fn came(&mut self, bytes: usize) -> io::Result<()> {
-        if self.ticket.is_websocket() {
+        if self.is_messaging() {
             let partial = self.ticket.received(bytes);
             // Small messages are not worth counting; what a connection's buffers hold is bounded by their number.
             let more = partial.saturating_sub(self.counted);
@@ -86,7 +98,7 @@ impl<S> Paced<S> {
 
     /// Nothing came: is something overdue?
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ticket.is_websocket() {
+        if self.is_messaging() {
             let (messages, begun) = self.ticket.message();
             if messages != self.messages || !begun {
                 self.release();
@@ -197,5 +209,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::connections::Connections;
+
+    #[tokio::test]
+    async fn a_message_that_comes_at_once_has_its_own_time_and_not_that_of_the_head() {
+        let limits = Limits { head_timeout_ms: 600_000, body_timeout_ms: 50, ..Limits::default() };
+        let open = Connections::new(&limits).admit().unwrap();
+        let (mut client, server) = duplex(64);
+        let mut paced = Paced::new(server, Arc::clone(open.ticket()), Budget::new(1 << 20), &limits);
+        let mut buffer = [0; 64];
+        client.write_all(b"head").await.unwrap();
+        assert_eq!(paced.read(&mut buffer).await.unwrap(), 4);
+        assert!(open.begin() && open.upgrade());
+        client.write_all(b"part").await.unwrap();
+        assert_eq!(paced.read(&mut buffer).await.unwrap(), 4);
+        let late = timeout(Duration::from_secs(20), paced.read(&mut buffer)).await.unwrap().unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
     }
 }
