@@ -21,7 +21,9 @@ contract InferenceKernel {
 
     /// One of the ways below as a transaction, which may take more gas than a call.
     function record(bool yul, Product calldata product, bytes calldata input) external {
-        (bytes memory output, uint256 gas) = yul ? byYul(product, input) : bySolidity(product, input);
+        uint256 gas = gasleft();
+        bytes memory output = yul ? _byYul(product, input) : _bySolidity(product, input);
+        gas -= gasleft();
         emit Measured(gas, keccak256(output));
     }
 
@@ -47,12 +49,7 @@ contract InferenceKernel {
     }
 
     /// In Solidity, as it is written: bounds and overflows are checked.
-    function bySolidity(Product calldata product, bytes calldata input)
-        public
-        view
-        returns (bytes memory output, uint256 gas)
-    {
-        gas = gasleft();
+    function _bySolidity(Product calldata product, bytes calldata input) private view returns (bytes memory output) {
         bytes memory weights = _weights(product);
         (uint256 depth, uint256 channels) = (product.depth, product.channels);
         output = new bytes(product.rows * channels * 4);
@@ -65,16 +62,10 @@ contract InferenceKernel {
                 _put(output, row * channels + channel, sum);
             }
         }
-        gas -= gasleft();
     }
 
     /// In Yul, unrolled eight times, nothing checked; `depth` is a multiple of eight.
-    function byYul(Product calldata product, bytes calldata input)
-        public
-        view
-        returns (bytes memory output, uint256 gas)
-    {
-        gas = gasleft();
+    function _byYul(Product calldata product, bytes calldata input) private view returns (bytes memory output) {
         bytes memory weights = _weights(product);
         (uint256 depth, uint256 channels) = (product.depth, product.channels);
         output = new bytes(product.rows * channels * 4);
@@ -114,7 +105,6 @@ contract InferenceKernel {
                 _put(output, row * channels + channel, sum);
             }
         }
-        gas -= gasleft();
     }
 
     /// Brings the chunks together, from the code of their accounts.

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from interlace.chain import DEV_MNEMONIC, Account, Client
+from interlace.chain.programs import STORE, leaves_of
 from interlace.contracts import ADDRESSES
 
 if TYPE_CHECKING:
@@ -85,6 +86,15 @@ def test_options_reach_the_chain_and_json_is_data(tmp_path: Path):
         stdout, stderr = process.communicate(timeout=20)
     assert (process.returncode, stderr) == (0, "")
     assert json.loads(stdout) == facts
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["by default", "left out"])
+def test_contracts_can_have_programs_run_unless_told_otherwise(there: bool, tmp_path: Path):
+    with (
+        up(*(() if there else ("--no-instructions",)), out=tmp_path / "chain.json") as (_, facts),
+        Client(str(facts["rpc_url"])) as client,
+    ):
+        assert client.call(STORE, b"\1") == (leaves_of(b"\1")[0] if there else b"")
 
 
 def test_a_genesis_of_ones_own(tmp_path: Path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
+from instruction_calls import elements
 
 from interlace.chain import Call, Chain
 from interlace.chain.programs import INFER, REGISTER, STORE, leaves_of
 from interlace.errors import ChainError, RpcError
 from interlace.models import Program
 from spec import instructions
-from tests.tensor.programs import random_input, random_program
+from tests.tensor.programs import random_program
 
 ADDRESS = {INFER: instructions.INFER, REGISTER: instructions.REGISTER, STORE: instructions.STORE}
 
@@ -20,12 +21,6 @@ def intrinsic(data: bytes) -> tuple[int, int]:
     """Return what a transaction with this input costs before it does anything, and at least (EIP-7623)."""
     tokens = data.count(0) + 4 * (len(data) - data.count(0))
     return 21_000 + 4 * tokens, 21_000 + 10 * tokens
-
-
-def elements(program: Program, seed: int) -> bytes:
-    """Return a random input as the chain takes it."""
-    values = random_input(seed, program)
-    return values.astype(values.dtype.newbyteorder(">")).tobytes()
 
 
 def wrong(rng: random.Random, to: str, data: bytes) -> bytes:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from eth_utils.crypto import keccak
+from instruction_calls import answer, deployed, elements
 
-from interlace.chain import Account, Call, Chain, Client
+from interlace.chain import Call, Chain, Client
 from interlace.chain.programs import (
     CHUNK_BYTES,
     INFER,
@@ -33,17 +34,6 @@ PLENTY = 10_000_000
 KEEPER = bytes.fromhex("365f5f375f5f365f73" + INFER[2:] + "5afa503d5f5f3e3d5f20335500")
 
 
-def elements(program: Program, seed: int) -> bytes:
-    """Draw an input."""
-    return on_chain.to_elements(program, random_input(seed, program))
-
-
-def answer(program: Program, seed: int) -> bytes:
-    """Return what the chain should say to it."""
-    output = program.run(random_input(seed, program))
-    return output.astype(output.dtype.newbyteorder(">")).tobytes()
-
-
 def wide(depth: int, channels: int, seed: int = 1) -> Program:
     """Return a product of more weights than one chunk has."""
     builder = GraphBuilder((depth,))
@@ -57,14 +47,6 @@ def registration(program: Program) -> list[Call]:
     chunks = [weights[at : at + CHUNK_BYTES] for at in range(0, len(weights), CHUNK_BYTES)]
     manifest = program.manifest + b"".join(leaves_of(weights))
     return [*(Call(STORE, 0, chunk, 3_000_000) for chunk in chunks), Call(REGISTER, 0, manifest, PLENTY)]
-
-
-def deployed(client: Client, account: Account, code: bytes) -> str:
-    """Deploy this code."""
-    initcode = bytes.fromhex(f"60{len(code):02x}80600a3d393df300") + code
-    address = client.send(account, None, data=initcode, gas_limit=300_000).contract_address
-    assert address is not None
-    return address
 
 
 def raw(client: Client, number: int) -> bytes:

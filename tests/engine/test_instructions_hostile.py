@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from eth_utils.crypto import keccak
+from instruction_calls import answer, deployed, elements
 
 from interlace import _core
 from interlace.chain import Call, Chain, Receipt
@@ -22,8 +23,7 @@ from interlace.chain.programs import (
     register_program,
 )
 from interlace.errors import RpcError
-from interlace.models import on_chain
-from tests.tensor.programs import random_input, random_program
+from tests.tensor.programs import random_program
 
 PLENTY = 16_000_000
 
@@ -197,16 +197,11 @@ def call_in_place(size: int, output: int) -> bytes:
 def test_an_answer_may_lie_over_its_question(chain: Chain) -> None:
     program = random_program(13)
     register_program(chain.client, chain.accounts[0], program.to_bytes())
-    data = program.id + on_chain.to_elements(program, random_input(5, program))
-    output = program.run(random_input(5, program))
-    answer = output.astype(output.dtype.newbyteorder(">")).tobytes()
-    code = call_in_place(len(data), len(answer))
-    initcode = bytes.fromhex(f"60{len(code):02x}80600a3d393df300") + code
-    contract = chain.client.send(chain.accounts[0], None, data=initcode).contract_address
-    assert contract is not None
-    assert chain.client.call(contract, data) == answer
+    data, said = program.id + elements(program, 5), answer(program, 5)
+    contract = deployed(chain.client, chain.accounts[0], call_in_place(len(data), len(said)))
+    assert chain.client.call(contract, data) == said
     # As at a place of its own.
-    assert infer(chain.client, program.id, data[32:]) == answer
+    assert infer(chain.client, program.id, data[32:]) == said
 
 
 def test_a_contract_that_calls_itself_infers_at_every_depth(chain: Chain) -> None:
@@ -216,10 +211,8 @@ def test_a_contract_that_calls_itself_infers_at_every_depth(chain: Chain) -> Non
     code = bytes.fromhex("365f5f375f5f365f73" + INFER[2:] + "5afa50620186a05a10602c575f5f365f5f305af1505b00")
     jump = code.index(b"\x5b\x00")
     code = code.replace(bytes.fromhex("602c57"), bytes([0x60, jump, 0x57]))
-    initcode = bytes.fromhex(f"60{len(code):02x}80600a3d393df300") + code
-    contract = chain.client.send(chain.accounts[0], None, data=initcode).contract_address
-    assert contract is not None
-    data = program.id + on_chain.to_elements(program, random_input(5, program))
+    contract = deployed(chain.client, chain.accounts[0], code)
+    data = program.id + elements(program, 5)
     request = {"to": contract, "data": f"0x{data.hex()}", "gas": hex(PLENTY)}
     traced = chain.client.rpc("debug_traceCall", request, "latest", {"tracer": "callTracer"})
     costs, depth = [], 0

@@ -21,41 +21,33 @@ from interlace.sdk.story import Story
 from .snippets import ROOT
 
 
-def test_the_quickstart_runs_as_it_stands(tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "examples/quickstart.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def printed(example: str, folder: Path) -> str:
+    """Run an example as it stands, in an empty folder, and return what it prints."""
+    words = [sys.executable, "-W", "error", ROOT / "examples" / example]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert re.match(r"it is a \d for 0\.0019\d* credits\ndata earned 0\.0002\d* credits, model 0\.0003\d*", done.stdout)
+    return done.stdout
+
+
+def test_the_quickstart_runs_as_it_stands(tmp_path: Path):
+    said = printed("quickstart.py", tmp_path)
+    assert re.match(r"it is a \d for 0\.0019\d* credits\ndata earned 0\.0002\d* credits, model 0\.0003\d*", said)
     code = [line for line in (ROOT / "examples/quickstart.py").read_text().splitlines() if line.strip()]
     assert len(code) < 20, "the quickstart is about ten lines long"
 
 
 def test_the_escrow_decides_as_the_guide_says(tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "examples/wine_escrow.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    said = printed("wine_escrow.py", tmp_path)
+    told = re.fullmatch(
+        r"(\d+) of 54 wines .*\n(\d+) ether .*, (\d+) back to the buyer\na delivery took ([\d,]+) gas.*\n", said
     )
-    assert done.returncode == 0, done.stderr
-    said = re.fullmatch(
-        r"(\d+) of 54 wines .*\n(\d+) ether .*, (\d+) back to the buyer\na delivery took ([\d,]+) gas.*\n", done.stdout
-    )
-    assert said is not None, done.stdout
-    right, sold, returned = (int(said[place]) for place in (1, 2, 3))
+    assert told is not None, said
+    right, sold, returned = (int(told[place]) for place in (1, 2, 3))
     # How well a model does depends on scikit-learn's version and the processor; a third of the labels is wrong.
     assert right >= 49
     assert sold + returned == 54
     assert abs(sold - 36) <= 54 - right
-    assert int(said[4].replace(",", "")) < 60_000
+    assert int(told[4].replace(",", "")) < 60_000
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ fn dense(node: usize, span: &[u8], channels: usize) -> Result<Bounds, Error> {
 
 /// Sums of the weights' magnitudes by channel. So many rows at a time that their sums have 32 bits, of which vectors hold more.
 fn magnitudes(matrix: &[u8], channels: usize) -> Vec<u64> {
-    const ROWS: usize = 1 << 20;
+    const ROWS: usize = 1 << 16;
     let magnitude = |weight: &u8| u32::from(weight.cast_signed().unsigned_abs());
     let mut sums = vec![0_u64; channels];
     for rows in matrix.chunks(ROWS * channels) {

@@ -27,8 +27,10 @@ from interlace.models.program import Program
 
 BLOCK_GAS = 2_000_000_000
 """Gas of a block and of a transaction in it, before Osaka bounded the latter."""
-CALL_GAS = 40_000_000
-"""Gas of INFER in a call that is timed; a node gives a call no more than 50 million."""
+CALL_GAS = 50_000_000
+"""Gas of a call that is timed: a node gives none more."""
+TIMED_GAS = 40_000_000
+"""Gas of it that INFER takes, about."""
 
 Product = tuple[int, int, int]
 PRODUCTS: dict[str, Product] = {
@@ -177,7 +179,7 @@ class Asked:
         """Have INFER run so many times in one call: gas of one, and seconds of the call."""
         elements = on_chain.to_elements(self.program, self.values)
         data = self.contract.encode("byInstruction", self._given(), elements, times)
-        request = {"to": self.contract.address, "data": f"0x{data.hex()}", "gas": hex(50_000_000)}
+        request = {"to": self.contract.address, "data": f"0x{data.hex()}", "gas": hex(CALL_GAS)}
         start = time.perf_counter()
         answer = self.client.rpc("eth_call", request, "latest")
         seconds = time.perf_counter() - start
@@ -211,7 +213,7 @@ def _measure(chain: Chain, contract: Contract, name: str, shape: Product, rounds
     for one in asked:
         gas, first = one.time(1)
         _, second = one.time(1)
-        times = CALL_GAS // gas
+        times = TIMED_GAS // gas
         _, many = one.time(1 + times)
         each = (many - second) / times
         kept.append(each)

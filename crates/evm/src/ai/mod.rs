@@ -8,7 +8,7 @@
 //! What lies there begins with 0x00, a STOP, so nothing can change or destroy it: an id names the same program for ever.
 //!
 //! Invariant: gas, output and reverts are functions of the state and the input, never of what a cache holds; every account that is looked at is
-//! loaded through the journal, so it is in access lists, witnesses and read logs. Nothing but gas is taken from who calls wrongly, and the
+//! loaded through the journal, so it is in access lists and read logs. Nothing but gas is taken from who calls wrongly, and the
 //! reason is told as Solidity's `Error(string)`, after a stable code.
 //! Source: docs/ai-instructions.md; `spec/instructions.py` implements it a second time.
 //! What it does not do: value. A call that brings some is refused.
