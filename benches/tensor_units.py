@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import gcd, prod
 
 import numpy as np
 
 from interlace.models import GraphBuilder, Program, encode_tensor
 
 Build = Callable[[GraphBuilder], int]
+Shape = tuple[int, ...]
 REPEATS = 7
 
 
@@ -39,6 +41,18 @@ def doubled(b: GraphBuilder) -> int:
     return b.argmax(value)
 
 
+def multiplied(first: Shape, second: Shape, *, transposed: bool = False) -> tuple[Shape, str, Build]:
+    """Multiply the first rows of the input by what follows."""
+    row = gcd(prod(first), prod(second))
+    rows = (prod(first) // row, prod(second) // row)
+
+    def build(b: GraphBuilder) -> int:
+        a, other = b.slice(0, 0, 0, rows[0]), b.slice(0, 0, *rows)
+        return b.argmax(b.multiply(b.reshape(a, first), b.reshape(other, second), transposed=transposed))
+
+    return (sum(rows), row), "i8", build
+
+
 def clamped(b: GraphBuilder) -> int:
     """Add a thousand nodes that do next to nothing."""
     value = 0
@@ -47,7 +61,7 @@ def clamped(b: GraphBuilder) -> int:
     return value
 
 
-CASES: list[tuple[str, tuple[int, ...], str, Build]] = [
+CASES: list[tuple[str, Shape, str, Build]] = [
     ("matmul 1024x1024x1024", (1_024, 1_024), "i8", product(1_024, 1_024)),
     ("matmul 2^20x1x1", (1 << 20, 1), "i8", product(1, 1)),
     ("matmul 2^20x1x16", (1 << 20, 1), "i8", product(1, 16)),
@@ -71,12 +85,38 @@ CASES: list[tuple[str, tuple[int, ...], str, Build]] = [
     ("reshape i32", (1_024, 1_024), "i32", lambda b: b.reshape(0, (1 << 20,))),
     ("argmax i32", (1_024, 1_024), "i32", lambda b: b.argmax(0)),
     ("argmax of 2", (1 << 20, 2), "i8", lambda b: b.argmax(0)),
+    ("multiply 1024x1024x1024", *multiplied((1, 1_024, 1_024), (1, 1_024, 1_024))),
+    ("multiply 2^16 of 4x4x4", *multiplied((1 << 16, 4, 4), (1 << 16, 4, 4))),
+    ("multiply 2^20 of 1x1x1", *multiplied((1 << 20, 1, 1), (1 << 20, 1, 1))),
+    ("multiply 2^10 of 1x2x512", *multiplied((1 << 10, 1, 2), (1 << 10, 2, 512))),
+    ("multiply 1x1024x1024", *multiplied((1, 1, 1_024), (1, 1_024, 1_024))),
+    ("multiply transposed 1x1024x1024", *multiplied((1, 1, 1_024), (1, 1_024, 1_024), transposed=True)),
+    ("multiply transposed 1x2^16x16", *multiplied((1, 1, 1 << 16), (1, 16, 1 << 16), transposed=True)),
+    ("softmax of 1", (1 << 20, 1), "i8", lambda b: b.softmax(0, np.arange(256, 0, -1))),
+    ("softmax of 1024", (1_024, 1_024), "i8", lambda b: b.softmax(0, np.arange(256, 0, -1))),
+    ("softmax causal of 1024", (1_024, 1_024), "i8", lambda b: b.softmax(0, np.arange(256, 0, -1), causal=True)),
+    ("normalise 1", (1 << 20, 1), "i8", lambda b: b.normalise(0)),
+    ("normalise 2", (1 << 19, 2), "i8", lambda b: b.normalise(0)),
+    ("normalise 1024", (1_024, 1_024), "i8", lambda b: b.normalise(0)),
+    ("top_k 2 of 2", (1 << 19, 2), "i32", lambda b: b.top_k(0, 2)),
+    ("top_k 8 of 2^20", (1 << 20,), "i32", lambda b: b.top_k(0, 8)),
+    ("top_k 2^20 of 2^20", (1 << 20,), "i32", lambda b: b.top_k(0, 1 << 20)),
+    ("top_k 512 of 1024", (1_024, 1_024), "i32", lambda b: b.top_k(0, 512)),
+    ("transpose 1024x1024 i32", (1_024, 1_024), "i32", lambda b: b.transpose(0, (1, 0))),
+    ("transpose 4096x4096", (4_096, 4_096), "i8", lambda b: b.transpose(0, (1, 0))),
+    ("transpose 2^20x1", (1 << 20, 1), "i8", lambda b: b.transpose(0, (1, 0))),
+    ("transpose 1x2^20", (1, 1 << 20), "i8", lambda b: b.transpose(0, (1, 0))),
+    ("transpose 4 axes", (32, 32, 32, 32), "i8", lambda b: b.transpose(0, (3, 1, 0, 2))),
+    ("slice 1 of 2 channels", (1 << 20, 2), "i8", lambda b: b.slice(0, 1, 0, 1)),
+    ("slice i32 rows", (1 << 20,), "i32", lambda b: b.slice(0, 0, 1, (1 << 20) - 1)),
 ]
 
 
 def ns_per_unit(program: Program, path: str) -> float:
     """Shortest time of a run over its units."""
-    data = encode_tensor(np.zeros(program.input_shape, dtype=np.int8 if program.input_dtype == "i8" else np.int32))
+    # Not zeros: sorting and roots take longer for what varies.
+    values = np.random.default_rng(1).integers(-128, 128, program.input_shape)
+    data = encode_tensor(values.astype(np.int8 if program.input_dtype == "i8" else np.int32))
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()

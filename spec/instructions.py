@@ -1,4 +1,4 @@
-"""STORE, REGISTER and INFER in plain Python: what they return, what they change, what they cost.
+"""STORE, REGISTER, INFER and EVAL in plain Python: what they return, what they change, what they cost.
 
 A further implementation of docs/ai-instructions.md beside the one in `crates/evm`, written to be read.
 
@@ -16,11 +16,12 @@ from eth_utils.crypto import keccak
 
 from spec import tensor
 
-INFER, REGISTER, STORE = (bytes(17) + bytes.fromhex(last) for last in ("0a1001", "0a1002", "0a1003"))
+INFER, REGISTER, STORE, EVAL = (bytes(17) + bytes.fromhex(f"0a100{last}") for last in range(1, 5))
 
 COLD, WARM = 2_600, 100
 NEW_ACCOUNT, STORED_BYTE = 25_000, 16
-STORE_BASE, REGISTER_BASE, INFER_BASE = 5_000, 20_000, 3_000
+STORE_BASE, REGISTER_BASE, INFER_BASE, EVAL_BASE = 5_000, 20_000, 3_000, 3_000
+EVAL_NODE = 32
 WORD = 3
 UNITS_PER_GAS, WEIGHTS_PER_GAS, PROVED_PER_GAS = 16, 16, 4
 
@@ -66,7 +67,9 @@ class Machine:
         """
         meter = Meter(gas)
         attempt = Machine(dict(self.codes), set(self.warm))
-        run = {STORE: attempt.store, REGISTER: attempt.register, INFER: attempt.infer}[instruction]
+        run = {STORE: attempt.store, REGISTER: attempt.register, INFER: attempt.infer, EVAL: attempt.evaluate}[
+            instruction
+        ]
         try:
             output = run(meter, data)
         except tensor.InvalidError as error:
@@ -116,19 +119,30 @@ class Machine:
         if stored is None:
             raise RefusedError("instruction.unregistered")
         stated, leaves = parts(stored)
-        takes, gives = stated.types[0], stated.types[-1]
-        size = takes.elements * tensor.ELEMENT_BYTES[takes.dtype]
+        size = data_bytes(stated.types[0])
         meter.words(size)
-        meter.words(gives.elements * tensor.ELEMENT_BYTES[gives.dtype])
+        meter.words(data_bytes(stated.types[-1]))
         meter.charge(-(-sum(stated.units) // UNITS_PER_GAS))
         meter.charge(-(-int.from_bytes(stated.manifest[46:50], "big") // WEIGHTS_PER_GAS))
         if len(elements) != size:
             raise RefusedError("instruction.input")
-        decoded = tensor.decode(stated.manifest + self.weights(meter, leaves))
-        width = tensor.ELEMENT_BYTES[takes.dtype]
-        values = [int.from_bytes(elements[at : at + width], "big", signed=True) for at in range(0, size, width)]
-        output = tensor.run(decoded, values)
-        return b"".join(value.to_bytes(tensor.ELEMENT_BYTES[gives.dtype], "big", signed=True) for value in output)
+        return on_elements(tensor.decode(stated.manifest + self.weights(meter, leaves)), elements)
+
+    def evaluate(self, meter: Meter, data: bytes) -> bytes:
+        """Run a graph that is brought along with its weights."""
+        meter.charge(EVAL_BASE)
+        meter.words(len(data))
+        graph = tensor.read_graph(tensor.Reader(data))
+        meter.charge(len(graph.nodes) * EVAL_NODE)
+        lengths = tensor.plan(graph)
+        meter.words(data_bytes(graph.types[-1]))
+        meter.charge(-(-sum(graph.units) // UNITS_PER_GAS))
+        meter.charge(-(-sum(lengths) // PROVED_PER_GAS))
+        rest = graph.weights
+        if len(rest) != sum(lengths) + data_bytes(graph.types[0]):
+            raise RefusedError("instruction.input")
+        tensor.give_weights(graph, lengths, rest[: sum(lengths)])
+        return on_elements(graph, rest[sum(lengths) :])
 
     def look(self, meter: Meter, address: bytes) -> bytes | None:
         """Pay for a look at an account, and return what was put there."""
@@ -152,6 +166,19 @@ class Machine:
                 raise RefusedError("instruction.chunk-missing")
             chunks.append(chunk)
         return b"".join(chunks)
+
+
+def data_bytes(kind: tensor.TensorType) -> int:
+    """Return how many bytes the elements of such a value are."""
+    return kind.elements * tensor.ELEMENT_BYTES[kind.dtype]
+
+
+def on_elements(program: tensor.Program, elements: bytes) -> bytes:
+    """Run a program on packed elements, the highest byte of each first."""
+    takes, gives = (tensor.ELEMENT_BYTES[program.types[end].dtype] for end in (0, -1))
+    starts = range(0, len(elements), takes)
+    output = tensor.run(program, [int.from_bytes(elements[at : at + takes], "big", signed=True) for at in starts])
+    return b"".join(value.to_bytes(gives, "big", signed=True) for value in output)
 
 
 @dataclass

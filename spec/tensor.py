@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from itertools import product as product_of
+from math import isqrt, prod
 
 from eth_utils.crypto import keccak
 
@@ -29,10 +30,13 @@ MAX_TOTAL_ELEMENTS = 2**25
 MAX_WEIGHTS_BYTES = 2**26
 MAX_UNITS = 2**40
 MAX_WINDOW = 1_024
+MAX_NORMALISED = 4_096
 CHUNK_BYTES = 24_575
 HEADER_BYTES = 50
 
 MATMUL, CONV2D, ADD_I32, ADD_I8, REQUANTISE, TABLE, CLAMP, MAX_POOL, AVERAGE_POOL, RESHAPE, ARGMAX = range(1, 12)
+MULTIPLY, SOFTMAX, NORMALISE, TOP_K, TRANSPOSE, SLICE = range(12, 18)
+MOVES = (RESHAPE, TRANSPOSE, SLICE)
 
 
 class InvalidError(Exception):
@@ -97,6 +101,13 @@ class Node:
     lo: int = -128
     hi: int = 127
     dims: tuple[int, ...] = ()
+    flag: bool = False
+    """Of a product whose second factor is transposed, of a softmax that sees what came before."""
+    order: tuple[int, ...] = ()
+    axis: int = 0
+    start: int = 0
+    length: int = 0
+    """Of a slice, and of a top-k."""
 
 
 @dataclass(slots=True)
@@ -147,10 +158,16 @@ def decode(data: bytes) -> Program:
     program, lengths, stated_root = read_manifest(data)
     require(sum(lengths) == len(program.weights), "program.weights-length")
     require(weights_root(program.weights) == stated_root, "program.weights-root")
-    ends = [sum(lengths[: index + 1]) for index in range(len(lengths))]
-    program.slices = [program.weights[end - size : end] for end, size in zip(ends, lengths, strict=True)]
-    prove(program)
+    give_weights(program, lengths, program.weights)
     return program
+
+
+def give_weights(program: Program, lengths: Sequence[int], weights: bytes) -> None:
+    """Give each node its bytes of weights, and prove that nothing overflows."""
+    program.weights = weights
+    ends = [sum(lengths[: index + 1]) for index in range(len(lengths))]
+    program.slices = [weights[end - size : end] for end, size in zip(ends, lengths, strict=True)]
+    prove(program)
 
 
 def read_manifest(data: bytes) -> tuple[Program, list[int], bytes]:
@@ -164,16 +181,21 @@ def read_manifest(data: bytes) -> tuple[Program, list[int], bytes]:
     stated_units = reader.unsigned(8)
     stated_root = reader.take(32)
     stated_length = reader.unsigned(4)
+    program = read_graph(reader)
+    lengths = plan(program)
+    require(sum(program.units) == stated_units, "program.units", f"computed {sum(program.units)}")
+    require(sum(lengths) == stated_length, "program.weights-length")
+    return program, lengths, stated_root
+
+
+def read_graph(reader: Reader) -> Program:
+    """Read a graph; what was read up to its end is the manifest, what follows is left as weights."""
     types = [read_input(reader)]
     count = reader.unsigned(2)
     require(1 <= count <= MAX_NODES, "program.limit", f"{count} nodes")
     nodes = [read_node(reader, index) for index in range(count)]
     check_order(nodes)
-    program = Program(data[: reader.position], data[reader.position :], types, nodes)
-    lengths = plan(program)
-    require(sum(program.units) == stated_units, "program.units", f"computed {sum(program.units)}")
-    require(sum(lengths) == stated_length, "program.weights-length")
-    return program, lengths, stated_root
+    return Program(reader.data[: reader.position], reader.data[reader.position :], types, nodes)
 
 
 def read_input(reader: Reader) -> TensorType:
@@ -185,11 +207,8 @@ def read_input(reader: Reader) -> TensorType:
 
 def read_dims(reader: Reader) -> tuple[int, ...]:
     """Read a rank and that many dimensions."""
-    rank = reader.unsigned(1)
-    require(rank <= MAX_GRAPH_RANK, "program.limit", f"rank {rank}")
-    require(rank >= 1, "program.dimension")
     dims = []
-    for _ in range(rank):
+    for _ in range(read_rank(reader)):
         dim = reader.unsigned(4)
         require(dim >= 1, "program.dimension")
         require(dim <= MAX_DIM, "program.limit", f"dimension {dim}")
@@ -197,14 +216,23 @@ def read_dims(reader: Reader) -> tuple[int, ...]:
     return tuple(dims)
 
 
+def read_rank(reader: Reader) -> int:
+    """Read a number of axes."""
+    rank = reader.unsigned(1)
+    require(rank <= MAX_GRAPH_RANK, "program.limit", f"rank {rank}")
+    require(rank >= 1, "program.dimension")
+    return rank
+
+
 def read_node(reader: Reader, index: int) -> Node:
     """Read operator, operands, attributes."""
     operator = reader.unsigned(1)
-    require(MATMUL <= operator <= ARGMAX, "program.operator", f"{operator}")
-    arity = 2 if operator in (ADD_I32, ADD_I8) else 1
+    require(MATMUL <= operator <= SLICE, "program.operator", f"{operator}")
+    arity = 2 if operator in (ADD_I32, ADD_I8, MULTIPLY) else 1
     operands = tuple(reader.unsigned(2) for _ in range(arity))
     require(max(operands) <= index, "program.operand")
-    require(list(operands) == sorted(operands), "program.not-minimal", "addition operands ascend")
+    ascending = list(operands) == sorted(operands)
+    require(ascending or operator == MULTIPLY, "program.not-minimal", "addition operands ascend")
     if operator == MATMUL:
         return Node(operator, operands, outputs=read_ranged(reader, 4, MAX_DIM))
     if operator == CONV2D:
@@ -228,6 +256,22 @@ def read_node(reader: Reader, index: int) -> Node:
         return Node(operator, operands, window=read_window(reader, padded=operator == MAX_POOL))
     if operator == RESHAPE:
         return Node(operator, operands, dims=read_dims(reader))
+    if operator in (MULTIPLY, SOFTMAX):
+        flag = reader.unsigned(1)
+        require(flag <= 1, "program.attribute", "flag")
+        return Node(operator, operands, flag=flag == 1)
+    if operator == TOP_K:
+        count = read_ranged(reader, 4, MAX_DIM)
+        require(count > 1, "program.not-minimal", "an argmax")
+        return Node(operator, operands, length=count)
+    if operator == TRANSPOSE:
+        order = tuple(reader.unsigned(1) for _ in range(read_rank(reader)))
+        require(sorted(order) == list(range(len(order))), "program.attribute", "order")
+        require(list(order) != sorted(order), "program.not-minimal", "the order of the operand")
+        return Node(operator, operands, order=order)
+    if operator == SLICE:
+        axis, start = reader.unsigned(1), reader.unsigned(4)
+        return Node(operator, operands, axis=axis, start=start, length=read_ranged(reader, 4, 2**32 - 1))
     return Node(operator, operands)
 
 
@@ -279,8 +323,10 @@ def plan(program: Program) -> list[int]:
     for node in program.nodes:
         operands = [types[value] for value in node.operands]
         source = node.operands[0]
-        if node.operator == RESHAPE and source > 0:
-            require(program.nodes[source - 1].operator != RESHAPE, "program.not-minimal", "two reshapes")
+        if node.operator in MOVES and source > 0:
+            before = program.nodes[source - 1]
+            twice = before.operator == node.operator and before.axis == node.axis
+            require(not twice, "program.not-minimal", "two that are one")
         result = result_type(node, operands)
         require(result.elements <= MAX_ELEMENTS, "program.limit")
         types.append(result)
@@ -295,7 +341,7 @@ def plan(program: Program) -> list[int]:
 def result_type(node: Node, operands: Sequence[TensorType]) -> TensorType:
     """Return the type of the node's result, or refuse its operands."""
     x, operator = operands[0], node.operator
-    if operator not in (RESHAPE, ARGMAX):
+    if operator not in (*MOVES, ARGMAX, TOP_K):
         wanted = I32 if operator in (ADD_I32, REQUANTISE) else I8
         require(all(operand.dtype == wanted for operand in operands), "program.operand-type")
     if operator == MATMUL:
@@ -317,6 +363,29 @@ def result_type(node: Node, operands: Sequence[TensorType]) -> TensorType:
         return TensorType(x.dtype, node.dims)
     if operator == ARGMAX:
         return TensorType(I32, (*x.dims[:-1], 1))
+    if operator == TOP_K:
+        require(node.length <= x.channels, "program.shape")
+        return TensorType(I32, (*x.dims[:-1], node.length))
+    if operator == MULTIPLY:
+        a, b = x.dims, operands[1].dims
+        require(len(a) in (2, 3) and len(b) == len(a) and a[:-2] == b[:-2], "program.shape")
+        inner, columns = (b[-1], b[-2]) if node.flag else (b[-2], b[-1])
+        require(inner == a[-1], "program.shape")
+        return TensorType(I32, (*a[:-1], columns))
+    if operator == SOFTMAX and node.flag:
+        require(len(x.dims) >= 2 and x.dims[-1] == x.dims[-2], "program.shape")
+    if operator == NORMALISE:
+        require(x.channels <= MAX_NORMALISED, "program.shape")
+        return TensorType(I32, x.dims)
+    if operator == TRANSPOSE:
+        require(len(node.order) == len(x.dims), "program.shape")
+        return TensorType(x.dtype, tuple(x.dims[axis] for axis in node.order))
+    if operator == SLICE:
+        require(node.axis < len(x.dims), "program.shape")
+        extent = x.dims[node.axis]
+        require((node.start, node.length) != (0, extent), "program.not-minimal", "all of it")
+        require(node.start + node.length <= extent, "program.shape")
+        return TensorType(x.dtype, (*x.dims[: node.axis], node.length, *x.dims[node.axis + 1 :]))
     return TensorType(I8, x.dims)
 
 
@@ -331,7 +400,7 @@ def weight_bytes(node: Node, x: TensorType, result: TensorType) -> int:
         return depth(node, x) * result.channels + 4 * result.channels
     if node.operator == REQUANTISE and not node.multipliers:
         return 4 * result.channels
-    return 256 if node.operator == TABLE else 0
+    return {TABLE: 256, SOFTMAX: 512}.get(node.operator, 0)
 
 
 def units(node: Node, x: TensorType, result: TensorType) -> int:
@@ -353,6 +422,12 @@ def units(node: Node, x: TensorType, result: TensorType) -> int:
         AVERAGE_POOL: rows * (48 + 8 * area) + out * (2 * area + 12),
         RESHAPE: 4 * out,
         ARGMAX: 8 * x.elements,
+        MULTIPLY: rows * product + prod(result.dims[:-2]) * 8 * depth(node, x) * (-(-channels // 16) * 16),
+        SOFTMAX: 24 * out + 64 * rows,
+        NORMALISE: 40 * out + 128 * rows,
+        TOP_K: 32 * x.elements + 8 * out * (node.length.bit_length() - 1),
+        TRANSPOSE: 16 * out,
+        SLICE: 16 * out,
     }
     return 128 + work[node.operator]
 
@@ -386,12 +461,19 @@ def prove(program: Program) -> None:
             multipliers = read_i32(weights)
             require(min(multipliers) > 0, "program.multiplier")
             require(len(set(multipliers)) > 1, "program.not-minimal", "equal multipliers")
-        elif node.operator == RESHAPE:
+        elif node.operator == MULTIPLY:
+            reach = [program.types[node.operands[0]].channels * 2**14] * result.channels
+        elif node.operator == SOFTMAX:
+            require(weights[:2] != bytes(2), "program.table", "no weight of the largest")
+            reach = [127] * result.channels
+        elif node.operator == NORMALISE:
+            reach = [2**19] * result.channels
+        elif node.operator in MOVES:
             reach = [max(bounds[node.operands[0]])] * result.channels
-        elif node.operator == ARGMAX:
-            reach = [program.types[node.operands[0]].channels - 1]
+        elif node.operator in (ARGMAX, TOP_K):
+            reach = [program.types[node.operands[0]].channels - 1] * result.channels
         # An i32 input has no bound below 2^31, but only what accumulates can overflow.
-        if node.operator in (MATMUL, CONV2D, ADD_I32):
+        if node.operator in (MATMUL, CONV2D, ADD_I32, MULTIPLY):
             for channel, bound in enumerate(reach):
                 require(bound <= I32_MAX, "program.overflow", f"channel {channel} reaches {bound}")
         bounds.append(reach)
@@ -462,6 +544,25 @@ def compute(
             return pooled(node, x, x_type, mean)
         case 10:
             return x
+        case 12:
+            return multiplied(node, operands, x_type, result)
+        case 13:
+            table = [int.from_bytes(weights[at : at + 2], "little") for at in range(0, 512, 2)]
+            rows = enumerate(grouped(x, x_type.channels))
+            seen = (row[: index % len(row) + 1] if node.flag else row for index, row in rows)
+            return [share for row in seen for share in softmax(row, table, x_type.channels)]
+        case 14:
+            return [in_i32(value) for row in grouped(x, x_type.channels) for value in normalised(row)]
+        case 15:
+            rows = grouped(x, x_type.channels)
+            ranked = (sorted(range(len(row)), key=lambda index, row=row: (-row[index], index)) for row in rows)
+            return [index for order in ranked for index in order[: node.length]]
+        case 16:
+            return [x[sum(starts)] for starts in product_of(*transposed(node.order, x_type.dims))]
+        case 17:
+            inner = prod(x_type.dims[node.axis + 1 :])
+            blocks = grouped(x, x_type.dims[node.axis] * inner)
+            return [v for block in blocks for v in block[node.start * inner : (node.start + node.length) * inner]]
         case _:
             return [row.index(max(row)) for row in grouped(x, x_type.channels)]
 
@@ -483,6 +584,36 @@ def product(row: Sequence[int], matrix: Sequence[int], bias: Sequence[int]) -> I
     for channel in range(channels):
         column = matrix[channel::channels]
         yield in_i32(bias[channel] + sum(a * b for a, b in zip(row, column, strict=True)))
+
+
+def multiplied(node: Node, operands: Sequence[list[int]], x_type: TensorType, result: TensorType) -> list[int]:
+    """Multiply two values, or as many pairs of matrices as their first axis has."""
+    (rows, inner), columns = x_type.dims[-2:], result.channels
+    values = []
+    for a, b in zip(grouped(operands[0], rows * inner), grouped(operands[1], inner * columns), strict=True):
+        matrix = [b[column * inner + step] for step in range(inner) for column in range(columns)] if node.flag else b
+        values += [value for row in grouped(a, inner) for value in product(row, matrix, [0] * columns)]
+    return values
+
+
+def softmax(row: Sequence[int], table: Sequence[int], length: int) -> list[int]:
+    """Return each element's share in 127ths, rounded half up, and zeros up to `length`."""
+    weights = [table[max(row) - value] for value in row]
+    total = sum(weights)
+    return [(2 * 127 * weight + total) // (2 * total) for weight in weights] + [0] * (length - len(row))
+
+
+def normalised(row: Sequence[int]) -> list[int]:
+    """Return each element's deviation from the mean in 4096ths of the standard deviation, rounded half up."""
+    n, total = len(row), sum(row)
+    root = isqrt((n * sum(value * value for value in row) - total * total) << 24)
+    deviations = ((n * value - total) << 24 for value in row)
+    return [(2 * deviation + root) // (2 * root) if root else 0 for deviation in deviations]
+
+
+def transposed(order: Sequence[int], dims: Sequence[int]) -> list[range]:
+    """For each axis of the result, what its places add to the place of an element of the operand."""
+    return [range(0, dims[axis] * prod(dims[axis + 1 :]), prod(dims[axis + 1 :])) for axis in order]
 
 
 def rescale(node: Node, value: int) -> int:

@@ -1,4 +1,4 @@
-"""Contracts that have programs run: every function of the library `Interlace`, and the example that pays by what a program says."""
+"""Contracts that have programs run: every function of the library `Interlace`, and the example that pays."""
 
 from __future__ import annotations
 
@@ -172,7 +172,11 @@ def test_it_is_not_deployed_with_a_program_of_another_kind(chain: Chain) -> None
 
 @pytest.mark.parametrize(
     ("values", "code"),
-    [(np.zeros(13), "tensor.dtype"), (np.zeros(12, dtype=np.int8), "tensor.mismatch"), (np.zeros((13, 1), np.int8), "tensor.mismatch")],
+    [
+        (np.zeros(13), "tensor.dtype"),
+        (np.zeros(12, dtype=np.int8), "tensor.mismatch"),
+        (np.zeros((13, 1), np.int8), "tensor.mismatch"),
+    ],
     ids=["floats", "too few", "another rank"],
 )
 def test_wrong_arrays_are_told_before_anything_is_sent(teller: Program, values: Any, code: str) -> None:

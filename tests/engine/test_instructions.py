@@ -1,4 +1,4 @@
-"""STORE, REGISTER and INFER on a chain against their specification: outputs, refusals, and gas to the unit."""
+"""STORE, REGISTER, INFER and EVAL on a chain against their specification: outputs, refusals, and gas to the unit."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import pytest
 from instruction_calls import elements
 
 from interlace.chain import Call, Chain
-from interlace.chain.programs import INFER, REGISTER, STORE, leaves_of
+from interlace.chain.programs import EVAL, INFER, REGISTER, STORE, leaves_of
 from interlace.errors import ChainError, RpcError
 from interlace.models import Program
 from spec import instructions
 from tests.tensor.programs import random_program
 
-ADDRESS = {INFER: instructions.INFER, REGISTER: instructions.REGISTER, STORE: instructions.STORE}
+ADDRESS = {
+    INFER: instructions.INFER,
+    REGISTER: instructions.REGISTER,
+    STORE: instructions.STORE,
+    EVAL: instructions.EVAL,
+}
 
 
 def intrinsic(data: bytes) -> tuple[int, int]:
@@ -45,12 +50,14 @@ def attempts(rng: random.Random, programs: list[Program]) -> list[tuple[str, byt
     for _ in range(40):
         program = rng.choice(programs)
         weights = program.weights
-        to = rng.choice([STORE, STORE, REGISTER, INFER, INFER, INFER])
+        to = rng.choice([STORE, STORE, REGISTER, INFER, INFER, INFER, EVAL, EVAL])
         if to == STORE:
             start = rng.choice(range(0, max(1, len(weights)), 24_575))
             data = weights[start : start + 24_575]
         elif to == REGISTER:
             data = program.manifest + b"".join(leaves_of(weights))
+        elif to == EVAL:
+            data = program.manifest[50:] + weights + elements(program, rng.randrange(1 << 30))
         else:
             data = program.id + elements(program, rng.randrange(1 << 30))
         drawn.append((to, wrong(rng, to, data) if rng.randrange(4) == 0 else data))

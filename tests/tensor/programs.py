@@ -22,7 +22,10 @@ def random_program(seed: int, steps: int = 6) -> Program:
     for _ in range(rng.randint(1, steps)):
         state.append(step(rng, builder, state))
     if rng.random() < 0.2:
-        state.append((builder.argmax(state[-1][0]), "i32", (*state[-1][2][:-1], 1)))
+        value, _, shape = state[-1]
+        count = rng.randint(1, shape[-1])
+        ends = builder.argmax(value) if count == 1 else builder.top_k(value, count)
+        state.append((ends, "i32", (*shape[:-1], count)))
     return builder.build(state[-1][0])
 
 
@@ -47,6 +50,8 @@ def step(rng: random.Random, b: GraphBuilder, state: list) -> tuple:
     x, dtype, shape = state[-1]
     if dtype == "i32":
         return rescaled(rng, b, state)
+    if rng.random() < 0.35 and (between := looked_at(rng, b, state)) is not None:
+        return between
     choices = ["add", "table", "clamp"] + (["matmul"] * 3 if len(shape) < 3 else ["conv"] * 3 + ["max", "mean", "flat"])
     match rng.choice(choices):
         case "matmul":
@@ -75,6 +80,37 @@ def step(rng: random.Random, b: GraphBuilder, state: list) -> tuple:
             other = next((v for v, d, s in reversed(state[:-1]) if (d, s) == (dtype, shape)), x)
             pair = (rng.randint(1, 2**31 - 1), rng.randint(1, 2**20))
             return b.add_i8(other, x, pair, rng.randint(1, 62), *limits(rng)), "i8", shape
+
+
+def looked_at(rng: random.Random, b: GraphBuilder, state: list) -> tuple | None:
+    """Add a node that looks at rows, multiplies two values or moves them; None if that does not fit."""
+    x, dtype, shape = state[-1]
+    square = len(shape) > 1 and shape[-1] == shape[-2]
+    match rng.choice(["multiply", "softmax", "normalise", "transpose", "slice"]):
+        case "multiply" if len(shape) in (2, 3):
+            other = next((v for v, d, s in reversed(state[:-1]) if (d, s) == (dtype, shape)), x)
+            if square and rng.random() < 0.5:
+                return b.multiply(x, other), "i32", shape
+            return b.multiply(other, x, transposed=True), "i32", (*shape[:-1], shape[-2])
+        case "softmax":
+            weights = [rng.choice([1, 65_535])] + [rng.choice([0, 65_535, rng.randint(0, 65_535)]) for _ in range(255)]
+            return b.softmax(x, weights, causal=square and rng.random() < 0.5), "i8", shape
+        case "normalise":
+            return b.normalise(x), "i32", shape
+        case "transpose" if len(shape) > 1:
+            order = list(range(len(shape)))
+            while order == sorted(order):
+                rng.shuffle(order)
+            # Two of them would be one; what is between is of no account.
+            return b.transpose(b.clamp(x, -128, 126), order), "i8", tuple(shape[axis] for axis in order)
+        case "slice":
+            axis = rng.randrange(len(shape))
+            if shape[axis] > 1:
+                length = rng.randint(1, shape[axis] - 1)
+                start = rng.randint(0, shape[axis] - length)
+                y = b.slice(b.clamp(x, -127, 127), axis, start, length)
+                return y, "i8", (*shape[:axis], length, *shape[axis + 1 :])
+    return None
 
 
 def rescaled(rng: random.Random, b: GraphBuilder, state: list) -> tuple:

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use interlace_evm::{
-    Account, AccountChange, BlockEnv, Checks, CodeCache, Halt, INFER, Overlay, REGISTER, STORE, StateReader, Status,
-    TxOutcome, TxRequest, Vm, chunk_address, program_address,
+    Account, AccountChange, BlockEnv, Checks, CodeCache, EVAL, Halt, INFER, Overlay, REGISTER, STORE, StateReader,
+    Status, TxOutcome, TxRequest, Vm, chunk_address, program_address,
 };
 use interlace_primitives::Fork;
 use interlace_tensor::{DType, Data, Graph, Multiplier, Node, Op, Program, Tensor, TensorType, leaf};
@@ -206,6 +206,29 @@ fn gas_follows_from_shapes_and_one_less_is_too_little() {
 }
 
 #[test]
+fn a_graph_that_is_brought_along_runs_as_the_program_does() {
+    let world = World::default();
+    let mut vm = machine(true, &world);
+    let program = small();
+    let graph = &program.manifest()[50..];
+    let input = [graph, program.weights(), &[255, 2, 3, 0, 9, 128, 127, 1]].concat();
+    let outcome = send(&mut vm, EVAL, &input, PLENTY);
+    let answer = Tensor::from_elements(program.output_type().clone(), &outcome.output).unwrap();
+    assert_eq!(answer.data(), &expected(&program, &[-1, 2, 3, 0, 9, -128, 127, 1]));
+    let zeros = input.iter().filter(|byte| **byte == 0).count() as u64;
+    let intrinsic = 21_000 + zeros * 4 + (input.len() as u64 - zeros) * 16;
+    let words = (input.len() as u64).div_ceil(32) + (outcome.output.len() as u64).div_ceil(32);
+    let nodes = 32 * program.graph().nodes.len() as u64;
+    let priced =
+        3_000 + words * 3 + nodes + program.units().div_ceil(16) + (program.weights().len() as u64).div_ceil(4);
+    assert_eq!(outcome.gas_used, intrinsic + priced);
+    let short = send(&mut vm, EVAL, &input, outcome.gas_used - 1);
+    assert_eq!((short.status, short.gas_used), (Status::Halt(Halt::OutOfGas), outcome.gas_used - 1));
+    let changes = vm.overlay().changes();
+    assert!(changes.codes.is_empty());
+}
+
+#[test]
 fn what_is_there_is_not_paid_for_again() {
     let world = World::default();
     let mut vm = machine(true, &world);
@@ -256,6 +279,12 @@ fn wrong_use_is_told_and_changes_nothing() {
     other[20] ^= 1;
     refused(&mut vm, REGISTER, &other, "program.weights-root");
     assert!(send(&mut vm, REGISTER, &registration, PLENTY).is_success());
+    let evaluated = [&program.manifest()[50..], program.weights(), &[1; 8]].concat();
+    assert!(send(&mut vm, EVAL, &evaluated, PLENTY).is_success());
+    refused(&mut vm, EVAL, &[], "program.truncated");
+    refused(&mut vm, EVAL, &evaluated[..evaluated.len() - 1], "instruction.input");
+    refused(&mut vm, EVAL, &[evaluated.as_slice(), &[0]].concat(), "instruction.input");
+    refused(&mut vm, EVAL, program.manifest(), "program.dtype");
     refused(&mut vm, INFER, &asked(&program, &[1; 7]), "instruction.input");
     refused(&mut vm, INFER, &asked(&program, &[1; 9]), "instruction.input");
     assert!(send(&mut vm, INFER, &asked(&program, &[1; 8]), PLENTY).is_success());
@@ -265,7 +294,7 @@ fn wrong_use_is_told_and_changes_nothing() {
 fn without_the_fork_there_is_nothing() {
     let world = World::default();
     let mut vm = machine(false, &world);
-    for to in [STORE, REGISTER, INFER] {
+    for to in [STORE, REGISTER, INFER, EVAL] {
         let outcome = send(&mut vm, to, &[1, 2, 3], 100_000);
         assert_eq!((outcome.status, outcome.output.len()), (Status::Success, 0));
         assert_eq!(outcome.gas_used, 21_000 + 3 * 40); // EIP-7623

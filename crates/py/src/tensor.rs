@@ -224,6 +224,12 @@ fn attributes(op: &Op) -> String {
         Op::MaxPool { window, pads } => sweep(window, pads),
         Op::AveragePool { window } => sweep(window, &Pads::default()),
         Op::Reshape { dims } => format!("to {dims:?}"),
-        Op::AddI32 | Op::Table | Op::ArgMax => String::new(),
+        Op::Multiply { transposed: true } => "by the transposed".into(),
+        Op::Softmax { causal: true } => "of what came before".into(),
+        Op::TopK { count } => format!("count {count}"),
+        Op::Transpose { order } => format!("order {order:?}"),
+        Op::Slice { axis, start, length } => format!("axis {axis} from {start}, {length}"),
+        Op::AddI32 | Op::Table | Op::ArgMax | Op::Normalise => String::new(),
+        Op::Multiply { .. } | Op::Softmax { .. } => String::new(),
     }
 }

@@ -161,6 +161,12 @@ pub enum Error {
         /// The value.
         value: i64,
     },
+    /// Weights of a softmax that give its largest element nothing.
+    #[error("node {node}: the first entry of a softmax's table, for the largest element, must be at least 1")]
+    SoftmaxTable {
+        /// The node.
+        node: usize,
+    },
     /// A kernel path that this machine does not have, or an unknown name.
     #[error("kernel path {0} is not available on this machine")]
     Path(alloc::string::String),
@@ -236,6 +242,7 @@ impl Error {
             Self::NotMinimal { .. } => "program.not-minimal",
             Self::Overflow { .. } => "program.overflow",
             Self::Multiplier { .. } => "program.multiplier",
+            Self::SoftmaxTable { .. } => "program.table",
             Self::Path(_) => "program.path",
             Self::TensorMagic(_) => "tensor.magic",
             Self::TensorDType(_) => "tensor.dtype",

@@ -10,6 +10,7 @@ use crate::{
     elementwise::{self, Sweep},
     kernel::{self, Checked, Dense},
     plan::Plan,
+    rows,
     tensor::{DType, Data, Tensor, read_elements, read_i32, write_i32},
 };
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -32,6 +33,8 @@ pub(crate) enum Prepared {
     Multipliers(Vec<i32>),
     /// Table.
     Table(Box<[i8; 256]>),
+    /// Weights of a softmax.
+    Shares(Box<[u16; 256]>),
 }
 
 impl Prepared {
@@ -41,6 +44,7 @@ impl Prepared {
             Self::Dense(dense) => dense.memory_bytes(),
             Self::Multipliers(values) => values.len() * 4,
             Self::Table(table) => table.len(),
+            Self::Shares(table) => 2 * table.len(),
         }
     }
 
@@ -61,6 +65,12 @@ impl Prepared {
                         table.iter_mut().zip(span).for_each(|(to, from)| *to = from.cast_signed());
                         Self::Table(table)
                     }
+                    Op::Softmax { .. } => {
+                        let mut table = Box::new([0u16; 256]);
+                        let words = span.as_chunks().0.iter();
+                        table.iter_mut().zip(words).for_each(|(to, from)| *to = u16::from_le_bytes(*from));
+                        Self::Shares(table)
+                    }
                     _ => Self::Nothing,
                 }
             })
@@ -74,6 +84,7 @@ pub struct Scratch {
     values: Vec<Data>,
     columns: Vec<i8>,
     words: Vec<i32>,
+    matrix: Vec<u8>,
 }
 
 impl Program {
@@ -175,7 +186,7 @@ impl Program {
 
     /// Computes all values from value 0, which holds `batch` inputs.
     fn execute(&self, path: Checked, batch: usize, scratch: &mut Scratch) {
-        let Scratch { values, columns, words } = scratch;
+        let Scratch { values, columns, words, matrix: factor } = scratch;
         for (node, entry) in self.graph.nodes.iter().enumerate() {
             let (before, after) = values.split_at_mut(node + 1);
             let x = &before[usize::from(entry.operands[0])];
@@ -200,6 +211,12 @@ impl Program {
                     };
                     kernel::multiply(path, dense, matrix, x, out, words);
                 }
+            } else if let (&Op::Multiply { transposed }, Data::I8(a), Data::I8(b), Data::I32(out)) =
+                (&entry.op, x, other, &mut *out)
+            {
+                let depth = self.plan.types[usize::from(entry.operands[0])].channels();
+                let shape = Shape { rows: ty.dims[ty.dims.len() - 2] as usize, depth, channels: ty.channels() };
+                multiply_values(path, shape, transposed, [a, b], out, factor, words);
             } else {
                 self.element_node(node, x, other, out);
             }
@@ -208,12 +225,29 @@ impl Program {
 
     /// The nodes that are not matrix products. Types agree by the plan; no pair that it refuses gets here.
     fn element_node(&self, node: usize, x: &Data, other: &Data, out: &mut Data) {
-        let channels = self.plan.types[usize::from(self.graph.nodes[node].operands[0])].channels();
+        let ty = &self.plan.types[usize::from(self.graph.nodes[node].operands[0])];
+        let channels = ty.channels();
         match (&self.graph.nodes[node].op, x, out) {
             (Op::Reshape { .. }, Data::I8(x), Data::I8(out)) => out.copy_from_slice(x),
             (Op::Reshape { .. }, Data::I32(x), Data::I32(out)) => out.copy_from_slice(x),
             (Op::ArgMax, Data::I8(x), Data::I32(out)) => elementwise::argmax_i8(x, channels, out),
             (Op::ArgMax, Data::I32(x), Data::I32(out)) => elementwise::argmax_i32(x, channels, out),
+            (Op::TopK { count }, Data::I8(x), Data::I32(out)) => rows::top_k(x, channels, *count as usize, out),
+            (Op::TopK { count }, Data::I32(x), Data::I32(out)) => rows::top_k(x, channels, *count as usize, out),
+            (Op::Normalise, Data::I8(x), Data::I32(out)) => rows::normalise(x, channels, out),
+            (Op::Softmax { causal }, Data::I8(x), Data::I8(out)) => {
+                if let Prepared::Shares(weights) = &self.prepared[node] {
+                    rows::softmax(x, channels, *causal, weights, out);
+                }
+            }
+            (Op::Transpose { order }, Data::I8(x), Data::I8(out)) => rows::transpose(x, &ty.dims, order, out),
+            (Op::Transpose { order }, Data::I32(x), Data::I32(out)) => rows::transpose(x, &ty.dims, order, out),
+            (&Op::Slice { axis, start, length }, Data::I8(x), Data::I8(out)) => {
+                rows::slice(x, &ty.dims, axis, start, length, out);
+            }
+            (&Op::Slice { axis, start, length }, Data::I32(x), Data::I32(out)) => {
+                rows::slice(x, &ty.dims, axis, start, length, out);
+            }
             (Op::AddI32, Data::I32(x), Data::I32(out)) => {
                 if let Data::I32(other) = other {
                     elementwise::add_i32(x, other, out);
@@ -272,6 +306,42 @@ impl Program {
             window,
             pads,
         })
+    }
+}
+
+/// Extents of one product.
+#[derive(Clone, Copy)]
+struct Shape {
+    rows: usize,
+    depth: usize,
+    channels: usize,
+}
+
+/// Products of as many pairs of matrices as there are. `factor` and `words` are scratch.
+fn multiply_values(
+    path: Checked,
+    shape: Shape,
+    transposed: bool,
+    [a, b]: [&[i8]; 2],
+    out: &mut [i32],
+    factor: &mut Vec<u8>,
+    words: &mut Vec<i32>,
+) {
+    let Shape { rows, depth, channels } = shape;
+    let block_rows = (BLOCK_BYTES / depth).clamp(1, BLOCK);
+    let pairs = a.chunks_exact(rows * depth).zip(b.chunks_exact(depth * channels));
+    for ((a, b), out) in pairs.zip(out.chunks_exact_mut(rows * channels)) {
+        factor.clear();
+        if transposed {
+            let column = |step: usize| b[step..].iter().step_by(depth);
+            factor.extend((0..depth).flat_map(column).map(|&value| value.cast_unsigned()));
+        } else {
+            factor.extend(b.iter().map(|&value| value.cast_unsigned()));
+        }
+        let dense = Dense::new(factor, vec![0; channels], path.path());
+        for (a, out) in a.chunks(block_rows * depth).zip(out.chunks_mut(block_rows * channels)) {
+            kernel::multiply(path, &dense, factor, a, out, words);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use alloc::{vec, vec::Vec};
 pub struct Node {
     /// What it computes.
     pub op: Op,
-    /// The values it reads: one, or two for additions.
+    /// The values it reads: one, or two for additions and for products of values.
     pub operands: Vec<u16>,
 }
 
@@ -73,7 +73,7 @@ fn decode_node(node: usize, r: &mut Reader<'_>) -> Result<Node, Error> {
     if let Some(&operand) = operands.iter().find(|&&operand| usize::from(operand) > node) {
         return Err(Error::Operand { node, operand });
     }
-    if !operands.is_sorted() {
+    if Op::commutes(code) && !operands.is_sorted() {
         return Err(Error::NotMinimal { node, why: "the operands of an addition are in ascending order" });
     }
     Ok(Node { op: Op::decode(code, node, r)?, operands })

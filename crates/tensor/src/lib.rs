@@ -30,6 +30,7 @@ mod plan;
 mod program;
 mod proof;
 mod reader;
+mod rows;
 mod tensor;
 mod weights;
 
@@ -39,6 +40,6 @@ pub use graph::{Graph, Node};
 pub use kernel::Path;
 pub use op::{Multiplier, Op, Pads, Window};
 pub use plan::units_of_node;
-pub use program::{HEADER_BYTES, Manifest, Program, SEMANTICS};
+pub use program::{Cost, HEADER_BYTES, Manifest, Program, SEMANTICS};
 pub use tensor::{DType, Data, Tensor, TensorType};
 pub use weights::{CHUNK_BYTES, chunk_count, leaf, root_of_leaves, weights_root};

@@ -18,5 +18,7 @@ pub const MAX_TOTAL_ELEMENTS: u64 = 1 << 25;
 pub const MAX_WEIGHTS_BYTES: u64 = 1 << 26;
 /// Units of work of one program.
 pub const MAX_UNITS: u64 = 1 << 40;
+/// Elements of a row that is normalised: squares of its sums have 64 bits.
+pub const MAX_NORMALISED: u32 = 4_096;
 /// Height or width of a window, its stride, or a padding.
 pub const MAX_WINDOW: u16 = 1_024;

@@ -112,6 +112,37 @@ pub enum Op {
     },
     /// `[.., n] -> [.., 1] i32`: index of the largest element on the last axis, the lowest of equals.
     ArgMax,
+    /// `[m, k] i8, [k, n] i8 -> [m, n] i32`: `a · b`, of two values; with a further first axis, as many products.
+    Multiply {
+        /// `b` is `[n, k]`.
+        transposed: bool,
+    },
+    /// `[.., n] i8 -> [.., n] i8`: each element's share of its row, in 127ths, by a table of weights.
+    Softmax {
+        /// Row `i` of the last two axes, which are equal, sees its first `i + 1` elements; the others get 0.
+        causal: bool,
+    },
+    /// `[.., n] i8 -> [.., n] i32`: deviation from the row's mean in 4096ths of its standard deviation.
+    Normalise,
+    /// `[.., n] -> [.., count] i32`: indices of the largest elements, largest first, the lowest of equals first.
+    TopK {
+        /// How many.
+        count: u32,
+    },
+    /// The axes in another order.
+    Transpose {
+        /// The operand's axis that becomes each axis of the result.
+        order: Vec<u8>,
+    },
+    /// Some neighbours along one axis.
+    Slice {
+        /// The axis.
+        axis: u8,
+        /// The first.
+        start: u32,
+        /// How many.
+        length: u32,
+    },
 }
 
 impl Op {
@@ -130,6 +161,12 @@ impl Op {
             Self::AveragePool { .. } => 9,
             Self::Reshape { .. } => 10,
             Self::ArgMax => 11,
+            Self::Multiply { .. } => 12,
+            Self::Softmax { .. } => 13,
+            Self::Normalise => 14,
+            Self::TopK { .. } => 15,
+            Self::Transpose { .. } => 16,
+            Self::Slice { .. } => 17,
         }
     }
 
@@ -148,16 +185,27 @@ impl Op {
             Self::AveragePool { .. } => "average_pool",
             Self::Reshape { .. } => "reshape",
             Self::ArgMax => "argmax",
+            Self::Multiply { .. } => "multiply",
+            Self::Softmax { .. } => "softmax",
+            Self::Normalise => "normalise",
+            Self::TopK { .. } => "top_k",
+            Self::Transpose { .. } => "transpose",
+            Self::Slice { .. } => "slice",
         }
     }
 
     /// Number of operands of the operator with byte `code`; `None` if there is no such operator.
     pub(crate) const fn arity(code: u8) -> Option<usize> {
         match code {
-            3 | 4 => Some(2),
-            1 | 2 | 5..=11 => Some(1),
+            3 | 4 | 12 => Some(2),
+            1 | 2 | 5..=11 | 13..=17 => Some(1),
             _ => None,
         }
+    }
+
+    /// Whether the order of the operands of the operator with byte `code` makes no difference.
+    pub(crate) const fn commutes(code: u8) -> bool {
+        matches!(code, 3 | 4)
     }
 
     /// Appends the attributes.
@@ -193,7 +241,18 @@ impl Op {
                 out.push(dims.len() as u8);
                 out.extend(dims.iter().flat_map(|dim| dim.to_be_bytes()));
             }
-            Self::AddI32 | Self::Table | Self::ArgMax => {}
+            Self::Multiply { transposed: flag } | Self::Softmax { causal: flag } => out.push(u8::from(*flag)),
+            Self::TopK { count } => out.extend(count.to_be_bytes()),
+            Self::Transpose { order } => {
+                out.push(order.len() as u8);
+                out.extend(order);
+            }
+            Self::Slice { axis, start, length } => {
+                out.push(*axis);
+                out.extend(start.to_be_bytes());
+                out.extend(length.to_be_bytes());
+            }
+            Self::AddI32 | Self::Table | Self::ArgMax | Self::Normalise => {}
         }
     }
 
@@ -236,6 +295,22 @@ impl Op {
             9 => Ok(Self::AveragePool { window: Window::decode(node, r)? }),
             10 => Ok(Self::Reshape { dims: dims(r, "reshape")? }),
             11 => Ok(Self::ArgMax),
+            12 => Ok(Self::Multiply { transposed: flag(node, r, "transposed")? }),
+            13 => Ok(Self::Softmax { causal: flag(node, r, "causal")? }),
+            14 => Ok(Self::Normalise),
+            15 => match r.u32("count")? {
+                1 => Err(Error::NotMinimal { node, why: "the largest alone is an argmax" }),
+                count @ 2..=limits::MAX_DIM => Ok(Self::TopK { count }),
+                count => Err(attribute(node, "count", count.into(), "2..=1048576")),
+            },
+            16 => Ok(Self::Transpose { order: order(node, r)? }),
+            17 => {
+                let (axis, start) = (r.u8("axis")?, r.u32("start")?);
+                match r.u32("length")? {
+                    0 => Err(attribute(node, "length", 0, "at least 1")),
+                    length => Ok(Self::Slice { axis, start, length }),
+                }
+            }
             _ => Err(Error::Operator { node, code }),
         }
     }
@@ -316,21 +391,43 @@ fn rescale(node: usize, r: &mut Reader<'_>) -> Result<(u8, i8, i8), Error> {
     Ok((shift, lo, hi))
 }
 
+fn flag(node: usize, r: &mut Reader<'_>, name: &'static str) -> Result<bool, Error> {
+    match r.u8(name)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        value => Err(attribute(node, name, value.into(), "0 or 1")),
+    }
+}
+
+/// Reads a rank and each of so many axes once, in another than their own order.
+fn order(node: usize, r: &mut Reader<'_>) -> Result<Vec<u8>, Error> {
+    let rank = rank(r, "transpose")?;
+    let order = (0..rank).map(|_| r.u8("axis")).collect::<Result<Vec<_>, _>>()?;
+    if let Some(missing) = (0..rank).find(|axis| !order.contains(axis)) {
+        return Err(attribute(node, "order", missing.into(), "an axis that it lacks: each stands in it once"));
+    }
+    if order.is_sorted() {
+        return Err(Error::NotMinimal { node, why: "the axes keep their order" });
+    }
+    Ok(order)
+}
+
 fn range(node: usize, r: &mut Reader<'_>) -> Result<(i8, i8), Error> {
     let (lo, hi) = (r.i8("lower bound")?, r.i8("upper bound")?);
     if lo < hi { Ok((lo, hi)) } else { Err(attribute(node, "lower bound", lo.into(), "must be below the upper bound")) }
 }
 
+fn rank(r: &mut Reader<'_>, what: &'static str) -> Result<u8, Error> {
+    match r.u8("rank")? {
+        0 => Err(Error::Dimension { what }),
+        rank @ 1..=limits::MAX_GRAPH_RANK => Ok(rank),
+        rank => Err(Error::Limit { what: "rank", value: rank.into(), max: limits::MAX_GRAPH_RANK.into() }),
+    }
+}
+
 /// Reads a rank byte and that many dimensions, within the limits of a graph.
 pub(crate) fn dims(r: &mut Reader<'_>, what: &'static str) -> Result<Vec<u32>, Error> {
-    let rank = r.u8("rank")?;
-    if rank > limits::MAX_GRAPH_RANK {
-        return Err(Error::Limit { what: "rank", value: rank.into(), max: limits::MAX_GRAPH_RANK.into() });
-    }
-    if rank == 0 {
-        return Err(Error::Dimension { what });
-    }
-    (0..rank)
+    (0..rank(r, what)?)
         .map(|_| match r.u32("dimension")? {
             0 => Err(Error::Dimension { what }),
             dim if dim > limits::MAX_DIM => {

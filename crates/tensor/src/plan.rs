@@ -32,10 +32,10 @@ impl Plan {
         let (mut elements, mut weights, mut units) = (graph.input.elements(), 0u64, 0u64);
         for (node, entry) in graph.nodes.iter().enumerate() {
             let operands: Vec<&TensorType> = entry.operands.iter().map(|&v| &plan.types[usize::from(v)]).collect();
-            if let (Op::Reshape { .. }, Some(before)) = (&entry.op, usize::from(entry.operands[0]).checked_sub(1))
-                && matches!(graph.nodes[before].op, Op::Reshape { .. })
+            if let Some(before) = usize::from(entry.operands[0]).checked_sub(1)
+                && let Some(why) = as_one(&entry.op, &graph.nodes[before].op)
             {
-                return Err(Error::NotMinimal { node, why: "a reshape of a reshape is one reshape" });
+                return Err(Error::NotMinimal { node, why });
             }
             let ty = result_type(node, &entry.op, &operands)?;
             bounded("elements of a value", ty.elements(), limits::MAX_ELEMENTS)?;
@@ -73,13 +73,25 @@ const fn bounded(what: &'static str, value: u64, max: u64) -> Result<(), Error> 
     if value > max { Err(Error::Limit { what, value, max }) } else { Ok(()) }
 }
 
+/// Why `op` on what `before` moved is one movement, if it is.
+const fn as_one(op: &Op, before: &Op) -> Option<&'static str> {
+    match (op, before) {
+        (Op::Reshape { .. }, Op::Reshape { .. }) => Some("a reshape of a reshape is one reshape"),
+        (Op::Transpose { .. }, Op::Transpose { .. }) => Some("a transpose of a transpose is one transpose"),
+        (Op::Slice { axis, .. }, Op::Slice { axis: other, .. }) if *axis == *other => {
+            Some("a slice of a slice of the same axis is one slice")
+        }
+        _ => None,
+    }
+}
+
 /// Type of the result of `op`; refuses operands that `op` does not take.
 fn result_type(node: usize, op: &Op, operands: &[&TensorType]) -> Result<TensorType, Error> {
     let x = operands[0];
     let bad_shape = |why| Err(Error::Shape { node, op: op.name(), dims: x.dims.clone(), why });
     let takes = match op {
         Op::AddI32 | Op::Requantise { .. } => Some(DType::I32),
-        Op::Reshape { .. } | Op::ArgMax => None,
+        Op::Reshape { .. } | Op::ArgMax | Op::TopK { .. } | Op::Transpose { .. } | Op::Slice { .. } => None,
         _ => Some(DType::I8),
     };
     if let Some(wrong) = operands.iter().find(|ty| takes.is_some_and(|dtype| dtype != ty.dtype)) {
@@ -120,14 +132,62 @@ fn result_type(node: usize, op: &Op, operands: &[&TensorType]) -> Result<TensorT
             }
             reshaped.dims
         }
-        Op::ArgMax => [&x.dims[..x.dims.len() - 1], &[1]].concat(),
+        Op::ArgMax => row_of(x, 1),
+        Op::TopK { count } if *count as usize > x.channels() => return bad_shape("a row has fewer elements"),
+        Op::TopK { count } => row_of(x, *count),
+        Op::Multiply { transposed } => match product_dims(&x.dims, &operands[1].dims, *transposed) {
+            Some(dims) => dims,
+            None => return bad_shape("a product is of [m, k] and [k, n], or of as many of each"),
+        },
+        Op::Softmax { causal: true } if !matches!(x.dims.as_slice(), [.., rows, columns] if rows == columns) => {
+            return bad_shape("where later elements are not seen, the last two axes are equal");
+        }
+        Op::Normalise if x.channels() > limits::MAX_NORMALISED as usize => {
+            return bad_shape("a row that is normalised has at most 4096 elements");
+        }
+        Op::Softmax { .. } | Op::Normalise => x.dims.clone(),
+        Op::Transpose { order } if order.len() != x.dims.len() => {
+            return bad_shape("the order names another number of axes");
+        }
+        Op::Transpose { order } => order.iter().map(|&axis| x.dims[usize::from(axis)]).collect(),
+        Op::Slice { axis, start, length } => {
+            let mut dims = x.dims.clone();
+            match dims.get_mut(usize::from(*axis)) {
+                None => return bad_shape("there is no such axis"),
+                Some(extent) if *length == *extent && *start == 0 => {
+                    return Err(Error::NotMinimal { node, why: "the slice keeps the whole axis" });
+                }
+                Some(extent) if start.checked_add(*length).is_none_or(|end| end > *extent) => {
+                    return bad_shape("the slice passes the end of the axis");
+                }
+                Some(extent) => *extent = *length,
+            }
+            dims
+        }
     };
     let dtype = match op {
-        Op::MatMul { .. } | Op::Conv2d { .. } | Op::AddI32 | Op::ArgMax => DType::I32,
-        Op::Reshape { .. } => x.dtype,
+        Op::MatMul { .. } | Op::Conv2d { .. } | Op::Multiply { .. } | Op::AddI32 => DType::I32,
+        Op::ArgMax | Op::TopK { .. } | Op::Normalise => DType::I32,
+        Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice { .. } => x.dtype,
         _ => DType::I8,
     };
     Ok(TensorType { dtype, dims })
+}
+
+/// The operand's shape with rows of `length`.
+fn row_of(x: &TensorType, length: u32) -> Vec<u32> {
+    [&x.dims[..x.dims.len() - 1], &[length]].concat()
+}
+
+/// Shape of the product of two values; none if they have none.
+fn product_dims(a: &[u32], b: &[u32], transposed: bool) -> Option<Vec<u32>> {
+    let (count, [m, k]) = (&a[..a.len().checked_sub(2)?], *a.last_chunk::<2>()?);
+    let (inner, n) = match *b.last_chunk::<2>()? {
+        [n, k] if transposed => (k, n),
+        [k, n] => (k, n),
+    };
+    let fits = inner == k && a.len() <= 3 && b[..b.len() - 2] == *count;
+    fits.then(|| [count, &[m, n]].concat())
 }
 
 fn image(node: usize, op: &Op, x: &TensorType) -> Result<[u32; 3], Error> {
@@ -176,6 +236,7 @@ fn weight_bytes(op: &Op, x: &TensorType, result: &TensorType) -> u64 {
         Op::MatMul { .. } | Op::Conv2d { .. } => depth(op, x) * channels + 4 * channels,
         Op::Requantise { multiplier: Multiplier::Channel, .. } => 4 * channels,
         Op::Table => 256,
+        Op::Softmax { .. } => 512,
         _ => 0,
     }
 }
@@ -201,6 +262,15 @@ pub fn units_of_node(op: &Op, x: &TensorType, result: &TensorType) -> u64 {
         Op::MaxPool { window, .. } => rows * (48 + 8 * area(window)) + out * (area(window) + 2),
         Op::AveragePool { window } => rows * (48 + 8 * area(window)) + out * (2 * area(window) + 12),
         Op::ArgMax => 8 * x.elements(),
+        Op::Multiply { .. } => {
+            let matrices = if let [count, _, _] = result.dims.as_slice() { u64::from(*count) } else { 1 };
+            rows.saturating_mul(product) + matrices.saturating_mul(8 * depth(op, x) * channels.next_multiple_of(16))
+        }
+        Op::Softmax { .. } => 24 * out + 64 * rows,
+        Op::Normalise => 40 * out + 128 * rows,
+        Op::TopK { count } => 32 * x.elements() + 8 * out * u64::from(count.ilog2()),
+        Op::Transpose { .. } => 16 * out,
+        Op::Slice { .. } => 16 * out,
     };
     NODE.saturating_add(work)
 }

@@ -101,6 +101,35 @@ impl Manifest {
     }
 }
 
+/// What a graph takes, gives and costs, which is known before its weights are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Bytes of an input's elements.
+    pub input_bytes: usize,
+    /// Bytes of an output's elements.
+    pub output_bytes: usize,
+    /// Bytes of its weights.
+    pub weights_bytes: usize,
+    /// Units of work of one run.
+    pub units: u64,
+}
+
+impl Graph {
+    /// What a run costs.
+    ///
+    /// # Errors
+    /// `program.*`, when shapes do not fit or a limit is exceeded.
+    pub fn cost(&self) -> Result<Cost, Error> {
+        let plan = Plan::new(self)?;
+        Ok(Cost {
+            input_bytes: self.input.data_bytes(),
+            output_bytes: plan.output().data_bytes(),
+            weights_bytes: plan.weights_bytes(),
+            units: plan.total_units(),
+        })
+    }
+}
+
 /// A valid program, ready to run.
 #[derive(Debug)]
 pub struct Program {

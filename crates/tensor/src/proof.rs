@@ -1,7 +1,8 @@
 //! The proof that no accumulator of a program can leave i32, whatever its input.
 //!
 //! For each channel of each i32 value it keeps the largest magnitude the value can have: Σ|w|·128 + |bias| after a
-//! matmul or convolution (128 is the largest magnitude of an i8), the sum of both operands after an addition.
+//! matmul or convolution (128 is the largest magnitude of an i8), 2^14 for each step of depth after a product of two
+//! values, the sum of both operands after an addition.
 //! A requantisation multiplies a magnitude of at most 2^31 by at most 2^31 - 1 and adds at most 2^61: less than 2^63.
 //!
 //! Invariant: if [`prove`] returns `Ok`, every partial sum, in any order of summation, is in -2147483647..=2147483647.
@@ -14,6 +15,8 @@ use crate::{
 use alloc::{vec, vec::Vec};
 
 const MAX: u64 = i32::MAX as u64;
+/// No deviation of n numbers is more than sqrt(n - 1) of their standard deviations: 64 · 4096 for 4,096, and rounding.
+const NORMALISED: u32 = 1 << 19;
 
 /// Largest magnitude per channel; one entry stands for all channels.
 type Bounds = Vec<u32>;
@@ -27,13 +30,24 @@ pub(crate) fn prove(graph: &Graph, plan: &Plan, weights: &[u8]) -> Result<(), Er
         let ty = &plan.types[node + 1];
         let bounds = match &entry.op {
             Op::MatMul { .. } | Op::Conv2d { .. } => dense(node, span, ty.channels())?,
+            Op::Multiply { .. } => {
+                let depth = plan.types[usize::from(entry.operands[0])].channels() as u64;
+                within(node, core::iter::once(depth << 14))?
+            }
+            Op::Softmax { .. } => {
+                softmax_table(node, span)?;
+                vec![127]
+            }
+            Op::Normalise => vec![NORMALISED],
             Op::AddI32 => add(node, operand(0), operand(1))?,
             Op::Requantise { multiplier: Multiplier::Channel, .. } => {
                 multipliers(node, span)?;
                 vec![128]
             }
-            Op::Reshape { .. } if ty.dtype == DType::I32 => vec![operand(0).iter().copied().max().unwrap_or(0)],
-            Op::ArgMax => vec![plan.types[usize::from(entry.operands[0])].channels() as u32 - 1],
+            Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice { .. } if ty.dtype == DType::I32 => {
+                vec![operand(0).iter().copied().max().unwrap_or(0)]
+            }
+            Op::ArgMax | Op::TopK { .. } => vec![plan.types[usize::from(entry.operands[0])].channels() as u32 - 1],
             _ => vec![128],
         };
         values.push(bounds);
@@ -87,6 +101,11 @@ fn within(node: usize, reach: impl Iterator<Item = u64>) -> Result<Bounds, Error
             _ => Err(Error::Overflow { node, channel, bound }),
         })
         .collect()
+}
+
+/// The largest element's weight is in every sum, so no sum is zero.
+fn softmax_table(node: usize, span: &[u8]) -> Result<(), Error> {
+    if span.starts_with(&[0, 0]) { Err(Error::SoftmaxTable { node }) } else { Ok(()) }
 }
 
 fn multipliers(node: usize, span: &[u8]) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 const PROGRAMS: u64 = 1_000;
 const INPUTS: usize = 3;
 /// Of the ids of all programs and their outputs, one after the other.
-const EXPECTED: B256 = b256!("0x3d833d6d03c5790e42fd0e8355c2ec5edd09e19d07ce9aba2e1ee1632623f47f");
+const EXPECTED: B256 = b256!("0xa40209c1dfc6beac81a980d1d0bdc2ec4c5c884072adf4994d4dd4c5d8f42acd");
 
 /// The outputs of a program on its inputs, which are the same however they are made.
 fn outputs(program: &Program, path: Path, seed: u64, pools: &[ThreadPool]) -> Vec<u8> {

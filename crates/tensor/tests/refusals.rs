@@ -1,5 +1,5 @@
 //! Every mistake has its code: each variant of the error is provoked once.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use interlace_tensor::{Data, Error, Graph, Program, Tensor};
 
@@ -32,7 +32,8 @@ fn graphs_are_refused_by_code() {
         ("program.limit", graph(1, &[1 << 20, 1 << 20], &[RELU])),
         ("program.limit", graph(1, &[1, 1, 1, 1, 1], &[RELU])),
         ("program.limit", graph(1, &[4], &[])),
-        ("program.operator", graph(1, &[4], &[&[12, 0, 0]])),
+        ("program.operator", graph(1, &[4], &[&[0, 0, 0]])),
+        ("program.operator", graph(1, &[4], &[&[18, 0, 0]])),
         ("program.operand", graph(1, &[4], &[&[7, 0, 1, 0, 127]])),
         // All nodes are used, but the output needs the table first.
         (
@@ -65,6 +66,64 @@ fn graphs_are_refused_by_code() {
     for (code, bytes) in cases {
         assert_eq!(refused(&bytes, &[]), code, "{bytes:?}");
     }
+}
+
+/// Bytes of a slice of value 0.
+fn slice(axis: u8, start: u32, length: u32) -> Vec<u8> {
+    [&[17, 0, 0, axis][..], &start.to_be_bytes(), &length.to_be_bytes()].concat()
+}
+
+#[test]
+fn what_looks_at_rows_and_moves_is_refused_by_code() {
+    let square = |nodes: &[&[u8]]| graph(1, &[3, 3], nodes);
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("program.attribute", square(&[&[12, 0, 0, 0, 0, 2]])),
+        ("program.attribute", square(&[&[13, 0, 0, 2]])),
+        ("program.operand-type", graph(2, &[3, 3], &[&[12, 0, 0, 0, 0, 0]])),
+        ("program.operand-type", graph(2, &[3, 3], &[&[13, 0, 0, 0]])),
+        ("program.operand-type", graph(2, &[3, 3], &[&[14, 0, 0]])),
+        // A vector, four axes, and depths that differ.
+        ("program.shape", graph(1, &[3], &[&[12, 0, 0, 0, 0, 0]])),
+        ("program.shape", graph(1, &[1, 1, 3, 3], &[&[12, 0, 0, 0, 0, 0]])),
+        ("program.shape", graph(1, &[3, 4], &[&[12, 0, 0, 0, 0, 0]])),
+        ("program.shape", graph(1, &[2, 3, 4], &[&[12, 0, 0, 0, 0, 0]])),
+        ("program.overflow", graph(1, &[1, 1 << 17], &[&[12, 0, 0, 0, 0, 1]])),
+        ("program.weights-length", square(&[&[13, 0, 0, 0]])),
+        ("program.shape", graph(1, &[3], &[&[13, 0, 0, 1]])),
+        ("program.shape", graph(1, &[3, 4], &[&[13, 0, 0, 1]])),
+        ("program.shape", graph(1, &[4_097], &[&[14, 0, 0]])),
+        ("program.not-minimal", square(&[&[15, 0, 0, 0, 0, 0, 1]])),
+        ("program.attribute", square(&[&[15, 0, 0, 0, 0, 0, 0]])),
+        ("program.attribute", square(&[&[15, 0, 0, 0, 0x10, 0, 1]])),
+        ("program.shape", square(&[&[15, 0, 0, 0, 0, 0, 4]])),
+        ("program.dimension", square(&[&[16, 0, 0, 0]])),
+        ("program.limit", square(&[&[16, 0, 0, 5, 4, 3, 2, 1, 0]])),
+        ("program.attribute", square(&[&[16, 0, 0, 2, 1, 1]])),
+        ("program.attribute", square(&[&[16, 0, 0, 2, 1, 2]])),
+        ("program.not-minimal", square(&[&[16, 0, 0, 2, 0, 1]])),
+        ("program.shape", square(&[&[16, 0, 0, 3, 2, 1, 0]])),
+        ("program.not-minimal", square(&[&[16, 0, 0, 2, 1, 0], &[16, 0, 1, 2, 1, 0]])),
+        ("program.attribute", square(&[&slice(0, 0, 0)])),
+        ("program.shape", square(&[&slice(2, 0, 1)])),
+        ("program.shape", square(&[&slice(255, 0, 1)])),
+        ("program.shape", square(&[&slice(1, 1, 3)])),
+        ("program.shape", square(&[&slice(1, u32::MAX, u32::MAX)])),
+        ("program.not-minimal", square(&[&slice(1, 0, 3)])),
+        ("program.not-minimal", square(&[&slice(0, 0, 2), &[17, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]])),
+    ];
+    for (code, bytes) in cases {
+        assert_eq!(refused(&bytes, &[]), code, "{bytes:?}");
+    }
+    let softmax = square(&[&[13, 0, 0, 0]]);
+    assert_eq!(refused(&softmax, &[0; 512]), "program.table");
+    let mut weights = [0; 512];
+    weights[1] = 1;
+    assert!(Program::assemble(&softmax, &weights).is_ok());
+    // Slices of different axes, a product in descending order, the deepest product, the longest row.
+    assert!(Program::assemble(&square(&[&slice(0, 0, 2), &[17, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]]), &[]).is_ok());
+    assert!(Program::assemble(&square(&[RELU, &[12, 0, 1, 0, 0, 0]]), &[]).is_ok());
+    assert!(Program::assemble(&graph(1, &[1, (1 << 17) - 1], &[&[12, 0, 0, 0, 0, 1]]), &[]).is_ok());
+    assert!(Program::assemble(&graph(1, &[4_096], &[&[14, 0, 0]]), &[]).is_ok());
 }
 
 #[test]
@@ -147,6 +206,32 @@ fn rounding_is_half_up_and_saturates() {
     let ties = graph(1, &[4], &[ARGMAX]);
     let input = Tensor::new(vec![4], Data::I8(vec![1, 5, 5, 2])).unwrap();
     assert_eq!(Program::assemble(&ties, &[]).unwrap().run(&input).unwrap().data(), &Data::I32(vec![1]));
+}
+
+fn run(graph: &[u8], weights: &[u8], dims: &[u32], input: &[i8]) -> Data {
+    let input = Tensor::new(dims.to_vec(), Data::I8(input.to_vec())).unwrap();
+    Program::assemble(graph, weights).unwrap().run(&input).unwrap().data().clone()
+}
+
+/// Rows at their edges, by hand.
+#[test]
+fn rows_are_exact() {
+    let halves: Vec<u8> =
+        (0..256_u32).flat_map(|d| (1_u16.checked_shl(15 - d.min(15)).unwrap()).to_le_bytes()).collect();
+    let softmax = |causal| graph(1, &[3, 3], &[&[13, 0, 0, causal]]);
+    let x = [5, 5, 5, 127, 126, -128, 0, 1, 2];
+    // 42.33 each; weights 2^15, 2^14 and 1; 2^13, 2^14, 2^15.
+    assert_eq!(run(&softmax(0), &halves, &[3, 3], &x), Data::I8(vec![42, 42, 42, 85, 42, 0, 18, 36, 73]));
+    assert_eq!(run(&softmax(1), &halves, &[3, 3], &x), Data::I8(vec![127, 0, 0, 85, 42, 0, 18, 36, 73]));
+    let normalise = graph(1, &[2, 2], &[&[14, 0, 0]]);
+    assert_eq!(run(&normalise, &[], &[2, 2], &[1, 0, 9, 9]), Data::I32(vec![4_096, -4_096, 0, 0]));
+    // One element apart from 4,095 equal ones: the square root of 4,095 standard deviations, which is 63.992.
+    let mut row = vec![-128; 4_096];
+    row[0] = 127;
+    let Data::I32(values) = run(&graph(1, &[4_096], &[&[14, 0, 0]]), &[], &[4_096], &row) else { panic!() };
+    assert_eq!((values[0], values[1]), (262_112, -64));
+    let three = graph(1, &[5], &[&[15, 0, 0, 0, 0, 0, 3]]);
+    assert_eq!(run(&three, &[], &[5], &[-128, 7, 127, 7, -1]), Data::I32(vec![2, 1, 3]));
 }
 
 #[test]

@@ -27,6 +27,8 @@ REGISTER: Final = checksum_address("0x00000000000000000000000000000000000a1002")
 """Registers a program: its manifest, then the leaves of its weights."""
 STORE: Final = checksum_address("0x00000000000000000000000000000000000a1003")
 """Stores a chunk of weights."""
+EVAL: Final = checksum_address("0x00000000000000000000000000000000000a1004")
+"""Runs a graph that is brought along: its bytes, its weights, then the input."""
 
 CHUNK_BYTES: Final = 24_575
 """Bytes of weights in one chunk at most."""

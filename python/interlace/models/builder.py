@@ -22,6 +22,7 @@ Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 NO_PADS: Pads = (0, 0, 0, 0)
 _DTYPES = {"i8": 1, "i32": 2}
+_COMMUTE = {3, 4}
 
 
 @dataclass(slots=True)
@@ -132,6 +133,36 @@ class GraphBuilder:
         """i32 index of the largest on the last axis, the lowest of equals."""
         return self._add(_Node(11, [x]))
 
+    def multiply(self, a: int, b: int, *, transposed: bool = False) -> int:
+        """i8 ``[m, k]`` times i8 ``[k, n]`` (`transposed`: ``[n, k]``), or ``[g, ..]`` of both: i32 ``[m, n]``."""
+        return self._add(_Node(12, [a, b], bytes([transposed])))
+
+    def softmax(self, x: int, weights: npt.ArrayLike, *, causal: bool = False) -> int:
+        """i8 shares of each row in 127ths; `weights` has u16 for 0 to 255 below the largest, ``[256]``.
+
+        With `causal` row ``i`` of the last two axes sees its first ``i + 1`` elements; the others get 0.
+        """
+        table = _integers(weights, np.uint16, 1, "weights of a softmax")
+        if len(table) != 256:
+            raise ProgramError("program.weights-length", f"a table has 256 entries, not {len(table)}")
+        return self._add(_Node(13, [x], bytes([causal]), table.tobytes()))
+
+    def normalise(self, x: int) -> int:
+        """i8 to i32: deviation from the row's mean in 4096ths of its standard deviation; 0 where all are equal."""
+        return self._add(_Node(14, [x]))
+
+    def top_k(self, x: int, count: int) -> int:
+        """i32 indices of the `count` largest on the last axis, largest first, the lowest of equals first."""
+        return self._add(_Node(15, [x], _pack(">I", count)))
+
+    def transpose(self, x: int, order: Sequence[int]) -> int:
+        """Return the axes in another order: axis ``i`` is axis ``order[i]`` of `x`."""
+        return self._add(_Node(16, [x], _pack(f">B{len(order)}B", len(order), *order)))
+
+    def slice(self, x: int, axis: int, start: int, length: int) -> int:
+        """Return elements ``start`` to ``start + length`` along an axis."""
+        return self._add(_Node(17, [x], _pack(">BII", axis, start, length)))
+
     def build(self, output: int) -> Program:
         """Return the program whose output is value `output`; raises `program.*` when it is not valid."""
         if not 1 <= output <= len(self._nodes):
@@ -150,7 +181,7 @@ class GraphBuilder:
             descending = [
                 node
                 for node in (self._nodes[value - 1] for value in order)
-                if len(node.operands) == 2 and number[node.operands[0]] > number[node.operands[1]]
+                if node.operator in _COMMUTE and number[node.operands[0]] > number[node.operands[1]]
             ]
             if not descending:
                 return order
@@ -180,7 +211,9 @@ def _packed_dims(shape: Sequence[int]) -> bytes:
     return _pack(f">B{len(shape)}I", len(shape), *shape)
 
 
-def _integers(values: npt.ArrayLike, dtype: type[np.int8 | np.int32], rank: int, what: str) -> npt.NDArray[np.integer]:
+def _integers(
+    values: npt.ArrayLike, dtype: type[np.int8 | np.int32 | np.uint16], rank: int, what: str
+) -> npt.NDArray[np.integer]:
     """Return `values` as a contiguous little-endian array; refuse another rank and numbers that do not fit."""
     array = np.asarray(values)
     limits = np.iinfo(dtype)

@@ -105,7 +105,7 @@ pub(super) fn infer<CTX: ContextTr>(
 }
 
 /// Runs `program` on elements as they come and go here.
-fn run(program: &Program, elements: &[u8]) -> Result<Vec<u8>, Stop> {
+pub(super) fn run(program: &Program, elements: &[u8]) -> Result<Vec<u8>, Stop> {
     let input = program.input_type();
     let data = turned(input.dtype, elements.to_vec());
     let tensor = Tensor::from_elements(input.clone(), &data)?;

@@ -20,6 +20,10 @@ pub(super) const UNITS_PER_GAS: u64 = 16;
 pub(super) const WEIGHTS_PER_GAS: u64 = 16;
 /// For 32 bytes of input or output.
 pub(super) const WORD: u64 = 3;
+/// Whatever graph is run once.
+pub(super) const EVAL_BASE: u64 = 3_000;
+/// Reading and preparing a node of it.
+pub(super) const EVAL_NODE: u64 = 32;
 /// A registration.
 pub(super) const REGISTER_BASE: u64 = 20_000;
 /// Bytes of weights that are proved for a unit of gas.

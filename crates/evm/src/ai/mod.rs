@@ -4,6 +4,7 @@
 //!   STORE(chunk)                  the chunk lies at an address that follows from its hash, as code behind one 0x00
 //!   REGISTER(manifest, leaves)    the program is validated, and its manifest lies at an address that follows from its id
 //!   INFER(id, input)              the program runs; gas follows from its shapes, and is charged before
+//!   EVAL(graph, weights, input)   a graph that is nowhere stored runs once
 //! ```
 //! What lies there begins with 0x00, a STOP, so nothing can change or destroy it: an id names the same program for ever.
 //!
@@ -15,6 +16,7 @@
 
 #[cfg(feature = "std")]
 mod cache;
+mod eval;
 mod infer;
 mod meter;
 mod register;
@@ -42,9 +44,11 @@ pub const INFER: Address = address!("0x00000000000000000000000000000000000a1001"
 pub const REGISTER: Address = address!("0x00000000000000000000000000000000000a1002");
 /// Stores a chunk of weights: its bytes.
 pub const STORE: Address = address!("0x00000000000000000000000000000000000a1003");
+/// Runs a graph that is brought along: `graph ‖ weights ‖ input`.
+pub const EVAL: Address = address!("0x00000000000000000000000000000000000a1004");
 
 /// All of them.
-pub(crate) const INSTRUCTIONS: [Address; 3] = [INFER, REGISTER, STORE];
+pub(crate) const INSTRUCTIONS: [Address; 4] = [INFER, REGISTER, STORE, EVAL];
 
 /// Where a chunk of weights lies, by the hash of its code.
 #[must_use]
@@ -125,6 +129,8 @@ pub(crate) fn run<CTX: ContextTr>(
         Err(Stop::Refused("instruction.value", "it takes no value".into()))
     } else if instruction == INFER {
         infer::infer(context, &mut meter, &input, programs)
+    } else if instruction == EVAL {
+        eval::eval(&mut meter, &input)
     } else if instruction == REGISTER {
         register::register(context, &mut meter, &input, inputs.is_static)
     } else {

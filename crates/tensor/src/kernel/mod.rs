@@ -47,6 +47,12 @@ pub enum Path {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checked(Path);
 
+impl Checked {
+    pub(crate) const fn path(self) -> Path {
+        self.0
+    }
+}
+
 impl Path {
     const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Neon];
 

@@ -122,6 +122,9 @@ impl Builder {
     fn step_i8(&mut self) {
         let (value, ty) = self.last();
         let dims = ty.dims.clone();
+        if self.rng.below(3) == 0 {
+            return self.step_between();
+        }
         match (self.rng.below(8), dims.as_slice()) {
             (0 | 1, &[height, width, channels]) => {
                 let window = self.window(height, width);
@@ -168,6 +171,50 @@ impl Builder {
     }
 }
 
+impl Builder {
+    /// What looks at rows, multiplies values or moves them, of an i8 value.
+    fn step_between(&mut self) {
+        let (value, ty) = self.last();
+        let dims = ty.dims.clone();
+        let (rank, channels) = (dims.len(), dims[dims.len() - 1]);
+        let before = self.nodes.last().map(|node| node.op.name());
+        match self.rng.below(6) {
+            0 if rank == 2 || rank == 3 => {
+                let result = [&dims[..rank - 1], &[dims[rank - 2]]].concat();
+                self.push(Op::Multiply { transposed: true }, vec![value, value], DType::I32, result);
+            }
+            1 if rank >= 2 && dims[rank - 2] == channels && rank <= 3 => {
+                let other = (0..value).rev().find(|&other| self.types[usize::from(other)] == ty).unwrap_or(value);
+                self.push(Op::Multiply { transposed: false }, vec![value, other], DType::I32, dims);
+            }
+            2 => {
+                let square = rank >= 2 && dims[rank - 2] == channels;
+                self.weights.extend((0..256u32).flat_map(|d| (u16::MAX >> (d / 16).min(15)).to_le_bytes()));
+                let causal = square && self.rng.below(2) == 0;
+                self.push(Op::Softmax { causal }, vec![value], DType::I8, dims);
+            }
+            3 => self.push(Op::Normalise, vec![value], DType::I32, dims),
+            4 if rank >= 2 && before != Some("transpose") => {
+                let mut order: Vec<u8> = (0..rank as u8).collect();
+                order.rotate_left(1 + self.rng.below(rank as u64 - 1) as usize);
+                let result = order.iter().map(|&axis| dims[usize::from(axis)]).collect();
+                self.push(Op::Transpose { order }, vec![value], DType::I8, result);
+            }
+            _ if before != Some("slice") => {
+                let axis = self.rng.below(rank as u64) as usize;
+                if dims[axis] > 1 {
+                    let length = self.rng.below(u64::from(dims[axis]) - 1) as u32 + 1;
+                    let start = self.rng.below(u64::from(dims[axis] - length) + 1) as u32;
+                    let mut result = dims;
+                    result[axis] = length;
+                    self.push(Op::Slice { axis: axis as u8, start, length }, vec![value], DType::I8, result);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 fn sweep(extent: &[u32; 2], window: Window, pads: Pads, channels: u32) -> Vec<u32> {
     let along = |extent: u32, before: u16, after: u16, size: u16, stride: u16| {
         (extent + u32::from(before) + u32::from(after) - u32::from(size)) / u32::from(stride) + 1
@@ -191,13 +238,16 @@ pub fn random_parts(seed: u64, steps: u64) -> (Graph, Vec<u8>) {
     let dtype = if up_to(10) == 1 { DType::I32 } else { DType::I8 };
     let types = vec![TensorType { dtype, dims }];
     let mut b = Builder { rng, types, nodes: Vec::new(), weights: Vec::new() };
-    for _ in 0..=b.rng.below(steps) {
+    let steps = b.rng.below(steps) + 1;
+    while (b.nodes.len() as u64) < steps {
         if b.last().1.dtype == DType::I32 { b.step_i32() } else { b.step_i8() }
     }
     if b.rng.below(4) == 0 {
         let (value, ty) = b.last();
-        let dims = [&ty.dims[..ty.dims.len() - 1], &[1]].concat();
-        b.push(Op::ArgMax, vec![value], DType::I32, dims);
+        let (rows, channels) = (&ty.dims[..ty.dims.len() - 1], ty.dims[ty.dims.len() - 1]);
+        let count = b.rng.below(channels.into()) as u32 + 1;
+        let op = if count == 1 { Op::ArgMax } else { Op::TopK { count } };
+        b.push(op, vec![value], DType::I32, [rows, &[count]].concat());
     }
     (Graph { input: b.types[0].clone(), nodes: b.nodes }, b.weights)
 }
