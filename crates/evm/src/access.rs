@@ -99,6 +99,18 @@ impl Accesses {
         Self { accounts: [reached].into(), slots: [(slot, Some(value))].into() }
     }
 
+    /// Takes values of these slots from what is written.
+    pub(crate) fn resum(&mut self, writes: &Writes, slots: &[(Address, U256)]) {
+        let mut first = 0;
+        for reached in &self.accounts {
+            let own = &mut self.slots[first..first + reached.slots];
+            for (slot, value) in own.iter_mut().filter(|(slot, _)| slots.contains(&(reached.address, *slot))) {
+                *value = value.and_then(|_| writes.slot(reached.address, *slot));
+            }
+            first += reached.slots;
+        }
+    }
+
     /// Takes balances from what is written: what was added or taken was added or taken elsewhere.
     pub(crate) fn rebalance(&mut self, writes: &Writes) {
         for reached in self.accounts.iter_mut().filter(|reached| reached.balance.is_some()) {

@@ -33,6 +33,7 @@ mod precompiles;
 mod reader;
 mod request;
 mod speculate;
+mod sums;
 #[cfg(feature = "std")]
 #[allow(unsafe_code)]
 mod tier;
@@ -60,7 +61,7 @@ pub use plain::{Plain, PlainOutcome};
 pub use precompiles::{PrecompileMoves, precompile_addresses};
 pub use reader::{Account, StateReader};
 pub use request::TxRequest;
-pub use speculate::{Adopted, Speculation, Step};
+pub use speculate::{Adopted, Misfit, Speculation, Step};
 #[cfg(feature = "std")]
 pub use tier::{CodeStats, MAX_CELL_BYTES, MAX_TRANSLATED_CODE};
 pub use vm::{Touched, Vm};

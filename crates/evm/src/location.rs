@@ -1,6 +1,6 @@
 //! What a transaction that was executed ahead looked at, and what it wrote, place by place: what one transaction may have to wait for.
 //!
-//! Invariant: what [`Speculation::reads`] leaves out may change without the execution noticing; [`crate::Vm::adopt`] compares the same.
+//! Invariant: what [`Speculation::reads`] leaves out may change without the execution noticing; [`crate::Vm::adopt`] compares no more.
 //! What it does not do: that a sender can pay is not a place; nor is the nonce of a transaction's own sender, which its turn makes right.
 
 use alloc::vec::Vec;

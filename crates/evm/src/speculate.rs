@@ -4,12 +4,13 @@
 //!   speculate (any machine) ──► what it did, and what it read ──► adopt (when its turn has come) ──► taken over, or not
 //! ```
 //! [`Vm::speculate`] keeps nothing. [`Vm::adopt`] compares what was read with the state as it is then, and takes the result over if executing
-//! the transaction would give the same. Two things may differ and still do:
+//! the transaction would give the same. Three things may differ and still do:
 //!
 //! - *A balance that nothing looked at.* Transfers add to it and take from it whatever it is, so what was added or taken is added or taken now.
 //!   BALANCE, SELFBALANCE, SELFDESTRUCT, and whatever sends value from a contract look. The sender's must cover what the transaction can cost.
 //! - *A nonce that nothing looked at*: only creations and authorisations look at those of others. The sender's is expected to be the
 //!   transaction's when its turn comes, so that the transactions of one sender need not wait for each other.
+//! - *A slot to which something was added*, and nothing else was done with its value; see [`crate::sums`].
 //!
 //! The beneficiary, which every transaction pays, is paid when the result is taken over, unless the transaction itself reached it.
 //!
@@ -40,6 +41,7 @@ use crate::outcome::{CONSOLE_ADDRESS, TxOutcome};
 use crate::overlay::{Db, Overlay};
 use crate::reader::{Account, StateReader};
 use crate::request::TxRequest;
+use crate::sums::{self, Pending, Sums, of_slot};
 use crate::vm::{Inner, InnerError, Vm, outcome};
 use crate::writes::Writes;
 
@@ -54,7 +56,10 @@ pub(crate) struct ReadLog {
     sender: Address,
     nonce: u64,
     accounts: Vec<Seen>,
-    slots: Vec<(Address, U256, U256)>,
+    pub(crate) slots: Vec<(Address, U256, U256)>,
+    /// Those to which something was added and nothing else was done with them, and one of which that may become known.
+    pub(crate) sums: Sums,
+    pub(crate) pending: Option<Pending>,
     /// Accounts whose balance something looked at.
     balances: Vec<Address>,
     /// Whether something may have looked at the nonce of any account.
@@ -86,14 +91,14 @@ impl ReadLog {
     }
 
     /// What was read, each account with what was looked at of it.
-    fn finish(mut self) -> (Vec<Seen>, Vec<(Address, U256, U256)>) {
+    fn finish(mut self) -> (Vec<Seen>, Vec<(Address, U256, U256)>, Sums) {
         self.balances.sort_unstable();
         let huge = self.accounts.iter().any(|seen| seen.read.is_some_and(|account| account.balance >= HUGE_WEI));
         for seen in &mut self.accounts {
             seen.balance = huge || self.balances.binary_search(&seen.address).is_ok();
             seen.nonce |= self.nonces;
         }
-        (self.accounts, self.slots)
+        (self.accounts, self.slots, self.sums)
     }
 }
 
@@ -116,6 +121,7 @@ pub struct Speculation {
     pub(crate) writes: Writes,
     pub(crate) accounts: Vec<Seen>,
     pub(crate) slots: Vec<(Address, U256, U256)>,
+    sums: Sums,
     pub(crate) sender: Address,
     /// What the sender must have.
     cost_wei: U256,
@@ -148,6 +154,15 @@ pub struct Adopted {
     pub step: Step,
 }
 
+/// Why what was executed ahead is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// It read what has changed since.
+    Depends,
+    /// It added to a slot that was empty and is not any more, or the reverse: the next one may fit.
+    WasEmpty,
+}
+
 impl Speculation {
     /// Whether the account whose state is `now` lets the sender send it.
     fn affordable(&self, seen: &Seen, now: Option<Account>) -> bool {
@@ -167,31 +182,41 @@ fn moved(told: Account, after: Account, now: Account) -> Option<Account> {
 }
 
 impl<R: StateReader> Overlay<R> {
-    /// Makes `ahead` what executing its transaction on the state as it is now would be; false if that would differ in more than balances and
-    /// nonces, and `ahead` is of no use then.
+    /// Makes `ahead` what executing its transaction on the state as it is now would be; if that would differ in more than balances, nonces and
+    /// sums, `ahead` is of no use any more.
     ///
     /// What was not laid over the reader is as it was seen: whoever executed ahead read the same reader, under a part of what is laid here.
-    fn fits(&self, ahead: &mut Speculation) -> bool {
+    fn fit(&self, ahead: &mut Speculation) -> Result<(), Misfit> {
         for seen in &ahead.accounts {
             let now = self.laid(&seen.address).map_or(seen.read, |laid| laid.info);
             if now == seen.told {
                 continue;
             }
             if !seen.allows(now) || !ahead.affordable(seen, now) {
-                return false;
+                return Err(Misfit::Depends);
             }
             let after = ahead.writes.accounts.iter_mut().find(|written| written.address == seen.address);
             if let Some(written) = after
                 && let (Some(told), Some(after), Some(now)) = (seen.told, written.info, now)
             {
-                let Some(moved) = moved(told, after, now) else { return false };
+                let Some(moved) = moved(told, after, now) else { return Err(Misfit::Depends) };
                 written.info = Some(moved);
             }
         }
-        let holds = |(address, slot, value): &(Address, U256, U256)| {
-            self.laid(address).and_then(|laid| laid.slot(slot)).is_none_or(|now| now == *value)
-        };
-        ahead.slots.iter().all(holds)
+        let mut moved = Vec::new();
+        for (number, (address, slot, told)) in ahead.slots.iter().enumerate() {
+            let now = self.laid(address).and_then(|laid| laid.slot(slot)).filter(|now| now != told);
+            let Some(now) = now else { continue };
+            let sum = of_slot(&ahead.sums, number).ok_or(Misfit::Depends)?;
+            let after = sum.allows(*told, now).ok_or(Misfit::WasEmpty)?;
+            ahead.writes.resum(*address, *slot, after);
+            moved.push((*address, *slot));
+        }
+        if let Some(mut accesses) = ahead.writes.accesses.take() {
+            accesses.resum(&ahead.writes, &moved);
+            ahead.writes.accesses = Some(accesses);
+        }
+        Ok(())
     }
 
     fn take(&mut self, step: &mut Step) -> Result<(), R::Error> {
@@ -221,6 +246,10 @@ impl<R: StateReader> Vm<R> {
     /// interrupted, whose calls are watched too.
     pub fn speculative(&mut self) {
         install(&mut self.inner.instruction);
+        // Constantinople has an SSTORE of its own, which stays.
+        if self.env().fork != Fork::Constantinople {
+            sums::install(&mut self.inner.instruction);
+        }
     }
 
     /// Executes `tx` on the state as it is now without keeping anything, as if its sender's nonce were the transaction's. The machine must be
@@ -241,7 +270,7 @@ impl<R: StateReader> Vm<R> {
         let state = self.inner.finalize();
         let log = self.overlay_mut().log.take().unwrap_or_default();
         let result = result.map_err(|error| self.explain(error, tx))?;
-        let (accounts, slots) = log.finish();
+        let (accounts, slots, sums) = log.finish();
         let clears_empty = self.clears_empty();
         let reward = handler.owed.get().map(|(beneficiary, wei)| Reward { beneficiary, wei, clears_empty });
         let outcome = TxOutcome { console: state.contains_key(&CONSOLE_ADDRESS), ..outcome(result) };
@@ -251,20 +280,21 @@ impl<R: StateReader> Vm<R> {
             writes: self.writes_of(state),
             accounts,
             slots,
+            sums,
             sender: tx.from,
             cost_wei: tx.greatest_cost_wei().unwrap_or(U256::MAX),
             reward,
         })
     }
 
-    /// Takes over what was executed ahead, if executing its transaction now would give the same; `None` and nothing is changed if not.
+    /// Takes over what was executed ahead, if executing its transaction now would give the same; if not, nothing is changed.
     ///
     /// # Errors
     /// The reader's.
-    pub fn adopt(&mut self, mut ahead: Speculation) -> Result<Option<Adopted>, EvmError<R::Error>> {
+    pub fn adopt(&mut self, mut ahead: Speculation) -> Result<Result<Adopted, Misfit>, EvmError<R::Error>> {
         let overlay = self.overlay_mut();
-        if !overlay.fits(&mut ahead) {
-            return Ok(None);
+        if let Err(misfit) = overlay.fit(&mut ahead) {
+            return Ok(Err(misfit));
         }
         let mut step = Step { writes: ahead.writes, reward: ahead.reward };
         if let Some(mut accesses) = step.writes.accesses.take() {
@@ -272,7 +302,7 @@ impl<R: StateReader> Vm<R> {
             step.writes.accesses = Some(accesses);
         }
         overlay.take(&mut step).map_err(EvmError::State)?;
-        Ok(Some(Adopted { outcome: ahead.outcome, logs_bloom: ahead.logs_bloom, step }))
+        Ok(Ok(Adopted { outcome: ahead.outcome, logs_bloom: ahead.logs_bloom, step }))
     }
 
     /// As [`Vm::execute`], and tells others what it did.
@@ -332,8 +362,8 @@ impl<R: StateReader> Handler for LazyHandler<R> {
     }
 }
 
-type Ctx<R> = MainnetContext<Db<R>>;
-type Asked<'a, R> = InstructionContext<'a, Ctx<R>, EthInterpreter>;
+pub(crate) type Ctx<R> = MainnetContext<Db<R>>;
+pub(crate) type Asked<'a, R> = InstructionContext<'a, Ctx<R>, EthInterpreter>;
 
 /// Puts instructions that tell of looks in the place of revm's.
 fn install<R: StateReader>(table: &mut EthInstructions<EthInterpreter, Ctx<R>>) {
@@ -353,7 +383,7 @@ fn install<R: StateReader>(table: &mut EthInstructions<EthInterpreter, Ctx<R>>) 
 }
 
 impl<'a> ReadLog {
-    fn of<R: StateReader>(context: &'a mut Asked<'_, R>) -> Option<&'a mut Self> {
+    pub(crate) fn of<R: StateReader>(context: &'a mut Asked<'_, R>) -> Option<&'a mut Self> {
         context.host.journaled_state.database.0.log.as_mut()
     }
 

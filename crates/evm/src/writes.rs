@@ -75,6 +75,25 @@ impl Writes {
         self.accounts.push(Written { address, info, wiped: created, slots });
     }
 
+    /// The value of a slot after it, if it was written.
+    pub(crate) fn slot(&self, address: Address, slot: U256) -> Option<U256> {
+        let (_, slots) = self.each().find(|(written, _)| written.address == address)?;
+        slots.iter().find(|(key, _)| *key == slot).map(|(_, value)| *value)
+    }
+
+    /// Gives a slot that was written another value.
+    pub(crate) fn resum(&mut self, address: Address, slot: U256, value: U256) {
+        let mut first = 0;
+        for written in &self.accounts {
+            let own = &mut self.slots[first..first + written.slots];
+            if written.address == address {
+                own.iter_mut().filter(|(key, _)| *key == slot).for_each(|(_, held)| *held = value);
+                return;
+            }
+            first += written.slots;
+        }
+    }
+
     /// Each account with its slots.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&Written, &[(U256, U256)])> {
         let mut rest = self.slots.as_slice();

@@ -3,7 +3,9 @@
 //! Invariant: what goes into the block is what `BlockBuilder::push` would have put there.
 
 use alloy_primitives::Address;
-use interlace_stf::{BlockBuilder, EvmError, Speculation, StateReader, Step, Transaction, TxOutcome, TxRequest, Vm};
+use interlace_stf::{
+    BlockBuilder, EvmError, Misfit, Speculation, StateReader, Step, Transaction, TxOutcome, TxRequest, Vm,
+};
 
 use crate::Refusal;
 use crate::ahead::{Ahead, Idle, MAX_AHEAD, Shared};
@@ -76,7 +78,7 @@ pub(crate) trait Turns {
         &mut self,
         transaction: usize,
         ahead: Ahead,
-    ) -> Result<Option<Step>, EvmError<<Self::Reader as StateReader>::Error>>;
+    ) -> Result<Result<Step, Misfit>, EvmError<<Self::Reader as StateReader>::Error>>;
 
     /// Executes another ahead.
     fn speculate(&mut self, request: &TxRequest)
@@ -96,7 +98,7 @@ impl<R: StateReader> Turns for Block<'_, '_, R> {
         self.builder.push_step(self.transactions[transaction].0, request)
     }
 
-    fn adopt(&mut self, transaction: usize, ahead: Ahead) -> Result<Option<Step>, EvmError<R::Error>> {
+    fn adopt(&mut self, transaction: usize, ahead: Ahead) -> Result<Result<Step, Misfit>, EvmError<R::Error>> {
         self.builder.push_ahead(self.transactions[transaction].0, ahead.encoded, ahead.speculation)
     }
 
@@ -120,10 +122,11 @@ impl<R: StateReader> Turns for Bare<'_, R> {
         Ok(step)
     }
 
-    fn adopt(&mut self, _: usize, ahead: Ahead) -> Result<Option<Step>, EvmError<R::Error>> {
-        let Some(adopted) = self.vm.adopt(ahead.speculation)? else { return Ok(None) };
-        self.outcomes.push(adopted.outcome);
-        Ok(Some(adopted.step))
+    fn adopt(&mut self, _: usize, ahead: Ahead) -> Result<Result<Step, Misfit>, EvmError<R::Error>> {
+        Ok(self.vm.adopt(ahead.speculation)?.map(|adopted| {
+            self.outcomes.push(adopted.outcome);
+            adopted.step
+        }))
     }
 
     fn speculate(&mut self, request: &TxRequest) -> Result<Speculation, EvmError<R::Error>> {
@@ -152,14 +155,20 @@ pub(crate) fn commit<T: Turns, P: Pace>(
                     let Some(ahead) = shared.slots.told(index) else { continue };
                     let frontier = ahead.frontier;
                     let step = turns.adopt(index, ahead);
-                    let fits = !matches!(step, Ok(None));
-                    shared.plan.saw(index, frontier, fits, &mut lessons);
-                    window = worth.saw(fits);
-                    if let Some(step) = step.transpose() {
-                        report.adopted += u64::from(step.is_ok());
-                        break step;
+                    let misfit = step.as_ref().ok().and_then(|step| step.as_ref().err().copied());
+                    // That a slot was empty once teaches nothing.
+                    if misfit != Some(Misfit::WasEmpty) {
+                        shared.plan.saw(index, frontier, misfit.is_none(), &mut lessons);
                     }
-                    report.redone += 1;
+                    window = worth.saw(misfit.is_none());
+                    match step {
+                        Ok(Ok(step)) => {
+                            report.adopted += 1;
+                            break Ok(step);
+                        }
+                        Ok(Err(_)) => report.redone += 1,
+                        Err(error) => break Err(error),
+                    }
                 }
                 FAILED => report.failed += 1,
                 FREE if shared.slots.claim(index) => window = worth.passed(),

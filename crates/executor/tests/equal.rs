@@ -257,7 +257,7 @@ fn threads_are_counted() {
 /// Who gives weights hears what was seen, once, and decides who waits; a bounded number of both.
 #[test]
 fn given_weights_are_gone_by_and_lessons_are_told() {
-    let made = bench::synthetic("token-100", 400).unwrap().unwrap();
+    let made = bench::synthetic("swaps-1", 400).unwrap().unwrap();
     let given = Executor::new(2).unwrap().from_transactions(4).predicting(Predictor::Given);
     let execute = |executor: &Executor| {
         let (_, report) =
@@ -337,5 +337,24 @@ fn a_balance_that_has_become_huge_is_noticed() {
             let (output, _) = together(&executor, (fork, COINBASE), &state, &list, &Delays { seed }).unwrap();
             assert_same(&expected, &output);
         }
+    }
+}
+
+/// What is added to one slot by many is added up when their turns come; nothing is executed again but what found a slot that was empty.
+#[test]
+fn transfers_to_one_account_do_not_wait_for_each_other() {
+    let made = bench::synthetic("token-100", 400).unwrap().unwrap();
+    let expected = run(&made.spec, &made.block, &made.senders, &made.world, None).unwrap();
+    for (threads, predictor) in [(2, Predictor::None), (3, Predictor::History), (8, Predictor::None)] {
+        let executor = Executor::new(threads).unwrap().from_transactions(4).predicting(predictor);
+        let fruitful = |seed: u64| {
+            let run = executor.run(&made.spec, &made.block, &made.senders, &made.world, None, &Delays { seed });
+            let (output, report) = run.unwrap();
+            assert_same(&(expected.clone(), Vec::new()), &(output, Vec::new()));
+            // Whoever began before the first was in the block saw an account that had nothing.
+            assert!(report.redone < 40, "{report:?}");
+            report.adopted > 100
+        };
+        assert!((0..100).any(fruitful));
     }
 }

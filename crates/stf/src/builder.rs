@@ -17,8 +17,8 @@ use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B64, B256, Bloom, U256, keccak256, logs_bloom};
 use alloy_rlp::Encodable;
 use interlace_evm::{
-    Adopted, BlockAccesses, BlockEnv, Changes, Checks, EvmError, Execution, Overlay, Speculation, StateReader, Step,
-    TxError, TxOutcome, TxRequest, Vm,
+    Adopted, BlockAccesses, BlockEnv, Changes, Checks, EvmError, Execution, Misfit, Overlay, Speculation, StateReader,
+    Step, TxError, TxOutcome, TxRequest, Vm,
 };
 use interlace_primitives::fees::{BlobParams, MAX_RLP_BLOCK_BYTES};
 use interlace_primitives::{ChainSpec, Fork};
@@ -245,14 +245,17 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         tx: &Transaction,
         encoded: Vec<u8>,
         ahead: Speculation,
-    ) -> Result<Option<Step>, EvmError<R::Error>> {
+    ) -> Result<Result<Step, Misfit>, EvmError<R::Error>> {
         let blob_gas = tx.blob_gas_used().unwrap_or_default();
         let size = self.check_room(tx, tx.gas_limit(), blob_gas)?;
-        let Some(Adopted { outcome, logs_bloom, step }) = self.vm.adopt(ahead)? else { return Ok(None) };
+        let Adopted { outcome, logs_bloom, step } = match self.vm.adopt(ahead)? {
+            Ok(adopted) => adopted,
+            Err(misfit) => return Ok(Err(misfit)),
+        };
         self.size = size;
         self.blob_gas_used += blob_gas;
         self.record_with(tx.tx_type(), encoded, outcome, logs_bloom)?;
-        Ok(Some(step))
+        Ok(Ok(step))
     }
 
     /// Executes the transaction of `request` ahead of its turn and keeps nothing of it here.

@@ -47,8 +47,8 @@ pub use header::{expected_base_fee, expected_excess_blob_gas, validate_fields, v
 pub use interlace_evm::trace;
 pub use interlace_evm::{
     Access, Accesses, Account, AccountChange, BlockAccesses, BlockEnv, Changes, Checks, EvmError, Execution, Halt,
-    Interrupt, Location, Overlay, PrecompileMoves, Speculation, StateReader, Status, Step, Touched, TxError, TxOutcome,
-    TxRequest, Vm, precompile_addresses,
+    Interrupt, Location, Misfit, Overlay, PrecompileMoves, Speculation, StateReader, Status, Step, Touched, TxError,
+    TxOutcome, TxRequest, Vm, precompile_addresses,
 };
 #[cfg(feature = "std")]
 pub use interlace_evm::{CodeCache, CodeStats, CodeTier, MAX_CELL_BYTES, MAX_CODE_CACHE_BYTES, ProgramStats};
