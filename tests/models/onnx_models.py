@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 OPSET = 17
@@ -15,18 +15,20 @@ def model(
     nodes: Sequence[NodeProto],
     weights: dict[str, np.ndarray],
     input_dims: Sequence[int | str],
-    output_dims: Sequence[int | str],
+    output_dims: Sequence[int | str] | None,
     output_type: int = TensorProto.FLOAT,
+    opset: int = OPSET,
 ) -> ModelProto:
-    """Return a model from ``x`` to ``y``."""
+    """Return a model from ``x`` to ``y``; without `output_dims` ONNX infers them."""
     graph = helper.make_graph(
         nodes,
         "test",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(input_dims))],
-        [helper.make_tensor_value_info("y", output_type, list(output_dims))],
+        [helper.make_tensor_value_info("y", output_type, output_dims and list(output_dims))],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    return proto if output_dims else shape_inference.infer_shapes(proto)
 
 
 def evaluate(proto: ModelProto, inputs: np.ndarray) -> np.ndarray:

@@ -125,7 +125,7 @@ OPERATOR, SHAPE = "model.unsupported-operator", "model.unsupported-shape"
 @pytest.mark.parametrize(
     ("nodes", "weights", "dims", "out", "code", "named"),
     [
-        (node("Sigmoid", "x"), {}, FLAT, FLAT, OPERATOR, "Sigmoid"),
+        (node("Softplus", "x"), {}, FLAT, FLAT, OPERATOR, "Softplus"),
         (node("Gemm", "x", "w", transA=1), W44, ["n", 4], [4, 4], OPERATOR, "transA"),
         (node("MatMul", "x", "x"), {}, [1, 1], [1, 1], OPERATOR, "MatMul"),
         (node("Conv", "x", "w", dilations=[2, 2]), KERNEL, IMAGE, OUT_IMAGE, OPERATOR, "dilations"),
@@ -134,15 +134,15 @@ OPERATOR, SHAPE = "model.unsupported-operator", "model.unsupported-shape"
         (node("AveragePool", "x", kernel_shape=[2, 2], pads=[1, 1, 1, 1]), {}, IMAGE, OUT_IMAGE,
          OPERATOR, "pads"),
         (node("Flatten", "x", axis=2), {}, IMAGE, [None, None], OPERATOR, "Flatten"),
-        (node("Add", "x", "w"), {"w": np.ones(4, np.float32)}, FLAT, FLAT, OPERATOR, "Add"),
-        (node("Relu", "x"), {}, ["n", 4, 4], ["n", 4, 4], SHAPE, "input"),
+        (node("Relu", "x"), {}, ["n", 4, 4], ["n", 4, 4], SHAPE, "output"),
+        (node("Relu", "x"), {}, ["n", 1, 4, 4, 4], ["n", 1, 4, 4, 4], SHAPE, "input"),
         (node("Relu", "x"), {}, IMAGE, OUT_IMAGE, SHAPE, "output"),
         (node("Relu", "x"), {}, [5, 4], [5, 4], SHAPE, "input"),
         (node("MatMul", "x", "w"), {"w": W44["w"] * np.nan}, FLAT, FLAT, "tensor.not-finite", "w"),
         (node("MatMul", "x", "w"), {"w": np.ones((5, 2), np.float32)}, FLAT, ["n", 2], "model.invalid-onnx", "MatMul"),
         (node("Identity", "x"), {}, FLAT, FLAT, SHAPE, "outputs"),
         (node("Relu", "z"), {}, FLAT, FLAT, "model.invalid-onnx", "z"),
-        ([helper.make_node("Softmax", ["x"], ["s"]), *node("Relu", "s")], {}, FLAT, FLAT,
+        ([helper.make_node("LogSoftmax", ["x"], ["s"]), *node("Relu", "s")], {}, FLAT, FLAT,
          OPERATOR, "Relu"),
     ],
 )  # fmt: skip

@@ -16,8 +16,10 @@ from sklearn.svm import SVC
 
 from interlace.errors import ProgramError
 from interlace.models import ModelCard, TrainedClassifier, bench, bench_tensor, quantise, train_classifier
-from interlace.models.float_graph import Add, Dense, FloatGraph, Relu
-from interlace.models.lower import fixed_point, lower
+from interlace.models.float_graph import FloatGraph
+from interlace.models.float_nodes import Add, Dense, Relu
+from interlace.models.lower import lower
+from interlace.models.scales import fixed_point
 
 DIGITS = load_digits()
 

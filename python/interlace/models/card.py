@@ -46,7 +46,8 @@ class ModelCard:
     input_shape
         Shape of the program's input.
     layout
-        ``flat`` or ``nchw``: how float inputs are laid out before `prepare`; ``ranks``: they become ranks.
+        How float inputs are laid out before `prepare`: ``flat``, as the program takes them, or ``nchw``, images with
+        channels first; ``ranks``: they become ranks.
     dataset
         Identifier of the training data: an asset id or a hash.
     training

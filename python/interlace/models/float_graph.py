@@ -1,4 +1,4 @@
-"""The float model between its source (scikit-learn, ONNX) and the integer program: a few operators, evaluated in numpy.
+"""The float model between its source (scikit-learn, ONNX) and the integer program, evaluated in numpy.
 
 Images are channels-last here, as in the integer program. Value 0 is the input, value `n + 1` the result of node `n`;
 arrays carry a leading batch axis.
@@ -16,83 +16,41 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from interlace.models.float_nodes import (
+    Add,
+    Affine,
+    AveragePool,
+    Constant,
+    Conv,
+    Dense,
+    FloatNode,
+    Lookup,
+    MaxPool,
+    Multiply,
+    Normalise,
+    Pads,
+    Pair,
+    Relu,
+    Reshape,
+    Scale,
+    Slice,
+    Softmax,
+    Transpose,
+    operands,
+)
 from interlace.models.tensor import FloatArray
-
-Pair = tuple[int, int]
-Pads = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """`x · weights + bias`; weights ``[k, n]``."""
-
-    x: int
-    weights: FloatArray
-    bias: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class Conv:
-    """Convolution; weights ``[kh, kw, c, outputs]``, zero padding (top, left, bottom, right)."""
-
-    x: int
-    weights: FloatArray
-    bias: FloatArray
-    stride: Pair
-    pads: Pads
-
-
-@dataclass(frozen=True, slots=True)
-class Relu:
-    """`max(x, 0)`."""
-
-    x: int
-
-
-@dataclass(frozen=True, slots=True)
-class MaxPool:
-    """Largest element under each window."""
-
-    x: int
-    window: Pair
-    stride: Pair
-    pads: Pads
-
-
-@dataclass(frozen=True, slots=True)
-class AveragePool:
-    """Mean under each window, no padding."""
-
-    x: int
-    window: Pair
-    stride: Pair
-
-
-@dataclass(frozen=True, slots=True)
-class Reshape:
-    """The same elements of one sample in another shape."""
-
-    x: int
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Add:
-    """Sum of two values of one shape."""
-
-    x: int
-    other: int
-
-
-FloatNode = Dense | Conv | Relu | MaxPool | AveragePool | Reshape | Add
 
 
 @dataclass(frozen=True, slots=True)
 class FloatGraph:
-    """Shape of one input and the nodes; the last node's result is the output."""
+    """Shape of one input and the nodes; the last node's result is the output.
+
+    `elements` is how many numbers all values of one input have together, where that is known.
+    """
 
     input_shape: tuple[int, ...]
     nodes: tuple[FloatNode, ...]
+    elements: int = 0
 
     def evaluate(self, inputs: FloatArray) -> list[FloatArray]:
         """Return all values for a batch ``[n, *input_shape]``: the input and the result of every node."""
@@ -106,14 +64,18 @@ class FloatGraph:
         return np.concatenate([self.evaluate(piece)[-1] for piece in self.pieces(inputs)])
 
     def pieces(self, inputs: FloatArray) -> Iterator[FloatArray]:
-        """Cut a batch into pieces of at most 256 inputs and about a million numbers."""
-        size = max(1, min(256, (1 << 20) // prod(self.input_shape)))
+        """Cut a batch into pieces of at most 256 inputs, about a million numbers, and eight million of all values."""
+        size = max(1, min(256, (1 << 20) // prod(self.input_shape), (1 << 23) // max(self.elements, 1)))
         return (inputs[at : at + size] for at in range(0, len(inputs), size))
 
 
-def operands(node: FloatNode) -> tuple[int, ...]:
-    """Return the values a node reads."""
-    return (node.x, node.other) if isinstance(node, Add) else (node.x,)
+def consumers(graph: FloatGraph) -> list[list[int]]:
+    """Return for every value the nodes that read it, by their index."""
+    users: list[list[int]] = [[] for _ in range(len(graph.nodes) + 1)]
+    for index, node in enumerate(graph.nodes):
+        for value in operands(node):
+            users[value].append(index)
+    return users
 
 
 def positions(extent: int, before: int, after: int, window: int, stride: int) -> int:
@@ -121,7 +83,14 @@ def positions(extent: int, before: int, after: int, window: int, stride: int) ->
     return (extent + before + after - window) // stride + 1
 
 
+def causal_mask(extent: int) -> npt.NDArray[np.bool_]:
+    """Return which elements ``[row, column]`` a causal softmax sees."""
+    return np.tri(extent, dtype=bool)
+
+
 def _compute(node: FloatNode, values: Sequence[FloatArray]) -> FloatArray:
+    if isinstance(node, Constant):
+        return np.broadcast_to(node.values, (len(values[0]), *node.values.shape))
     x = values[node.x]
     match node:
         case Dense():
@@ -141,6 +110,35 @@ def _compute(node: FloatNode, values: Sequence[FloatArray]) -> FloatArray:
             return x.reshape(len(x), *node.shape)
         case Add():
             return x + values[node.other]
+        case Transpose():
+            return x.transpose(0, *(axis + 1 for axis in node.order))
+        case Slice():
+            return np.asarray(x[(slice(None),) * (node.axis + 1) + (slice(node.start, node.start + node.length),)])
+        case _:
+            return _compute_row(node, x, values)
+
+
+def _compute_row(
+    node: Multiply | Softmax | Normalise | Lookup | Scale | Affine, x: FloatArray, values: Sequence[FloatArray]
+) -> FloatArray:
+    match node:
+        case Multiply():
+            other = values[node.other]
+            return np.asarray(x @ (other.swapaxes(-1, -2) if node.transposed else other) * node.factor)
+        case Softmax():
+            seen = np.where(causal_mask(x.shape[-1]), x, -np.inf) if node.causal else x
+            weights = np.exp(seen - seen.max(axis=-1, keepdims=True))
+            return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+        case Normalise():
+            deviation = x - x.mean(axis=-1, keepdims=True)
+            spread = np.sqrt((deviation**2).mean(axis=-1, keepdims=True) + node.epsilon)
+            return np.asarray(np.divide(deviation, spread, out=np.zeros_like(deviation), where=spread > 0))
+        case Lookup():
+            return node.function(x)
+        case Scale():
+            return x * node.factor
+        case Affine():
+            return x * node.gain + node.bias
 
 
 def _windows(x: FloatArray, window: Sequence[int], stride: Pair, pads: Pads, fill: float) -> FloatArray:

@@ -1,17 +1,16 @@
-"""Reading ONNX models: Gemm, MatMul, Conv, Relu, pools, Flatten, Reshape, Add; a Softmax or ArgMax tail is left off.
+"""Reading ONNX models: products, convolutions, pools, elementwise functions, attention, movements of elements.
 
-ONNX images are channels-first, ours channels-last: kernels and the rows of a matrix behind a Flatten are permuted here.
+A Softmax, LogSoftmax or ArgMax at the end is left off: a label or probabilities follow from the scores.
 
-Invariant: for every accepted model the float graph computes what the ONNX operators compute, up to that permutation;
+Invariant: for every accepted model the float graph computes what the ONNX operators compute, images channels-last;
 every other model is refused by name. The bytes are untrusted: nothing is read from outside them (no external data).
-Source: the ONNX operator reference. What it does not do: dynamic shapes other than the batch, groups, dilations.
+Source: the ONNX operator reference. What it does not do: dynamic shapes other than the batch, groups, dilations,
+masks that are not causal.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,22 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace.errors import ProgramError
-from interlace.models.float_graph import (
-    Add,
-    AveragePool,
-    Conv,
-    Dense,
-    FloatGraph,
-    FloatNode,
-    MaxPool,
-    Pads,
-    Pair,
-    Relu,
-    Reshape,
-    operands,
-    positions,
-)
-from interlace.models.tensor import MAX_ELEMENTS, FloatArray, finite
+from interlace.models import onnx_attention, onnx_elements, onnx_layers, onnx_shapes
+from interlace.models.float_graph import FloatGraph
+from interlace.models.float_nodes import operands, renumbered
+from interlace.models.onnx_reader import Attributes, Read, Reader, Shape, in_one_order, unsupported, value_of
+from interlace.models.tensor import MAX_ELEMENTS
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -45,6 +33,9 @@ _TAIL = {"Softmax", "LogSoftmax", "ArgMax"}
 # What exporters put behind the scores to look a label up.
 _AFTER_TAIL = {"ArrayFeatureExtractor", "Cast", "Reshape", "Squeeze", "ZipMap"}
 _SAME = {"Identity", "Dropout"}
+_OPERATORS: dict[str, Read] = (
+    onnx_layers.OPERATORS | onnx_elements.OPERATORS | onnx_shapes.OPERATORS | onnx_attention.OPERATORS
+)
 
 
 def read_onnx(model: Any) -> tuple[FloatGraph, str]:  # noqa: ANN401 - message, bytes or path
@@ -61,32 +52,12 @@ def read_onnx(model: Any) -> tuple[FloatGraph, str]:  # noqa: ANN401 - message, 
         `model.invalid-onnx`, `model.unsupported-operator`, `model.unsupported-shape`, `model.too-large`, ...
     """
     proto = _parse(model)
-    reader = _start(proto.graph)
+    reader = _start(proto)
+    ends = _ends(proto.graph)
     for node in proto.graph.node:
-        _read_node(reader, node)
+        _read_node(reader, node, ends)
     output = _output(reader, proto.graph)
-    return _pruned(FloatGraph(reader.shapes[0], tuple(reader.nodes)), output), reader.layout
-
-
-@dataclass(slots=True)
-class _Reader:
-    """What has been read: constants and values by name, shapes (channels last, no batch) by value."""
-
-    constants: dict[str, npt.NDArray[np.generic]]
-    shapes: list[tuple[int, ...]]
-    layout: str
-    values: dict[str, int]
-    nodes: list[FloatNode] = field(default_factory=list)
-    tail: set[str] = field(default_factory=set)
-    # Values whose elements are in another order than ONNX has them: ours[i] is theirs[order[i]].
-    orders: dict[int, npt.NDArray[np.intp]] = field(default_factory=dict)
-
-    def add(self, node: FloatNode, shape: tuple[int, ...]) -> int:
-        if prod(shape) > MAX_ELEMENTS:
-            raise ProgramError("model.too-large", f"a value of shape {shape} has more than {MAX_ELEMENTS} elements")
-        self.nodes.append(node)
-        self.shapes.append(shape)
-        return len(self.nodes)
+    return _pruned(reader, output), reader.layout
 
 
 def _import_onnx() -> Any:  # noqa: ANN401 - untyped library
@@ -128,19 +99,25 @@ def _read_file(path: Path) -> bytes:
         raise ProgramError("model.invalid-onnx", f"{path}: {error.strerror}") from None
 
 
-def _start(graph: GraphProto) -> _Reader:
+def _start(proto: ModelProto) -> Reader:
+    graph = proto.graph
     constants = {tensor.name: _constant(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
         raise ProgramError("model.unsupported-shape", f"{len(inputs)} inputs; a program has one")
     dims = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
-    if len(dims) not in (2, 4) or dims[0] > 1 or min(dims[1:]) < 1:
-        raise ProgramError("model.unsupported-shape", f"input {dims}: read are [batch, k] and [batch, c, h, w]")
+    if len(dims) not in (2, 3, 4) or dims[0] > 1 or min(dims[1:]) < 1:
+        read = "[batch, k], [batch, m, k] and [batch, c, h, w]"
+        raise ProgramError("model.unsupported-shape", f"input {dims}: read are {read}")
     layout = "nchw" if len(dims) == 4 else "flat"
-    shape = (dims[2], dims[3], dims[1]) if layout == "nchw" else (dims[1],)
+    shape: Shape = (dims[2], dims[3], dims[1]) if layout == "nchw" else tuple(dims[1:])
     if prod(shape) > MAX_ELEMENTS:
         raise ProgramError("model.too-large", f"an input of shape {shape} has more than {MAX_ELEMENTS} elements")
-    return _Reader(constants, [shape], layout, {inputs[0].name: 0})
+    opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+    reader = Reader(opset, constants, [shape], layout, {inputs[0].name: 0}, elements=prod(shape))
+    if layout == "nchw":
+        reader.channels_last[0] = (dims[2], dims[3], dims[1])
+    return reader
 
 
 def _constant(tensor: TensorProto) -> npt.NDArray[np.generic]:
@@ -153,293 +130,87 @@ def _constant(tensor: TensorProto) -> npt.NDArray[np.generic]:
         raise ProgramError("model.invalid-onnx", f"{tensor.name}: {error}") from None
 
 
-def _read_node(reader: _Reader, node: NodeProto) -> None:
+def _ends(graph: GraphProto) -> set[str]:
+    """Return the names of results that lead to nothing but what may stand behind the scores."""
+    unread = {name for node in graph.node if not _may_end(node) for name in node.input}
+    ends: set[str] = set()
+    for node in reversed(graph.node):
+        if _may_end(node) and not unread.intersection(node.output):
+            ends.update(node.output)
+        else:
+            unread.update(node.input)
+    return ends
+
+
+def _may_end(node: NodeProto) -> bool:
+    return node.op_type in _TAIL | _AFTER_TAIL | _SAME
+
+
+def _read_node(reader: Reader, node: NodeProto, ends: set[str]) -> None:
     onnx = _import_onnx()
-    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    attributes: Attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
     if node.op_type == "Constant" and "value" in attributes:
         reader.constants[node.output[0]] = _constant(attributes["value"])
         return
     tail = next((name for name in node.input if name in reader.tail), None)
-    if node.op_type in _TAIL or tail is not None:
+    scores = node.op_type in _TAIL and (node.op_type != "Softmax" or ends.issuperset(node.output))
+    if scores or tail is not None:
         # A label or probabilities follow from the scores outside the program.
         if tail is not None and node.op_type not in _TAIL | _AFTER_TAIL | _SAME:
-            raise _unsupported(node, "follows a Softmax or ArgMax, which is read only at the end")
-        value = _value(reader, node, 0) if tail is None else reader.values[tail]
+            raise unsupported(node, "follows a LogSoftmax or ArgMax, which is read only at the end")
+        value = value_of(reader, node, 0) if tail is None else reader.values[tail]
         reader.values |= dict.fromkeys(node.output, value)
         reader.tail.update(node.output)
         return
     widened = node.op_type == "Cast" and attributes["to"] in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
     if node.op_type in _SAME or widened:
-        reader.values[node.output[0]] = _value(reader, node, 0)
+        _read_same(reader, node)
         return
     read = _OPERATORS.get(node.op_type)
     if read is None or node.domain not in ("", "ai.onnx"):
-        raise _unsupported(node, "is not read", hint=f"read are {', '.join(sorted([*_OPERATORS, *_TAIL, *_SAME]))}")
-    reader.values[node.output[0]] = read(reader, node, attributes)
+        raise unsupported(node, "is not read", hint=f"read are {', '.join(sorted({*_OPERATORS, *_TAIL, *_SAME}))}")
+    results = read(reader, node, attributes)
+    if isinstance(results, int):
+        results = [results]
+    # Outputs that are not read, such as LayerNormalization's mean, are missed when something takes them.
+    reader.values |= dict(zip(node.output, results, strict=False))
 
 
-def _unsupported(node: NodeProto, why: str, hint: str = "") -> ProgramError:
-    name = f" {node.name!r}" if node.name else ""
-    return ProgramError("model.unsupported-operator", f"operator {node.op_type}{name} {why}", hint=hint)
+def _read_same(reader: Reader, node: NodeProto) -> None:
+    name, result = node.input[0], node.output[0]
+    if name in reader.constants:
+        reader.constants[result] = reader.constants[name]
+    elif name in reader.masked:
+        reader.masked[result] = reader.masked[name]
+    else:
+        reader.values[result] = value_of(reader, node, 0)
 
 
-def _misshapen(node: NodeProto, why: str) -> ProgramError:
-    return ProgramError("model.unsupported-shape", f"operator {node.op_type} {node.name!r}: {why}")
-
-
-def _value(reader: _Reader, node: NodeProto, index: int) -> int:
-    name = node.input[index]
-    if name not in reader.values:
-        raise _unsupported(node, f"takes {name!r}, which is not a computed value")
-    return reader.values[name]
-
-
-def _weights(reader: _Reader, node: NodeProto, index: int) -> FloatArray | None:
-    """Return a constant operand as float64; None when the optional operand is absent."""
-    if index >= len(node.input) or not node.input[index]:
-        return None
-    name = node.input[index]
-    if name not in reader.constants:
-        raise _unsupported(node, f"needs constant weights, {name!r} is computed")
-    return finite(reader.constants[name], f"weights {name!r}")
-
-
-# ---- products ------------------------------------------------------------------------------------
-
-
-def _dense(reader: _Reader, node: NodeProto, matrix: FloatArray, bias: FloatArray | None) -> int:
-    x = _value(reader, node, 0)
-    shape = reader.shapes[x]
-    if len(shape) != 1 or matrix.ndim != 2 or matrix.shape[0] != shape[0]:
-        raise _misshapen(node, f"weights {matrix.shape} on a value of shape {shape}")
-    if x in reader.orders:
-        matrix = matrix[reader.orders[x]]
-    outputs = matrix.shape[1]
-    full = np.zeros(outputs) if bias is None else _channel_vector(node, bias, outputs, trailing=0)
-    return reader.add(Dense(x, matrix, full), (outputs,))
-
-
-def _channel_vector(node: NodeProto, constant: FloatArray, channels: int, *, trailing: int) -> FloatArray:
-    """Return a constant that broadcasts over everything but the channels, which `trailing` axes follow."""
-    shape = constant.shape
-    beyond = shape[len(shape) - trailing :] if trailing else ()
-    axes = shape[: len(shape) - trailing]
-    if constant.size not in (1, channels) or any(dim != 1 for dim in (*beyond, *axes[:-1])):
-        raise _misshapen(node, f"a constant of shape {shape} is not one number per channel")
-    return np.broadcast_to(constant.ravel(), (channels,)).astype(np.float64)
-
-
-def _gemm(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
-    if attributes.get("transA", 0):
-        raise _unsupported(node, "with transA is not read")
-    matrix, bias = _weights(reader, node, 1), _weights(reader, node, 2)
-    if matrix is None:
-        raise _unsupported(node, "needs weights")
-    matrix = matrix.T if attributes.get("transB", 0) else matrix
-    scaled = None if bias is None else bias * attributes.get("beta", 1.0)
-    return _dense(reader, node, matrix * attributes.get("alpha", 1.0), scaled)
-
-
-def _matmul(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
-    matrix = _weights(reader, node, 1)
-    if matrix is None:
-        raise _unsupported(node, "needs weights")
-    return _dense(reader, node, matrix, None)
-
-
-def _window(node: NodeProto, attributes: dict[str, Any], kernel: Pair | None = None) -> tuple[Pair, Pair, Pads]:
-    """Return size, stride and pads of a window; refuse what an integer window has not."""
-    if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise _unsupported(node, "with auto_pad is not read", hint="write the pads out")
-    if set(attributes.get("dilations", [1])) != {1}:
-        raise _unsupported(node, "with dilations is not read")
-    if attributes.get("ceil_mode", 0):
-        raise _unsupported(node, "with ceil_mode is not read")
-    size = tuple(attributes.get("kernel_shape", kernel or ()))
-    stride = tuple(attributes.get("strides", (1, 1)))
-    pads = tuple(attributes.get("pads", (0, 0, 0, 0)))
-    if (len(size), len(stride), len(pads)) != (2, 2, 4):
-        raise _misshapen(node, "a window has two axes")
-    if min(pads) < 0 or any(pad >= extent for pad, extent in zip(pads, size * 2, strict=True)):
-        raise _misshapen(node, f"pads {pads} do not fit a window of {size}")
-    return size, stride, pads
-
-
-def _swept(reader: _Reader, node: NodeProto, x: int, size: Pair, stride: Pair, pads: Pads) -> tuple[int, int, int]:
-    """Return the shape of the places of a window, with the channels of `x`."""
-    shape = reader.shapes[x]
-    if len(shape) != 3:
-        raise _misshapen(node, f"a value of shape {shape} is not an image")
-    height, width, channels = shape
-    down = positions(height, pads[0], pads[2], size[0], stride[0])
-    across = positions(width, pads[1], pads[3], size[1], stride[1])
-    if down < 1 or across < 1:
-        raise _misshapen(node, f"a window of {size} is larger than the image {shape}")
-    return down, across, channels
-
-
-def _conv(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
-    x, kernel, bias = _value(reader, node, 0), _weights(reader, node, 1), _weights(reader, node, 2)
-    if attributes.get("group", 1) != 1:
-        raise _unsupported(node, "with groups is not read")
-    if kernel is None or kernel.ndim != 4:
-        raise _misshapen(node, "a kernel has four axes")
-    size, stride, pads = _window(node, attributes, (kernel.shape[2], kernel.shape[3]))
-    down, across, channels = _swept(reader, node, x, size, stride, pads)
-    if kernel.shape[1:] != (channels, *size):
-        raise _misshapen(node, f"a kernel of shape {kernel.shape} on {channels} channels")
-    full = np.zeros(len(kernel)) if bias is None else _channel_vector(node, bias, len(kernel), trailing=0)
-    conv = Conv(x, np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), full, stride, pads)
-    return reader.add(conv, (down, across, len(kernel)))
-
-
-# ---- the rest ------------------------------------------------------------------------------------
-
-
-def _relu(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
-    x = _value(reader, node, 0)
-    result = reader.add(Relu(x), reader.shapes[x])
-    if x in reader.orders:
-        reader.orders[result] = reader.orders[x]
-    return result
-
-
-def _max_pool(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
-    x = _value(reader, node, 0)
-    size, stride, pads = _window(node, attributes)
-    return reader.add(MaxPool(x, size, stride, pads), _swept(reader, node, x, size, stride, pads))
-
-
-def _average_pool(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
-    x = _value(reader, node, 0)
-    size, stride, pads = _window(node, attributes)
-    if any(pads):
-        raise _unsupported(node, "with pads is not read")
-    return reader.add(AveragePool(x, size, stride), _swept(reader, node, x, size, stride, pads))
-
-
-def _global_average_pool(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
-    x = _value(reader, node, 0)
-    if len(reader.shapes[x]) != 3:
-        raise _misshapen(node, f"a value of shape {reader.shapes[x]} is not an image")
-    size = (reader.shapes[x][0], reader.shapes[x][1])
-    return reader.add(AveragePool(x, size, (1, 1)), _swept(reader, node, x, size, (1, 1), (0, 0, 0, 0)))
-
-
-def _flatten(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
-    if attributes.get("axis", 1) != 1:
-        raise _unsupported(node, "on another axis than 1 is not read")
-    return _flat(reader, _value(reader, node, 0))
-
-
-def _flat(reader: _Reader, x: int) -> int:
-    shape = reader.shapes[x]
-    if len(shape) == 1:
-        return x
-    height, width, channels = shape
-    theirs = np.arange(prod(shape)).reshape(channels, height, width).transpose(1, 2, 0).ravel()
-    result = _reshaped(reader, x, (prod(shape),))
-    if (np.diff(theirs) != 1).any():
-        reader.orders[result] = theirs
-    return result
-
-
-def _reshaped(reader: _Reader, x: int, shape: tuple[int, ...]) -> int:
-    """Reshape, seeing through a reshape before it and leaving out one that changes nothing."""
-    before = reader.nodes[x - 1] if x > 0 else None
-    source = before.x if isinstance(before, Reshape) else x
-    return source if reader.shapes[source] == shape else reader.add(Reshape(source, shape), shape)
-
-
-def _reshape(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:
-    x = _value(reader, node, 0)
-    target = reader.constants.get(node.input[1])
-    if target is None or attributes.get("allowzero", 0):
-        raise _unsupported(node, "needs a constant shape")
-    shape = reader.shapes[x]
-    theirs = (shape[2], *shape[:2]) if len(shape) == 3 else shape
-    rest = [int(dim) for dim in target.ravel()[1:]]
-    rest = [theirs[axis] if dim == 0 and axis < len(theirs) else dim for axis, dim in enumerate(rest)]
-    if rest.count(-1) == 1:
-        known = prod(dim for dim in rest if dim != -1)
-        rest = [prod(shape) // max(known, 1) if dim == -1 else dim for dim in rest]
-    if target.size == 0 or int(target.ravel()[0]) not in (-1, 0, 1) or prod(rest) != prod(shape) or min(rest) < 1:
-        raise _misshapen(node, f"the shape {target.tolist()} of one input with shape {theirs}")
-    if len(rest) == 1:
-        return _flat(reader, x)
-    plain = len(rest) == 3 and (rest[0] == 1 or rest[1] * rest[2] == 1)
-    if len(shape) != 1 or not plain or x in reader.orders:
-        raise _misshapen(node, f"from {theirs} to {rest}: read are flattening and images of one channel")
-    return _reshaped(reader, x, (rest[1], rest[2], rest[0]))
-
-
-def _add(reader: _Reader, node: NodeProto, attributes: dict[str, Any]) -> int:  # noqa: ARG001
-    constant = next((name for name in node.input if name in reader.constants), None)
-    if constant is not None:
-        return _add_bias(reader, node, constant)
-    x, other = _value(reader, node, 0), _value(reader, node, 1)
-    if reader.shapes[x] != reader.shapes[other]:
-        raise _misshapen(node, f"shapes {reader.shapes[x]} and {reader.shapes[other]} differ")
-    if (x in reader.orders) != (other in reader.orders):
-        raise _misshapen(node, "one operand is a flattened image, the other is not")
-    result = reader.add(Add(x, other), reader.shapes[x])
-    if x in reader.orders:
-        reader.orders[result] = reader.orders[x]
-    return result
-
-
-def _add_bias(reader: _Reader, node: NodeProto, constant: str) -> int:
-    """A constant added to a product becomes part of its bias."""
-    x = _value(reader, node, 1 if node.input[0] == constant else 0)
-    product = reader.nodes[x - 1] if x > 0 else None
-    if not isinstance(product, Dense | Conv):
-        raise _unsupported(node, "of a constant is read only after MatMul, Gemm or Conv")
-    trailing = 2 if isinstance(product, Conv) else 0
-    values = finite(reader.constants[constant], f"weights {constant!r}")
-    bias = product.bias + _channel_vector(node, values, len(product.bias), trailing=trailing)
-    return reader.add(replace(product, bias=bias), reader.shapes[x])
-
-
-_OPERATORS: dict[str, Callable[[_Reader, Any, dict[str, Any]], int]] = {
-    "Add": _add,
-    "AveragePool": _average_pool,
-    "Conv": _conv,
-    "Flatten": _flatten,
-    "Gemm": _gemm,
-    "GlobalAveragePool": _global_average_pool,
-    "MatMul": _matmul,
-    "MaxPool": _max_pool,
-    "Relu": _relu,
-    "Reshape": _reshape,
-}
-
-
-# ---- the end -------------------------------------------------------------------------------------
-
-
-def _output(reader: _Reader, graph: GraphProto) -> int:
+def _output(reader: Reader, graph: GraphProto) -> int:
     """Return the value all outputs come from."""
     found = {reader.values.get(output.name) for output in graph.output}
-    value = found.pop()
-    if found or value is None or value == 0:
+    value = found.pop() if len(found) == 1 else None
+    if value is None or value == 0:
         raise ProgramError("model.unsupported-shape", "all outputs must come from one computed value")
-    if value in reader.orders or (len(reader.shapes[value]) == 3 and prod(reader.shapes[value][:2]) > 1):
-        raise ProgramError("model.unsupported-shape", "the output is an image; a classifier ends in a vector")
+    shape = reader.theirs(value)
+    if value in reader.channels_last and not in_one_order(*reader.channels_last[value]):
+        value = reader.plain(value)
+    if prod(shape) != max(shape):
+        raise ProgramError(
+            "model.unsupported-shape",
+            f"the output is an image or a matrix, of shape {shape}; a classifier ends in a vector",
+            hint="take one position of a sequence with Gather or Slice, or their mean with ReduceMean",
+        )
     return value
 
 
-def _pruned(graph: FloatGraph, output: int) -> FloatGraph:
+def _pruned(reader: Reader, output: int) -> FloatGraph:
     """Return the graph of what `output` needs, so that `output` is its last node."""
     needed = {output}
     for index in range(output - 1, -1, -1):
         if index + 1 in needed:
-            needed.update(operands(graph.nodes[index]))
+            needed.update(operands(reader.nodes[index]))
     number = {value: position for position, value in enumerate(sorted(needed | {0}))}
-    nodes: list[FloatNode] = []
-    for value in sorted(needed - {0}):
-        node = graph.nodes[value - 1]
-        if isinstance(node, Add):
-            nodes.append(replace(node, x=number[node.x], other=number[node.other]))
-        else:
-            nodes.append(replace(node, x=number[node.x]))
-    return FloatGraph(graph.input_shape, tuple(nodes))
+    nodes = tuple(renumbered(reader.nodes[value - 1], number) for value in sorted(needed - {0}))
+    elements = sum(prod(reader.shapes[value]) for value in number)
+    return FloatGraph(reader.shapes[0], nodes, elements)

@@ -88,8 +88,8 @@ class Quantised:
     input_scale, output_scale
         Real value of one integer step of its input and output.
     layout
-        ``flat``; ``nchw`` when float inputs are images with channels first; ``ranks`` when the program takes the rank
-        of each value among its feature's thresholds.
+        ``flat`` when float inputs have the program's shape; ``nchw`` when they are images with channels first;
+        ``ranks`` when the program takes the rank of each value among its feature's thresholds.
     labels
         Name of each output class, in order.
     report
@@ -130,7 +130,9 @@ def quantise(model: Model, calibration: npt.ArrayLike, *, labels: tuple[Label, .
     model
         A fitted scikit-learn ``LogisticRegression``, ``MLPClassifier``, ``DecisionTreeClassifier``,
         ``RandomForestClassifier``, ``ExtraTreesClassifier`` or ``GradientBoostingClassifier``, or an ONNX model
-        (message, bytes or path).
+        (message, bytes or path) of vectors, images or sequences: layers and convolutions, pools and means, sums,
+        elementwise functions, attention with or without a causal mask, LayerNormalization, movements of elements.
+        A Softmax or ArgMax at its end is left off.
     calibration
         Sample inputs, a batch as the model takes them; they set the ranges of all values.
     labels

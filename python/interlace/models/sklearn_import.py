@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from interlace.errors import ProgramError
-from interlace.models.float_graph import Dense, FloatGraph, FloatNode, Relu
+from interlace.models.float_graph import FloatGraph
+from interlace.models.float_nodes import Dense, FloatNode, Relu
 from interlace.models.tensor import FloatArray, finite
 
 
