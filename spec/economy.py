@@ -19,6 +19,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 S = 10**18
 BP = 10_000
@@ -211,13 +212,38 @@ class DatToken:
     frozen: dict[str, int] = field(default_factory=dict)
 
 
+class Parent(NamedTuple):
+    """A class that another derives from: basis points of what the child passes on, and how it derives."""
+
+    class_id: int
+    weight: int
+    relation: int = 1
+
+
+class Licence(NamedTuple):
+    """Permissions (1 pay, 2 deriving, 4 distribution) and duties (1 attribution, 2 share alike), as sets of bits."""
+
+    permissions: int = 0xFFFF
+    duties: int = 0
+
+    def allows(self, child: Licence) -> str:
+        """Return why nothing with the licence `child` may derive from what has this one; empty if it may."""
+        if not self.permissions & 2:
+            return "NotDerivable"
+        if child.permissions & ~self.permissions:
+            return "MorePermissive"
+        if self.duties & ~child.duties:
+            return "DutyDropped"
+        return "NotAlike" if self.duties & 2 and child != self else ""
+
+
 @dataclass
 class AssetClass:
     """A class, its lineage and its books by asset."""
 
     owner: str
-    parents: list[int]
-    weights: list[int]
+    parents: list[Parent]
+    licence: Licence
     allows_extension: bool = False
     total_share: int = 0
     expiries: list[tuple[int, int]] = field(default_factory=list)
@@ -236,17 +262,33 @@ class Assets:
         self.classes: dict[int, AssetClass] = {}
         self.tokens: dict[int, DatToken] = {}
 
-    def create(self, who: str, parents: list[int], weights: list[int]) -> int:
-        """Create a class whose parents exist and ascend, with weights that add up to 10,000."""
+    def create(self, who: str, parents: list[Parent], licence: Licence = Licence()) -> int:  # noqa: B008 - immutable
+        """Create a class whose parents exist and ascend, with weights that add up to 10,000, within their licences."""
         demand(len(parents) <= 16, "TooManyParents")
-        demand(len(parents) == len(weights), "ParentsAndWeightsDiffer")
-        for before, parent, weight in zip([0, *parents], parents, weights, strict=False):
-            demand(parent > before, "ParentsNotAscending")
-            demand(parent in self.classes, "UnknownParent")
-            demand(weight > 0, "ZeroWeight")
-        demand(not parents or sum(weights) == BP, "WeightsDoNotAddUp")
-        self.classes[len(self.classes) + 1] = AssetClass(who, parents, weights)
+        before = 0
+        for parent in parents:
+            demand(parent.class_id > before, "ParentsNotAscending")
+            demand(parent.class_id in self.classes, "UnknownParent")
+            demand(parent.weight > 0, "ZeroWeight")
+            demand(1 <= parent.relation <= 4, "UnknownRelation")
+            before = parent.class_id
+        demand(not parents or sum(parent.weight for parent in parents) == BP, "WeightsDoNotAddUp")
+        self._check_licence(parents, licence)
+        self.classes[len(self.classes) + 1] = AssetClass(who, parents, licence)
         return len(self.classes)
+
+    def widen(self, who: str, class_id: int, licence: Licence) -> None:
+        """Permit more or ask for less of a class, within what its parents permit."""
+        c = self._owned(who, class_id)
+        narrower = c.licence.permissions & ~licence.permissions or licence.duties & ~c.licence.duties
+        demand(not narrower, "LicenceNarrowed")
+        self._check_licence(c.parents, licence)
+        c.licence = licence
+
+    def _check_licence(self, parents: list[Parent], licence: Licence) -> None:
+        for parent in parents:
+            why = self.classes[parent.class_id].licence.allows(licence)
+            demand(not why, why)
 
     def transfer_class(self, who: str, class_id: int, to: str) -> None:
         """Hand over a class with its unshared revenue."""
@@ -433,6 +475,15 @@ class Shares:
     treasury: int
 
 
+def by_largest_remainder(amount: int, parents: list[Parent]) -> list[int]:
+    """Divide by weights; what rounding leaves goes, a unit each, to the largest remainders, the first of equals."""
+    parts = [amount * parent.weight // BP for parent in parents]
+    order = sorted(range(len(parents)), key=lambda at: -(amount * parents[at].weight % BP))
+    for at in order[: amount - sum(parts)]:
+        parts[at] += 1
+    return parts
+
+
 class Router:
     """Divides a fee: each part is amount * bp // 10,000, the node takes what is left."""
 
@@ -453,18 +504,35 @@ class Router:
         self.claimable[node] += amount - data - model - validators - holders - treasury
         self.claimable[self.treasury] += treasury
         self.credit.move("settlement", "router", amount)
-        c = self.assets.classes[class_id]
-        if not c.parents:
-            model, data = model + data, 0
-        parts = [data * weight // BP for weight in c.weights[:-1]]
-        parts += [data - sum(parts)] if c.parents else []
-        for earner, part in [(class_id, model), *zip(c.parents, parts, strict=True)]:
+        for earner, part in self.upstream(class_id, model + data, data).items():
             if part:
                 self.assets.settle_routed(now, earner, part)
         if validators:
             self.validators.add_reward("router", validators)
         if holders:
             self.vault.add_reward("router", holders)
+
+    def upstream(self, class_id: int, amount: int, passed: int) -> dict[int, int]:
+        """Return what each class keeps of an amount of which the first passes on `passed`, in the order of payment.
+
+        A class passes on to its parents what the shares of data and model say; one without parents, or whose parents
+        would be more than 32 classes with those that are reached already, keeps it.
+        """
+        kept: dict[int, int] = {}
+        waiting = {class_id: amount}
+        while waiting:
+            current = max(waiting)
+            amount = waiting.pop(current)
+            if kept:
+                passed = amount * self.shares.data // (self.shares.data + self.shares.model)
+            parents = self.assets.classes[current].parents
+            if not parents or not passed or len(kept) + 1 + len(waiting) + len(parents) > 32:
+                kept[current] = amount
+                continue
+            kept[current] = amount - passed
+            for parent, part in zip(parents, by_largest_remainder(passed, parents), strict=True):
+                waiting[parent.class_id] = waiting.get(parent.class_id, 0) + part
+        return kept
 
     def claim(self, who: str) -> int:
         """Pay node or treasury."""
@@ -635,6 +703,8 @@ class Settlement:
         demand(leaf.served_at <= leaf.deadline, "ServedLate")
         demand(leaf.served_at <= now, "ServedInFuture")
         demand(now <= leaf.deadline + self.terms.grace, "SettledLate")
+        licensed = self.router.assets.classes[leaf.class_id].licence.permissions & 1
+        demand(not leaf.cost or bool(licensed), "NotLicensedForPay")
         demand(leaf.cost <= leaf.max_cost, "CostOverMax")
         key = (leaf.payer, leaf.node, leaf.nonce)
         demand(key not in used, "NonceUsed")

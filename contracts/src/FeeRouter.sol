@@ -2,8 +2,10 @@
 // One fee in, six parts out: node, data, model, validators, holders, treasury.
 // Invariant: the parts of a routed amount add up to it, each is amount * bp / 10,000 rounded down, and what rounding
 // leaves (fewer than six wei) is the node's; the credit balance is at least the sum of claimable.
-// What it does not do: it keeps no history; lineage is one step deep (a model's parents, not theirs). A parent class
-// earns by its weight, the last parent also what rounding leaves; a model without parents earns the data part itself.
+// The data part goes upstream: to the model's parents by weight, and a parent that has parents itself keeps of what comes to it the
+// model's part of model and data, and passes the rest on. Parents are older than their children and have lower numbers, so the highest
+// number comes next, with all that will ever come to it. What is divided among parents is divided by largest remainder, the first of equals.
+// What it does not do: it keeps no history; beyond MAX_CLASSES a class keeps what it would pass on, as one without parents does.
 pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -16,6 +18,8 @@ contract FeeRouter {
     using SafeERC20 for IERC20;
 
     uint256 public constant BASIS_POINTS = 10_000;
+    /// @notice Classes that one fee reaches at most.
+    uint256 public constant MAX_CLASSES = 32;
 
     /// @notice Basis points of each part; together BASIS_POINTS.
     struct Shares {
@@ -96,7 +100,7 @@ contract FeeRouter {
         claimable[treasury] += treasuryPart;
         emit Routed(node, classId, amount, nodePart, data, model, validatorsPart, holders, treasuryPart);
         credit.safeTransferFrom(msg.sender, address(this), amount);
-        _routeToClasses(classId, model, data);
+        _routeToClasses(classId, model + data, data, s);
         if (validatorsPart != 0) validators.addReward(validatorsPart);
         if (holders != 0) vault.addReward(holders);
     }
@@ -145,17 +149,70 @@ contract FeeRouter {
         emit SharesChanged(s);
     }
 
-    /// @dev The data part goes to the parents by weight; without parents the model earns both.
-    function _routeToClasses(uint256 classId, uint256 model, uint256 data) private {
-        (uint256[] memory parents, uint16[] memory weights) = assets.parentsOf(classId);
-        uint256 count = parents.length;
-        if (count == 0) (model, data) = (model + data, 0);
-        if (model != 0) assets.settleRouted(classId, model);
-        uint256 left = data;
-        for (uint256 i = 0; i < count; ++i) {
-            uint256 part = i + 1 == count ? left : (data * weights[i]) / BASIS_POINTS;
-            left -= part;
-            if (part != 0) assets.settleRouted(parents[i], part);
+    /// @dev What classes are still to get: ascending numbers, and a sum for each.
+    struct Waiting {
+        uint256 count;
+        uint256 reached;
+        uint256[] ids;
+        uint256[] sums;
+    }
+
+    function _routeToClasses(uint256 classId, uint256 sum, uint256 data, Shares memory s) private {
+        Waiting memory waiting = Waiting(1, 1, new uint256[](MAX_CLASSES), new uint256[](MAX_CLASSES));
+        (waiting.ids[0], waiting.sums[0]) = (classId, sum);
+        uint256 passed = data;
+        while (waiting.count != 0) {
+            --waiting.count;
+            (classId, sum) = (waiting.ids[waiting.count], waiting.sums[waiting.count]);
+            if (sum != 0) {
+                uint256 kept = sum - _passOn(waiting, assets.parentsOf(classId), passed);
+                if (kept != 0) assets.settleRouted(classId, kept);
+            }
+            if (waiting.count != 0) {
+                // The next is a parent: what it passes on is that part of its sum.
+                passed = (waiting.sums[waiting.count - 1] * s.data) / (uint256(s.data) + s.model);
+            }
         }
+    }
+
+    /// @dev Add what `passed` gives each parent to what it waits for; zero if there are none, or too many.
+    function _passOn(Waiting memory waiting, Assets.Parent[] memory parents, uint256 passed) private pure returns (uint256) {
+        if (parents.length == 0 || passed == 0 || waiting.reached + parents.length > MAX_CLASSES) return 0;
+        uint256[] memory parts = _byLargestRemainder(parents, passed);
+        for (uint256 i = 0; i < parents.length; ++i) _await(waiting, parents[i].classId, parts[i]);
+        return passed;
+    }
+
+    function _byLargestRemainder(Assets.Parent[] memory parents, uint256 amount) private pure returns (uint256[] memory parts) {
+        uint256 count = parents.length;
+        parts = new uint256[](count);
+        uint256[] memory remainders = new uint256[](count);
+        uint256 left = amount;
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 product = amount * parents[i].weight;
+            (parts[i], remainders[i]) = (product / BASIS_POINTS, product % BASIS_POINTS);
+            left -= parts[i];
+        }
+        for (; left != 0; --left) {
+            uint256 largest = 0;
+            for (uint256 i = 1; i < count; ++i) if (remainders[i] > remainders[largest]) largest = i;
+            ++parts[largest];
+            remainders[largest] = 0;
+        }
+    }
+
+    function _await(Waiting memory waiting, uint256 classId, uint256 sum) private pure {
+        uint256 place = waiting.count;
+        while (place != 0 && waiting.ids[place - 1] > classId) --place;
+        if (place != 0 && waiting.ids[place - 1] == classId) {
+            waiting.sums[place - 1] += sum;
+            return;
+        }
+        for (uint256 i = waiting.count; i > place; --i) {
+            (waiting.ids[i], waiting.sums[i]) = (waiting.ids[i - 1], waiting.sums[i - 1]);
+        }
+        (waiting.ids[place], waiting.sums[place]) = (classId, sum);
+        ++waiting.count;
+        ++waiting.reached;
     }
 }

@@ -82,6 +82,11 @@ contract Programs {
         require(program.owner != address(0), UnknownProgram(programId));
     }
 
+    /// @notice Whether the licence of a class lets its programs be charged for.
+    function mayBeCharged(uint256 classId) external view returns (bool) {
+        return assets.licenceOf(classId).permissions & assets.PERMITS_PAY() != 0;
+    }
+
     function isRegistered(bytes32 programId) external view returns (bool) {
         return _programs[programId].owner != address(0);
     }

@@ -149,6 +149,7 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     error WrongJobNonce(uint64 expected, uint64 found);
     error WrongAsset(uint256 expected, uint256 found);
     error WrongUnits(uint64 expected, uint64 found);
+    error NotLicensedForPay(uint256 classId);
     error WrongCost(uint256 expected, uint256 found);
     error CostOverMax(uint64 units, uint256 unitPrice, uint256 maxCost);
     error CostTooLarge(uint256 cost);
@@ -388,6 +389,8 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         Programs.Program memory program = programs.get(voucher.programId);
         require(program.classId == voucher.assetClass, WrongAsset(program.classId, voucher.assetClass));
         require(receipt.units == program.units, WrongUnits(program.units, receipt.units));
+        bool paid = voucher.unitPrice != 0;
+        require(!paid || programs.mayBeCharged(program.classId), NotLicensedForPay(program.classId));
         bool fits;
         (fits, cost) = Math.tryMul(program.units, voucher.unitPrice);
         require(fits && cost <= voucher.maxCost, CostOverMax(program.units, voucher.unitPrice, voucher.maxCost));

@@ -17,7 +17,7 @@ from interlace import _core
 from interlace.chain import Account, checksum_address
 from interlace.contracts import ADDRESSES
 from interlace.records import Domain, MerkleTree
-from spec.economy import CREDIT, NATIVE, Economy, Leaf
+from spec.economy import CREDIT, NATIVE, Economy, Leaf, Licence
 from tests.contracts import campaign
 from tests.contracts.campaign import ACTORS, NODES, PAYERS, Operation, Sequence
 from tests.contracts.evm import Evm, calldata, errors, functions
@@ -80,11 +80,8 @@ class Bench:
             for spender in ("vault", "assets", "validators", "settlement")
         ]
         uri = ("interlace:test", b"\x01" * 32, 0, "interlace:policy")
-        classes: list[tuple[str, int, list[int], list[int]]] = [
-            ("data", 1, [], []), ("data", 1, [], []), ("model", 2, [1, 2], [7_000, 3_000]), ("model", 2, [], []),
-        ]  # fmt: skip
-        for owner, kind, parents, weights in classes:
-            calls.append((owner, ("Assets", "createDerivedClass", (kind, *uri, parents, weights), 0)))
+        for owner, kind, parents in campaign.CLASSES:
+            calls.append((owner, ("Assets", "createDerivedClass", (kind, *uri, parents, Licence()), 0)))
         calls += [("model", ("Programs", "register", (manifest(u), c), 0)) for c, u in UNITS.items()]
         calls += [(node, ("Settlement", "setReceiptKey", (self.key(node).address,), 0)) for node in NODES]
         calls += [("payer1", ("Settlement", "depositFor", (f"@{payer}", 10**20), 0)) for payer in PAYERS]

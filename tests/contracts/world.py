@@ -1,6 +1,7 @@
 """The world that the contract tests begin with, and the paid calls in it.
 
-Classes: 1 and 2 are data sets, 3 a model that derives from them (70 : 30), 4 a model without parents; 3 and 4 run.
+Classes: 1 and 2 are data sets, 3 a model that derives from them (70 : 30), 4 a model without parents, 5 one that was
+fine-tuned from 3 and trained on more of 1; 3, 4 and 5 run.
 Invariant: everything is signed and hashed by `interlace.records`, as a real node and a real payer do.
 What it does not do: it serves nothing; output hashes are made up, since no contract can tell.
 """
@@ -15,9 +16,10 @@ from interlace import _core
 from interlace.chain import Account
 from interlace.contracts import ADDRESSES, EconomyConfig
 from interlace.records import Claim, Domain, MerkleTree, Receipt, Voucher, settlement_leaf
+from spec.economy import Licence, Parent
 from tests.contracts.evm import ETHER, Evm
 
-UNITS = {3: 7_000, 4: 1_000_003}
+UNITS = {3: 7_000, 4: 1_000_003, 5: 40_001}
 """Class of a model to the units of its program."""
 
 
@@ -113,10 +115,11 @@ class World:
             for spender in ("StakingVault", "Assets", "Validators", "Settlement"):
                 world.send(account, "CreditToken", "approve", ADDRESSES[spender], 1 << 255)
         data, model = world.data_owner, world.model_owner
-        world.derive(data, 1, [], [])
-        world.derive(data, 1, [], [])
-        world.derive(model, 2, [1, 2], [7_000, 3_000])
-        world.derive(model, 2, [], [])
+        world.derive(data, 1, [])
+        world.derive(data, 1, [])
+        world.derive(model, 2, [Parent(1, 7_000), Parent(2, 3_000)])
+        world.derive(model, 2, [])
+        world.derive(model, 2, [Parent(1, 3_333), Parent(3, 6_667, 2)])
         for class_id, units in UNITS.items():
             world.send(model, "Programs", "register", manifest(units), class_id)
         world.send(world.node, "Settlement", "setReceiptKey", world.receipt_key.address)
@@ -126,10 +129,10 @@ class World:
     def send(self, who: Account, contract: Any, function: str, *args: Any, value: int = 0) -> dict[str, Any]:
         return self.evm.send(contract, function, *args, sender=who.address, value=value)
 
-    def derive(self, who: Account, kind: int, parents: list[int], weights: list[int]) -> int:
+    def derive(self, who: Account, kind: int, parents: list[Parent], licence: Licence = Licence()) -> int:  # noqa: B008
         """Create a class; return its number."""
         uri, policy = "interlace:test", "interlace:policy"
-        self.send(who, "Assets", "createDerivedClass", kind, uri, b"\x01" * 32, 0, policy, parents, weights)
+        self.send(who, "Assets", "createDerivedClass", kind, uri, b"\x01" * 32, 0, policy, parents, licence)
         count: int = self.evm.call("Assets", "classCount")
         return count
 

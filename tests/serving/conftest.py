@@ -120,7 +120,7 @@ def registered(chain: Chain) -> tuple[int, Program]:
     def contract(name: str) -> Contract:
         return Contract(chain.client, ADDRESSES[name], artifact(name).abi)
 
-    receipt = contract("Assets").send(owner, "createDerivedClass", 2, "memory:model", bytes(32), 0, "", [], [])
+    receipt = contract("Assets").send(owner, "createDerivedClass", 2, "memory:model", bytes(32), 0, "", [], (7, 0))
     (created,) = [e for e in contract("Assets").events(receipt) if e.name == "ClassCreated"]
     asset_class = created.args["classId"]
     contract("Programs").send(owner, "register", program.manifest, asset_class)

@@ -20,12 +20,15 @@ from interlace.errors import AssetError
 from interlace.models import ModelCard, Program
 
 from .descriptor import Descriptor, parse
+from .licence import Licence, licence_named, meet
 
 KIND_DATASET = 1
 KIND_MODEL = 2
 ALL_SHARES = 10_000
 """Share ratio of the one token that a new class mints to its owner."""
 WEIGHT_SUM = 10_000
+RELATIONS = ("trained on", "fine-tuned from", "evaluated by", "made from")
+"""How a class comes from a parent, in the order of the contract's numbers from 1 on."""
 _PREFIX = "data:application/json;base64,"
 
 
@@ -39,10 +42,11 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A parent of a class, and its basis points of the data part of the class's fees."""
+    """A parent of a class, its basis points of what the class passes on, and how the class comes from it."""
 
     class_id: int
     weight: int
+    relation: str = "trained on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class Lineage:
     kind: str
     owner: str
     weight: int
+    licence: Licence
     parents: tuple[Lineage, ...]
+    relation: str = ""
 
 
 class Registry:
@@ -73,18 +79,27 @@ class Registry:
         ChainError
             ``chain.reverted`` with the contract's reason.
         """
-        return self._register(owner, KIND_DATASET, descriptor.to_json().encode(), ())
+        licence = licence_named(descriptor.license)
+        return self._register(owner, KIND_DATASET, descriptor.to_json().encode(), (), licence)
 
     def register_model(
-        self, owner: Account, card: ModelCard, program: Program, parents: tuple[Parent, ...]
+        self,
+        owner: Account,
+        card: ModelCard,
+        program: Program,
+        parents: tuple[Parent, ...],
+        licence: Licence | None = None,
     ) -> Registered:
         """Make a class for a model, derived from `parents`, mint its shares, and register its program.
+
+        Its licence is, unless one is given, the most permissive that the parents' licences let it have.
 
         Raises
         ------
         AssetError
             ``asset.wrong-card`` when the card is about another program; ``asset.bad-parents`` when the weights do not
-            add up to 10,000.
+            add up to 10,000 or a relation has no name; ``asset.not-derivable``, ``asset.licences-conflict`` when the
+            parents' licences leave none.
         ChainError
             ``chain.reverted`` with the contract's reason.
         """
@@ -93,11 +108,17 @@ class Registry:
         total = sum(parent.weight for parent in parents)
         if parents and (total != WEIGHT_SUM or min(parent.weight for parent in parents) < 1):
             raise AssetError("asset.bad-parents", f"weights add up to {total}, not to {WEIGHT_SUM} in positive parts")
-        made = self._register(owner, KIND_MODEL, card.to_json(), parents)
+        if unknown := [parent.relation for parent in parents if parent.relation not in RELATIONS]:
+            raise AssetError("asset.bad-parents", f"relation {unknown[0]!r} is none of {', '.join(RELATIONS)}")
+        if licence is None:
+            licence = meet(self.licence_of(parent.class_id) for parent in parents)
+        made = self._register(owner, KIND_MODEL, card.to_json(), parents, licence)
         self._programs.send(owner, "register", program.manifest, made.class_id)
         return made
 
-    def _register(self, owner: Account, kind: int, document: bytes, parents: tuple[Parent, ...]) -> Registered:
+    def _register(
+        self, owner: Account, kind: int, document: bytes, parents: tuple[Parent, ...], licence: Licence
+    ) -> Registered:
         ordered = sorted(parents, key=lambda parent: parent.class_id)
         receipt = self._assets.send(
             owner,
@@ -107,8 +128,8 @@ class Registry:
             keccak256(document),
             0,
             "",
-            [parent.class_id for parent in ordered],
-            [parent.weight for parent in ordered],
+            [(parent.class_id, parent.weight, RELATIONS.index(parent.relation) + 1) for parent in ordered],
+            (licence.permissions, licence.duties),
         )
         class_id = int(self._said(receipt, "ClassCreated")["classId"])
         receipt = self._assets.send(owner, "mint", class_id, owner.address, 0, ALL_SHARES, 0)
@@ -134,16 +155,30 @@ class Registry:
         """Return the card of a model's class; errors as `read_dataset`, or ``model.card-invalid``."""
         return ModelCard.from_json(self._document(class_id))
 
-    def lineage(self, class_id: int, weight: int = WEIGHT_SUM) -> Lineage:
+    def licence_of(self, class_id: int) -> Licence:
+        """Return what may be done with a class."""
+        return Licence(*self._assets.call("licenceOf", class_id))
+
+    def widen_licence(self, owner: Account, class_id: int, licence: Licence) -> None:
+        """Permit more of a class, or ask for less, within what its parents permit.
+
+        Raises
+        ------
+        ChainError
+            ``chain.reverted``: ``LicenceNarrowed``, or the parent's rule that it breaks.
+        """
+        self._assets.send(owner, "widenLicence", class_id, (licence.permissions, licence.duties))
+
+    def lineage(self, class_id: int, weight: int = WEIGHT_SUM, relation: str = "") -> Lineage:
         """Return a class and, below it, everything it was derived from.
 
         Parents exist before their children, so this ends; a class that is reached on two ways stands twice.
         """
         kinds = ("class", "dataset", "model", "agent")
-        parents, weights = self._assets.call("parentsOf", class_id)
-        below = tuple(self.lineage(parent, share) for parent, share in zip(parents, weights, strict=True))
-        kind = kinds[self._assets.call("kindOf", class_id)]
-        return Lineage(class_id, kind, str(self._assets.call("classOwner", class_id)), weight, below)
+        parents = self._assets.call("parentsOf", class_id)
+        below = tuple(self.lineage(parent, share, RELATIONS[how - 1]) for parent, share, how in parents)
+        kind, owner = kinds[self._assets.call("kindOf", class_id)], str(self._assets.call("classOwner", class_id))
+        return Lineage(class_id, kind, owner, weight, self.licence_of(class_id), below, relation)
 
     def claimable(self, token_id: int) -> int:
         """Credit-wei that `claim` would pay now."""

@@ -20,6 +20,7 @@ from eth_abi.abi import decode
 
 from interlace import _json
 from interlace._core import keccak256
+from interlace.chain.abi import canonical_type
 from interlace.contracts import ADDRESSES, artifact
 from interlace.errors import RpcError, ServiceError
 
@@ -136,9 +137,7 @@ class Economy:
     def _on_ClassDerived(self, event: Mapping[str, Any], _: Mapping[str, Any]) -> None:  # noqa: N802
         asset = self._sums.classes[event["classId"]]
         asset["kind"] = _KINDS.get(event["kind"], "class")
-        asset["parents"] = [
-            {"id": parent, "bp": weight} for parent, weight in zip(event["parents"], event["weights"], strict=True)
-        ]
+        asset["parents"] = [{"id": parent, "bp": weight} for parent, weight, _ in event["parents"]]
 
     def _on_ProgramRegistered(self, event: Mapping[str, Any], _: Mapping[str, Any]) -> None:  # noqa: N802
         program = {"id": "0x" + event["programId"].hex(), "class_id": event["classId"], "units": event["units"]}
@@ -221,13 +220,14 @@ class Economy:
 
 
 def _event_table() -> dict[str, tuple[str, list[Mapping[str, Any]]]]:
-    """Map topics to (name, inputs) for the events of `_SOURCES`; none of those read here has a struct."""
-    table = {}
+    """Map topics to (name, inputs) for the events of `_SOURCES`, structs spelled out."""
+    table: dict[str, tuple[str, list[Mapping[str, Any]]]] = {}
     for contract in _SOURCES:
         for entry in artifact(contract).abi:
             if entry["type"] == "event":
-                signature = f"{entry['name']}({','.join(item['type'] for item in entry['inputs'])})"
-                table["0x" + keccak256(signature.encode()).hex()] = (entry["name"], entry["inputs"])
+                inputs: list[Mapping[str, Any]] = [{**item, "type": canonical_type(item)} for item in entry["inputs"]]
+                signature = f"{entry['name']}({','.join(item['type'] for item in inputs)})"
+                table["0x" + keccak256(signature.encode()).hex()] = (entry["name"], inputs)
     return table
 
 

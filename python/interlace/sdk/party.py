@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from interlace.assets.content import content_root
 from interlace.assets.descriptor import Descriptor
+from interlace.assets.licence import Permission
 from interlace.assets.registry import WEIGHT_SUM, Parent
 from interlace.assets.table import Table, decode, encode, labelled, table
 from interlace.errors import AssetError, ProgramError, UsageError
@@ -162,6 +163,8 @@ class Party:
             ``budget.bad-price``, ``budget.bad-amount``.
         UsageError
             ``sdk.serving`` when this party's service is running.
+        AssetError
+            ``asset.not-for-pay`` when the model's licence does not permit to charge for it.
         ServiceError
             ``service.start`` with the service's own words.
         """
@@ -172,6 +175,12 @@ class Party:
             )
         if model.registered is None:
             self.publish(model)
+        if unit_price and not self.net.registry.licence_of(model.class_id).permits(Permission.PAY):
+            raise AssetError(
+                "asset.not-for-pay",
+                f"{model.name} derives from data that may not be charged for",
+                hint="serve it for nothing, or ask the data's owner for another licence",
+            )
         self._service = Service(self.net, self.account, model, unit_price, port=port)
         return self._service
 
