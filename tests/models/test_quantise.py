@@ -56,6 +56,33 @@ def test_training_is_reproducible(mlp: TrainedClassifier) -> None:
     assert again.card("d", "x").hash == mlp.card("d", "x").hash
 
 
+def test_a_model_is_fine_tuned_from_its_weights_and_stays_as_it_was(mlp: TrainedClassifier) -> None:
+    digits = load_digits()
+    inputs, labels = digits.data[900:1_200], digits.target[900:1_200]
+    before = [layer.copy() for layer in mlp.model.coefs_]
+    tuned = train_classifier(inputs, labels, base=mlp, seed=5)
+    assert all(np.array_equal(old, layer) for old, layer in zip(before, mlp.model.coefs_, strict=True))
+    assert [layer.shape for layer in tuned.model.coefs_] == [layer.shape for layer in before]
+    assert tuned.quantised.program != mlp.quantised.program
+    assert tuned.training == f"fine-tuned seed=5, before: {mlp.training}"
+    again = train_classifier(inputs, labels, base=mlp, seed=5)
+    assert again.quantised.program == tuned.quantised.program
+
+
+def test_what_cannot_be_fine_tuned_is_refused(mlp: TrainedClassifier) -> None:
+    digits = load_digits()
+    trees = train_classifier(digits.data[:200, :8], digits.target[:200] % 2, "trees")
+    for base, labels, code in (
+        (trees, digits.target[:200] % 2, "operator"),
+        (mlp, digits.target[:200] % 2, "training"),
+    ):
+        with pytest.raises(ProgramError, match=r"^model\.(unsupported-operator|training-data): ") as refused:
+            train_classifier(digits.data[:200], labels, base=base)
+        assert code in refused.value.code
+    with pytest.raises(ProgramError, match=r"^model\.training-data: "):
+        train_classifier(digits.data[:300, :9], digits.target[:300], base=mlp)
+
+
 def test_outputs_approximate_the_scores(logistic: TrainedClassifier) -> None:
     rows = logistic.held_back
     scores = logistic.model.decision_function(DIGITS.data[rows])

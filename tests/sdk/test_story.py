@@ -50,6 +50,21 @@ def test_the_escrow_decides_as_the_guide_says(tmp_path: Path):
     assert int(told[4].replace(",", "")) < 60_000
 
 
+def test_a_fine_tuned_model_pays_its_base(tmp_path: Path):
+    said = printed("fine_tuned.py", tmp_path)
+    base, tuned = (float(share) for share in re.findall(r"names ([\d.]+)% of 297 scanned digits", said))
+    assert tuned > base
+    amounts = dict(re.findall(r"^(.*?) +earned ([\d.]+) credits$", said, re.MULTILINE))
+    earned = {name: interlace.parse_amount(amount) for name, amount in amounts.items()}
+    parents = earned["scanned digits"] + earned["base"] + earned["clean digits"]
+    # 60 % of what the model passes on goes to the base, which keeps four sevenths of it: model 20, data 15.
+    through_base = earned["base"] + earned["clean digits"]
+    assert abs(through_base * 10 - parents * 6) < 100
+    assert abs(earned["base"] * 7 - through_base * 4) < 100
+    licence = "permits pay, deriving, distribution; asks for attribution, share alike"
+    assert said.endswith(f"that is 85% of what was paid; the model {licence}\n")
+
+
 @pytest.fixture(scope="module")
 def told():
     """Tell the story on a chain of its own, which stays for the checks."""

@@ -7,6 +7,7 @@ What it does not do: it verifies no training; see the proofs of a claim for what
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -78,8 +79,11 @@ def train_classifier(
     hidden: tuple[int, ...] = (32,),
     seed: int = 0,
     held_back: float = 0.2,
+    base: TrainedClassifier | None = None,
 ) -> TrainedClassifier:
     """Train on a part of the data, quantise, and measure both models on the rest.
+
+    With a `base` its weights are where training begins, and kind and sizes are its own.
 
     Parameters
     ----------
@@ -95,6 +99,8 @@ def train_classifier(
         Of the split and of the training.
     held_back
         Share of the data that is only measured on; stratified by label.
+    base
+        A model to be fine-tuned: an ``mlp`` or ``logistic`` of the same inputs and classes; it is not changed.
 
     Raises
     ------
@@ -114,7 +120,7 @@ def train_classifier(
     inputs = inputs.reshape(len(inputs), -1)
     try:
         fit, rest = train_test_split(np.arange(len(labels)), test_size=held_back, random_state=seed, stratify=labels)
-        model = _estimator(kind, hidden, seed)
+        model = _estimator(kind, hidden, seed) if base is None else _copied(base, labels[fit])
         with warnings.catch_warnings():
             # Whether the optimiser stopped by itself does not matter here: the accuracy below is measured.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -129,8 +135,23 @@ def train_classifier(
         float_accuracy=float((model.predict(inputs[rest]) == labels[rest]).mean()),
         integer_accuracy=float((predicted == labels[rest]).mean()),
         held_back=np.sort(rest),
-        training=f"mlp hidden={hidden} seed={seed}" if kind == "mlp" else f"{kind} seed={seed}",
+        training=_words(kind, hidden, seed) if base is None else f"fine-tuned seed={seed}, before: {base.training}",
     )
+
+
+def _words(kind: Kind, hidden: tuple[int, ...], seed: int) -> str:
+    return f"mlp hidden={hidden} seed={seed}" if kind == "mlp" else f"{kind} seed={seed}"
+
+
+def _copied(base: TrainedClassifier, labels: npt.NDArray[np.generic]) -> ClassifierMixin:
+    """Return a copy whose next fit goes on from the weights that it has."""
+    model = copy.deepcopy(base.model)
+    if not hasattr(model, "coef_") and not hasattr(model, "coefs_"):
+        raise ProgramError("model.unsupported-operator", "a model of trees cannot be fine-tuned; train another")
+    if not np.array_equal(model.classes_, np.unique(labels)):
+        told = f"classes {np.unique(labels).tolist()} are not those of the model, {model.classes_.tolist()}"
+        raise ProgramError("model.training-data", told)
+    return model.set_params(warm_start=True)
 
 
 def _estimator(kind: Kind, hidden: tuple[int, ...], seed: int) -> ClassifierMixin:

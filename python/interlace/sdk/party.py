@@ -110,25 +110,53 @@ class Party:
         self.net.store.put(content)
         return DataAsset(descriptor, self.net.registry.register_dataset(self.account, descriptor))
 
-    def train(self, data: DataAsset, kind: Kind = "mlp", *, name: str = "", hidden: Sequence[int] = (32,)) -> Model:
+    def train(
+        self,
+        data: DataAsset,
+        kind: Kind = "mlp",
+        *,
+        name: str = "",
+        hidden: Sequence[int] = (32,),
+        base: Model | None = None,
+        base_weight: int = WEIGHT_SUM // 2,
+    ) -> Model:
         """Train a classifier of an anchored table's target column and turn it into an integer program.
 
         The bytes come from the store and are checked against the anchored root. A fifth of the rows, chosen by that
         root, is held back; both accuracies are measured on it.
 
+        Parameters
+        ----------
+        base
+            A published model to go on from, whose kind and sizes the new one has. It becomes a parent beside the data.
+        base_weight
+            Basis points that the base gets of what the new model passes on to its parents; the data gets the rest.
+
         Raises
         ------
         AssetError
-            ``asset.missing``, ``asset.content-differs``, ``asset.not-a-table``, ``asset.no-target``.
+            ``asset.missing``, ``asset.content-differs``, ``asset.not-a-table``, ``asset.no-target``;
+            ``asset.not-published`` when the base has no class, ``asset.not-derivable`` when all that is known of it
+            is its integers.
         ProgramError
             ``model.*`` when the data cannot be trained on, or the model cannot become a program.
         """
         rows = decode(self.net.store.get(data.root))
         features, labels = rows.features(), rows.labels()
         seed = int.from_bytes(data.root[:4], "big")
-        trained = train_classifier(features, labels, kind, hidden=tuple(hidden), seed=seed)
+        parents: tuple[Parent, ...] = (Parent(data.class_id, WEIGHT_SUM),)
+        if base is not None:
+            parents = (
+                Parent(data.class_id, WEIGHT_SUM - base_weight),
+                Parent(base.class_id, base_weight, "fine-tuned from"),
+            )
+            if base.trained is None:
+                raise AssetError(
+                    "asset.not-derivable", f"{base.name} was not trained here: only its integers are known"
+                )
+        before = None if base is None else base.trained
+        trained = train_classifier(features, labels, kind, hidden=tuple(hidden), seed=seed, base=before)
         card = trained.card(name or f"{data.name}-{kind}", "0x" + data.root.hex())
-        parents = (Parent(data.class_id, WEIGHT_SUM),)
         held = trained.held_back
         return Model(card, trained.quantised.program, parents, trained, features[held], labels[held])
 
