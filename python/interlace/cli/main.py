@@ -16,6 +16,7 @@ import typer
 from interlace.errors import InterlaceError
 
 from . import output
+from .asset import asset
 from .bench import bench
 from .completions import completions
 from .db import db
@@ -67,6 +68,7 @@ app.command()(completions)
 app.command()(demo)
 app.command()(verify)
 app.command()(lanes)
+app.command()(asset)
 app.command()(replay)
 app.command()(statetest)
 app.command()(blocktest)
