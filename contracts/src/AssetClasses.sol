@@ -56,6 +56,7 @@ abstract contract AssetClasses is IDATCore {
         uint8 unitDecimals;
         bool allowsExtension;
         Licence licence;
+        uint16 royalty;
         bytes32 integrityHash;
         string metadataURI;
         string policyURI;
@@ -74,6 +75,8 @@ abstract contract AssetClasses is IDATCore {
     event ClassDerived(uint256 indexed classId, address indexed owner, uint8 kind, Parent[] parents);
     /// @notice What the class's licence is from now on.
     event Licensed(uint256 indexed classId, Licence licence);
+    /// @notice Basis points of a token's sale that the class's owner asks for (ERC-2981).
+    event RoyaltyChanged(uint256 indexed classId, uint16 royalty);
     event ClassOwnerChanged(uint256 indexed classId, address indexed previous, address indexed owner);
     event AssetAccepted(uint256 indexed classId, address indexed asset);
     event ValueExtensionChanged(uint256 indexed classId, bool allowed);
@@ -89,6 +92,7 @@ abstract contract AssetClasses is IDATCore {
     error DutyDropped(uint256 parent, uint16 duties);
     error NotAlike(uint256 parent);
     error LicenceNarrowed(uint256 classId);
+    error RoyaltyTooLarge(uint16 royalty);
     error ParentsNotAscending(uint256 previous, uint256 parent);
     error UnknownParent(uint256 parent);
     error ZeroWeight(uint256 parent);
@@ -170,6 +174,13 @@ abstract contract AssetClasses is IDATCore {
         require(!class.accepts[asset], AssetAlreadyAccepted(classId, asset));
         require(class.assets.length < MAX_ASSETS, TooManyAssets(classId));
         _accept(class, classId, asset);
+    }
+
+    /// @notice Ask for a part of what a token of the class is sold for; zero at first. Whoever trades decides whether to pay it.
+    function setRoyalty(uint256 classId, uint16 royalty) external {
+        require(royalty <= WEIGHT_SUM, RoyaltyTooLarge(royalty));
+        _owned(classId).royalty = royalty;
+        emit RoyaltyChanged(classId, royalty);
     }
 
     /// @notice Allow or forbid moving value to a token that expires later; forbidden at first.

@@ -7,16 +7,18 @@
 // proof registry. A class owner who accepts a malicious ERC-20 endangers that asset's revenue and no other's.
 pragma solidity ^0.8.28;
 
+import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {ERC165} from "@openzeppelin/contracts/utils/introspection/ERC165.sol";
+import {ERC165, IERC165} from "@openzeppelin/contracts/utils/introspection/ERC165.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {AssetClasses} from "./AssetClasses.sol";
 import {AssetRevenue} from "./AssetRevenue.sol";
 import {Stream} from "./Stream.sol";
 import {IDATCore} from "./interfaces/IDATCore.sol";
 
-contract Assets is AssetRevenue, ERC165, ReentrancyGuardTransient {
+contract Assets is AssetRevenue, ERC165, IERC2981, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     /// @notice Largest amount of one settlement; keeps every index far from overflow.
@@ -231,8 +233,16 @@ contract Assets is AssetRevenue, ERC165, ReentrancyGuardTransient {
         return _token(tokenId).countedInShare;
     }
 
-    function supportsInterface(bytes4 interfaceId) public view override returns (bool) {
-        return interfaceId == type(IDATCore).interfaceId || super.supportsInterface(interfaceId);
+    /// @inheritdoc IERC2981
+    /// @dev The class's owner, at the time of the sale; rounded down.
+    function royaltyInfo(uint256 tokenId, uint256 salePrice) external view returns (address receiver, uint256 amount) {
+        AssetClass storage class = _classes[_token(tokenId).classId];
+        return (class.owner, Math.mulDiv(salePrice, class.royalty, WEIGHT_SUM));
+    }
+
+    function supportsInterface(bytes4 interfaceId) public view override(ERC165, IERC165) returns (bool) {
+        bool known = interfaceId == type(IDATCore).interfaceId || interfaceId == type(IERC2981).interfaceId;
+        return known || super.supportsInterface(interfaceId);
     }
 
     // ---- inner -----------------------------------------------------------------------------------

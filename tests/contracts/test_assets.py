@@ -353,6 +353,21 @@ def test_a_licence_is_widened_within_those_of_the_parents_and_never_narrowed(wor
     refused("NotDerivable", world.derive, maker, 2, [Parent(plain, 10_000)], Licence(1))
 
 
+def test_a_sale_owes_the_class_owner_what_it_asks_for(world: World) -> None:
+    call, send, owner = world.evm.call, world.send, world.data_owner
+    token = world.mint(1, 5, to=world.stranger)
+    assert call("Assets", "supportsInterface", bytes.fromhex("2a55205a")) is True
+    assert call("Assets", "royaltyInfo", token, 10**20) == (owner.address.lower(), 0)
+    refused("NotClassOwner", send, world.stranger, "Assets", "setRoyalty", 1, 1)
+    refused("RoyaltyTooLarge", send, owner, "Assets", "setRoyalty", 1, 10_001)
+    send(owner, "Assets", "setRoyalty", 1, 333)
+    for price in (0, 30, 31, 10**20, 2**256 - 1):
+        assert call("Assets", "royaltyInfo", token, price) == (owner.address.lower(), price * 333 // 10_000)
+    send(owner, "Assets", "transferClass", 1, world.payer.address)
+    assert call("Assets", "royaltyInfo", token, 10_000) == (world.payer.address.lower(), 333)
+    refused("UnknownToken", call, "Assets", "royaltyInfo", 99, 1)
+
+
 def test_a_class_accepts_a_bounded_number_of_assets(world: World) -> None:
     for i in range(6):
         world.send(world.data_owner, "Assets", "acceptAsset", 1, f"0x{0xAA00 + i:040x}")
