@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,14 @@ class Registered:
 
     class_id: int
     token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A class that several share, and the token of each of them by address."""
+
+    class_id: int
+    token_ids: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,30 @@ class Registry:
         licence = licence_named(descriptor.license)
         return self._register(owner, KIND_DATASET, descriptor.to_json().encode(), (), licence)
 
+    def register_shared(self, owner: Account, descriptor: Descriptor, shares: Mapping[str, int]) -> Shared:
+        """Make a class for a data set that several made, and mint to each address a token with its share.
+
+        Parameters
+        ----------
+        owner
+            Who owns the class; an owner earns by a share only.
+        shares
+            Basis points by address, for example of measured contributions; positive, with a sum of 10,000.
+
+        Raises
+        ------
+        AssetError
+            ``asset.bad-shares``.
+        ChainError
+            ``chain.reverted`` with the contract's reason.
+        """
+        if sum(shares.values()) != ALL_SHARES or min(shares.values(), default=0) < 1:
+            reason = f"{len(shares)} shares add up to {sum(shares.values())}, not to {ALL_SHARES} in positive parts"
+            raise AssetError("asset.bad-shares", reason, hint="see share_ratios of a measured contribution")
+        document = descriptor.to_json().encode()
+        class_id = self._create(owner, KIND_DATASET, document, (), licence_named(descriptor.license))
+        return Shared(class_id, {who: self._mint(owner, class_id, who, part) for who, part in shares.items()})
+
     def register_model(
         self,
         owner: Account,
@@ -119,6 +152,12 @@ class Registry:
     def _register(
         self, owner: Account, kind: int, document: bytes, parents: tuple[Parent, ...], licence: Licence
     ) -> Registered:
+        class_id = self._create(owner, kind, document, parents, licence)
+        return Registered(class_id, self._mint(owner, class_id, owner.address, ALL_SHARES))
+
+    def _create(
+        self, owner: Account, kind: int, document: bytes, parents: tuple[Parent, ...], licence: Licence
+    ) -> int:
         ordered = sorted(parents, key=lambda parent: parent.class_id)
         receipt = self._assets.send(
             owner,
@@ -131,9 +170,11 @@ class Registry:
             [(parent.class_id, parent.weight, RELATIONS.index(parent.relation) + 1) for parent in ordered],
             (licence.permissions, licence.duties),
         )
-        class_id = int(self._said(receipt, "ClassCreated")["classId"])
-        receipt = self._assets.send(owner, "mint", class_id, owner.address, 0, ALL_SHARES, 0)
-        return Registered(class_id, int(self._said(receipt, "Minted")["tokenId"]))
+        return int(self._said(receipt, "ClassCreated")["classId"])
+
+    def _mint(self, owner: Account, class_id: int, to: str, share: int) -> int:
+        receipt = self._assets.send(owner, "mint", class_id, to, 0, share, 0)
+        return int(self._said(receipt, "Minted")["tokenId"])
 
     def _said(self, receipt: Receipt, name: str) -> dict[str, Any]:
         """Return the arguments of the event `name` that `Assets` wrote in this transaction."""

@@ -27,6 +27,7 @@ from .replay import replay
 from .rpctest import rpctest
 from .up import up
 from .verify import verify
+from .yields import yields
 
 HELP = """An EVM chain that decides by models it can prove and pays everyone who made them, from Python.
 
@@ -67,6 +68,7 @@ app.command()(up)
 app.command()(completions)
 app.command()(demo)
 app.command()(verify)
+app.command()(yields)
 app.command()(lanes)
 app.command()(asset)
 app.command()(replay)

@@ -6,6 +6,7 @@ What it does not do: nothing is sent and nothing is stored from here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,13 @@ class DataAsset:
         What the chain says about it.
     registered
         Its class, and the token that earns for its owner.
+    token_ids
+        By address, the tokens of those who share it; empty when it has one owner.
     """
 
     descriptor: Descriptor
     registered: Registered
+    token_ids: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

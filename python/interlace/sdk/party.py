@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from interlace.assets.content import content_root
 from interlace.assets.descriptor import Descriptor
 from interlace.assets.licence import Permission
-from interlace.assets.registry import WEIGHT_SUM, Parent
+from interlace.assets.registry import WEIGHT_SUM, Parent, Registered
 from interlace.assets.table import Table, decode, encode, labelled, table
 from interlace.errors import AssetError, ProgramError, UsageError
 from interlace.models import ModelCard, Program, train_classifier
@@ -79,8 +79,8 @@ class Party:
 
     # ---- making --------------------------------------------------------------------------------------
 
-    def anchor(self, data: Data, *, name: str, licence: str) -> DataAsset:
-        """Anchor a data set: keep its bytes, register its class on chain, and own all its shares.
+    def anchor(self, data: Data, *, name: str, licence: str, shares: Mapping[str, int] | None = None) -> DataAsset:
+        """Anchor a data set: keep its bytes, register its class on chain, and own all its shares or divide them.
 
         Parameters
         ----------
@@ -88,11 +88,13 @@ class Party:
             A table, a scikit-learn bunch, ``(features, labels)``, a matrix, the bytes of a file, or a path.
         name, licence
             What it is called, and its terms of use (best an SPDX expression).
+        shares
+            Basis points by address, with a sum of 10,000, when several earn; each has a token and claims for himself.
 
         Raises
         ------
         AssetError
-            When the data have no canonical bytes, or the store cannot keep them.
+            When the data have no canonical bytes, or the store cannot keep them; ``asset.bad-shares``.
         ChainError
             ``chain.reverted`` when the contract refuses.
         """
@@ -108,7 +110,11 @@ class Party:
             columns=shape[1] if shape else 0,
         )
         self.net.store.put(content)
-        return DataAsset(descriptor, self.net.registry.register_dataset(self.account, descriptor))
+        if shares is None:
+            return DataAsset(descriptor, self.net.registry.register_dataset(self.account, descriptor))
+        shared = self.net.registry.register_shared(self.account, descriptor, shares)
+        first = next(iter(shared.token_ids.values()))
+        return DataAsset(descriptor, Registered(shared.class_id, first), shared.token_ids)
 
     def train(
         self,
@@ -341,8 +347,10 @@ class Party:
         """
         if isinstance(source, str):
             return self._purse.claim(source)
-        token = source.registered if isinstance(source, DataAsset) else source.token()
-        return Credits(self.net.registry.claim(self.account, token.token_id))
+        token_id = (source.registered if isinstance(source, DataAsset) else source.token()).token_id
+        if isinstance(source, DataAsset):
+            token_id = source.token_ids.get(self.address, token_id)
+        return Credits(self.net.registry.claim(self.account, token_id))
 
     def balances(self) -> Balances:
         """Return what this party holds, has in escrow, has staked and can claim in its roles."""
