@@ -30,10 +30,18 @@ Value = Callable[[set[int]], int]
 # ---- cells and rows ----------------------------------------------------------------------------------
 
 
+def invisible(code: int) -> bool:
+    """What Unicode calls invisible only after 3.2."""
+    selectors = 0x180B <= code <= 0x180D or 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
+    return selectors or code in (0xAD, 0x34F, 0x200B) or 0x2066 <= code <= 0x2069
+
+
 def normalise(text: str) -> str:
     """One spelling of a text, character run by character run."""
     done, run = "", ""
     for character in text + "\0":
+        if UNICODE.category(character) == "Cf" or invisible(ord(character)):
+            continue
         known = UNICODE.category(character) != "Cn"
         if known and character != "\0":
             run += character
@@ -48,7 +56,7 @@ def normalise(text: str) -> str:
             kept += " "
         elif category == "Cs":
             kept += "\ufffd"
-        elif category != "Cf":
+        else:
             kept += character
     while "  " in kept:
         kept = kept.replace("  ", " ")

@@ -44,8 +44,11 @@ near = st.sampled_from([0, 500, 3_000, 10_000])
 thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+odd = st.text(st.sampled_from("aÉe\u0301\u00ad\u200b\ufe0f \u00a0ßſ\u0130Ａ\u2066\ufb01\ud800\u0378\x00\U0001f600"))
+
+
 @settings(max_examples=300)
-@given(st.text())
+@given(st.text() | odd)
 def test_text_has_the_specified_spelling(value):
     once = rows.normalise(value)
     assert once == data_value.normalise(value)

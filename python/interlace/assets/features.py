@@ -117,7 +117,7 @@ def _block(column: Column, cells: Iterable[Cell]) -> NDArray[np.int8]:
 
 
 def _scaled(column: Column, cells: Iterable[Cell]) -> list[int]:
-    """Numbers as -128 to 127; in integers over common denominators, because that is what most of a score's time goes to."""
+    """Numbers as -128 to 127; over common denominators, because most of a score's time goes here."""
     low, span = column.low, column.high - column.low
     by, below = 255 * span.denominator, low.denominator * span.numerator
     made = []

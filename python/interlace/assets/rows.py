@@ -7,7 +7,8 @@ between them, and the hash of a row is the keccak256 of that. 0x1F cannot stand 
 become spaces.
 
 Text is normalised by Unicode 3.2's NFKC and by case folding, both only within runs of characters that Unicode 3.2
-knows; what is invisible (Cf) goes, and spaces and controls (Z, Cc) become one space.
+knows; before that, what is invisible (Cf, and `INVISIBLE`) goes; after it, spaces and controls (Z, Cc) become one
+space, and none at the ends; half of a surrogate pair becomes U+FFFD.
 
 Invariant: rows that differ in spaces, case, width or invisible characters, or in the spelling of a number, have equal
 hashes, whatever Python, locale and machine. Unicode guarantees folding and normalisation of assigned characters for
@@ -26,7 +27,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import TypeAlias
 from unicodedata import ucd_3_2_0 as frozen
@@ -44,6 +45,18 @@ Raw: TypeAlias = str | int | float | Fraction | None
 MAX_ROWS = 1 << 17
 MAX_COLUMNS = 4_096
 MAX_CELL_CHARACTERS = 1 << 16
+INVISIBLE = frozenset(
+    [
+        0xAD,
+        0x34F,
+        0x200B,
+        *range(0x180B, 0x180E),
+        *range(0xFE00, 0xFE10),
+        *range(0x2066, 0x206A),
+        *range(0xE0100, 0xE01F0),
+    ]
+)
+"""Joiners, soft hyphens, selectors of variants: what later Unicode calls invisible and 3.2 does not."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -58,18 +71,24 @@ def normalise(text: str) -> str:
     if text.isascii():
         known = text.lower()
     else:
-        runs = groupby(text, key=lambda character: frozen.category(character) == "Cn")
-        known = "".join(run if new else _fold(run) for new, run in ((new, "".join(part)) for new, part in runs))
-    plain = []
-    for character in known:
-        category = frozen.category(character)
-        if category == "Cs":
-            plain.append("\ufffd")
-        elif category[0] == "Z" or category == "Cc":
-            plain.append(" ")
-        elif category != "Cf":
-            plain.append(character)
-    return " ".join(word for word in "".join(plain).split(" ") if word)
+        seen = "".join(character for character in text if not _is_invisible(character))
+        runs = groupby(seen, key=lambda character: frozen.category(character) == "Cn")
+        known = "".join("".join(run) if new else _fold("".join(run)) for new, run in runs)
+    return " ".join(word for word in "".join(map(_plain, known)).split(" ") if word)
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_invisible(character: str) -> bool:
+    return frozen.category(character) == "Cf" or ord(character) in INVISIBLE
+
+
+@lru_cache(maxsize=1 << 12)
+def _plain(character: str) -> str:
+    """Return a character as it stands in a cell; spaces, controls and half of a pair become one of each."""
+    category = frozen.category(character)
+    if category == "Cs":
+        return "\ufffd"
+    return " " if category[0] == "Z" or category == "Cc" else character
 
 
 def _fold(run: str) -> str:
