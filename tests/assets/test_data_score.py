@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -12,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from interlace._core import keccak256
 from interlace.assets import near as near_module
 from interlace.assets import rows as rows_module
 from interlace.assets.draws import Draws
 from interlace.assets.evaluation import Evaluation, split
+from interlace.assets.learner import program_of
 from interlace.assets.report import Report
 from interlace.assets.rows import Rows, from_csv, from_table
 from interlace.assets.schema import Schema, category, number, schema_of, text
@@ -215,6 +218,42 @@ def test_shaken_copies_of_real_rows_are_found_and_nothing_else(name, least):
     found = 2 * len(rows) - report["rows"]["groups"]
     assert found <= len(rows), "no row is joined with another than its copy"
     assert 10_000 * found // len(rows) >= least
+
+
+SEEDS = [keccak256(bytes([number])) for number in range(200)]
+
+
+def test_rows_are_near_up_to_the_limit_and_found_as_often_as_promised():
+    schema = Schema((number("a", 0, 255), number("b", 0, 255), category("y", [0, 1])), "y")
+    held = rows_module.rows(schema.names, [[0, 200, 0], [250, 10, 1]])
+    limit = Evaluation(schema, held, SEED).limit
+    assert limit == 500 * (125 + 95) // 10_000 == 11
+
+    def joined(distance: int, seed: bytes) -> bool:
+        pair = rows_module.rows(schema.names, [[90, 50, 0], [90, 50 + distance, 0]])
+        return score(pair, Evaluation(schema, held, seed))["rows"]["groups"] == 1
+
+    # All of the difference in one column is the worst case of the sketches: 95.6 % of the seeds find it.
+    assert sum(joined(limit, seed) for seed in SEEDS) >= 181
+    assert not any(joined(limit + 1, seed) for seed in SEEDS)
+
+
+def test_texts_are_near_from_seven_tenths_on_and_found_as_often_as_promised():
+    schema = Schema((text("line"), category("y", ["a", "b"])), "y")
+    held = rows_module.rows(schema.names, [["0123456789", "a"]])
+
+    def joined(other: str, seed: bytes) -> bool:
+        pair = rows_module.rows(schema.names, [["abcdefghijk", "a"], [other, "a"]])  # seven shingles
+        return score(pair, Evaluation(schema, held, seed))["rows"]["groups"] == 1
+
+    assert sum(joined("abcdefghijklmn", seed) for seed in SEEDS) >= 190  # the same seven of ten
+    assert not any(joined("abcdefghijklmno", seed) for seed in SEEDS)  # of eleven
+
+
+def test_means_are_rounded_half_up_and_the_program_has_them_as_weights():
+    program = program_of(np.array([[3], [-3], [0]]), np.array([2, 2, 0]))
+    assert program.weights == struct.pack("<3b3i", 2, -1, 0, -2, 0, -(2**30))
+    assert program.output_shape == (1,)
 
 
 def test_a_set_of_rows_that_look_alike_is_refused_before_it_costs(monkeypatch, wine):
