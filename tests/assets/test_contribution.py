@@ -131,6 +131,7 @@ def test_bounds():
         lambda: exact(0, Cached(len)),
         lambda: sampled(65, Cached(len), SEED, permutations=5, bound=1),
         lambda: sampled(3, Cached(len), SEED, permutations=1, bound=1),
+        lambda: sampled(3, Cached(len), SEED, permutations=100_001, bound=1),
         lambda: sampled(3, Cached(len), SEED, permutations=5, bound=1, risk_bp=0),
     ):
         with refused("asset.bad-contributors"):

@@ -45,6 +45,8 @@ Raw: TypeAlias = str | int | float | Fraction | None
 MAX_ROWS = 1 << 17
 MAX_COLUMNS = 4_096
 MAX_CELL_CHARACTERS = 1 << 16
+MAX_NUMBER_BITS = 8_192
+"""Bits of a numerator or denominator; the longest number that text can be has fewer."""
 INVISIBLE = frozenset(
     [
         0xAD,
@@ -101,10 +103,13 @@ def cell(value: Raw) -> Cell:
     Raises
     ------
     AssetError
-        ``asset.bad-rows`` for another type, or a text of more than `MAX_CELL_CHARACTERS`.
+        ``asset.bad-rows`` for another type, a text of more than `MAX_CELL_CHARACTERS`, or a number of more
+        than `MAX_NUMBER_BITS`.
     """
-    if value is None or isinstance(value, Fraction):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, Fraction):
+        return _bounded(value)
     if isinstance(value, str):
         if len(value) > MAX_CELL_CHARACTERS:
             raise _bad(f"a cell of {len(value)} characters > {MAX_CELL_CHARACTERS}")
@@ -114,8 +119,14 @@ def cell(value: Raw) -> Cell:
         number = float(value)
         return None if math.isnan(number) else str(number) if math.isinf(number) else Fraction(number)
     if isinstance(value, int | np.integer):
-        return Fraction(int(value))
+        return _bounded(Fraction(int(value)))
     raise _bad(f"a cell of type {type(value).__name__}", hint="cells are text, numbers or None")
+
+
+def _bounded(value: Fraction) -> Fraction:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_NUMBER_BITS:
+        raise _bad(f"a number of more than {MAX_NUMBER_BITS} bits")
+    return value
 
 
 def cell_bytes(value: Cell) -> bytes:
@@ -155,6 +166,8 @@ class Rows:
         wrong = next((i for i, row in enumerate(self.cells) if len(row) != width), None)
         if wrong is not None:
             raise _bad(f"row {wrong} has {len(self.cells[wrong])} cells, not {width}")
+        if not all(value is None or isinstance(value, Fraction | str) for row in self.cells for value in row):
+            raise _bad("a cell is neither text, nor a fraction, nor None", hint="build rows with rows()")
 
     @cached_property
     def hashes(self) -> tuple[bytes, ...]:

@@ -34,6 +34,7 @@ from .draws import Draws
 MAX_EXACT_PLAYERS = 10
 MAX_PLAYERS = 64
 MAX_EVALUATIONS = 65_536
+MAX_PERMUTATIONS = 100_000
 MICRO = 1_000_000
 _LN2 = Fraction(693_147_181, 10**9)
 """More than ln 2 = 0.69314718056."""
@@ -135,7 +136,7 @@ def sampled(
     Parameters
     ----------
     permutations
-        How many, at least 2.
+        How many, 2 to `MAX_PERMUTATIONS`.
     bound
         H: values are 0 to H.
     risk_bp
@@ -148,11 +149,11 @@ def sampled(
     AssetError
         ``asset.bad-contributors``, ``asset.too-many-evaluations``, ``asset.bad-seed``.
     """
-    if not 1 <= players <= MAX_PLAYERS or permutations < 2 or not 1 <= risk_bp <= 5_000:
+    if not 1 <= players <= MAX_PLAYERS or not 2 <= permutations <= MAX_PERMUTATIONS or not 1 <= risk_bp <= 5_000:
         raise AssetError(
             "asset.bad-contributors",
             f"{players} players, {permutations} permutations, risk of {risk_bp} bp",
-            hint=f"1 to {MAX_PLAYERS} players, 2 or more permutations, 1 to 5,000 bp",
+            hint=f"1 to {MAX_PLAYERS} players, 2 to {MAX_PERMUTATIONS} permutations, 1 to 5,000 bp",
         )
     draws = Draws(seed, "shapley")
     everyone = value(frozenset(range(players)))
