@@ -155,9 +155,7 @@ class Registry:
         class_id = self._create(owner, kind, document, parents, licence)
         return Registered(class_id, self._mint(owner, class_id, owner.address, ALL_SHARES))
 
-    def _create(
-        self, owner: Account, kind: int, document: bytes, parents: tuple[Parent, ...], licence: Licence
-    ) -> int:
+    def _create(self, owner: Account, kind: int, document: bytes, parents: tuple[Parent, ...], licence: Licence) -> int:
         ordered = sorted(parents, key=lambda parent: parent.class_id)
         receipt = self._assets.send(
             owner,

@@ -4,7 +4,7 @@
 figure             meaning; all integers, divisions rounded down, null where the divisor is 0
 =================  ==============================================================================================
 calls              calls of the class's own programs that were released in the window
-derived_calls      calls of classes of which it is a parent: one step, as fees are divided
+derived_calls      calls of classes that derive from it, over any number of steps, each once
 refunded           calls whose payer was refunded in the window
 payers             different payers of `calls`
 fees               credit-wei that these calls cost
@@ -216,8 +216,8 @@ class _Reader:
         books = dict(sorted(self._books.items()))
         derived: dict[int, int] = defaultdict(int)
         for book in books.values():
-            for parent in book.parents:
-                derived[parent] += book.calls
+            for ancestor in _ancestors(books, book):
+                derived[ancestor] += book.calls
         classes = tuple(_sums(class_id, book, derived[class_id]) for class_id, book in books.items())
         everyone = frozenset[str]().union(*(book.payers for book in books.values()))
         market = Sums(
@@ -248,7 +248,7 @@ class _Reader:
     def _on_ClassDerived(self, event: Any, _: int) -> None:  # noqa: ANN401, N802 - the event's name and arguments
         book = self._books[event["classId"]]
         book.kind = KINDS[event["kind"]] if event["kind"] < len(KINDS) else KINDS[0]
-        book.parents = tuple(event["parents"])
+        book.parents = tuple(parent for parent, _, _ in event["parents"])
 
     def _on_ClassCreated(self, event: Any, _: int) -> None:  # noqa: ANN401, N802
         self._books[event["classId"]]
@@ -285,6 +285,18 @@ class _Reader:
 
     def _on_Unstaked(self, event: Any, block: int) -> None:  # noqa: ANN401, N802
         self._restake(-int(event["amount"]), block)
+
+
+def _ancestors(books: dict[int, _Book], book: _Book) -> set[int]:
+    """Return the classes that a class derives from; parents are older than their children, so this ends."""
+    found: set[int] = set()
+    waiting = list(book.parents)
+    while waiting:
+        parent = waiting.pop()
+        if parent not in found:
+            found.add(parent)
+            waiting += books[parent].parents
+    return found
 
 
 def _sums(class_id: int, book: _Book, derived: int) -> Sums:
