@@ -11,12 +11,29 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Protocol
 
 from interlace.errors import AssetError
 
 from .content import content_root
 
 DEFAULT_MAX_BYTES = 4 << 30
+
+
+class ContentStore(Protocol):
+    """Where content lies by its root: `Store` here, `filesystem.FileSystemStore` anywhere else."""
+
+    def put(self, content: bytes) -> bytes:
+        """Keep `content` and return its root."""
+        ...
+
+    def get(self, root: bytes) -> bytes:
+        """Return the bytes whose root is `root`, checked."""
+        ...
+
+    def __contains__(self, root: bytes) -> bool:
+        """Tell whether something lies under that root."""
+        ...
 
 
 class Store:
@@ -98,10 +115,21 @@ class Store:
         return sum(file.stat().st_size for file in self.path.glob("??/*") if file.is_file())
 
     def _place(self, root: bytes) -> Path:
-        if len(root) != 32:
-            raise AssetError("asset.missing", f"a root has 32 bytes, not {len(root)}")
-        name = root.hex()
-        return self.path / name[:2] / name[2:]
+        return self.path / place_of(root)
+
+
+def place_of(root: bytes) -> str:
+    """Where content lies below a store's folder: two digits of its root, a slash, and the rest.
+
+    Raises
+    ------
+    AssetError
+        ``asset.missing`` for what is no root.
+    """
+    if len(root) != 32:
+        raise AssetError("asset.missing", f"a root has 32 bytes, not {len(root)}")
+    name = root.hex()
+    return f"{name[:2]}/{name[2:]}"
 
 
 def _write_atomically(place: Path, content: bytes) -> None:

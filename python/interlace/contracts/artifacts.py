@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from interlace.errors import ChainError
 
-NAMES = ("CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement")
+NAMES = (
+    "CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange",
+)  # fmt: skip
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
 
 KERNELS = ("Token", "Pool", "Tick", "Hash", "Sort", "Ray", "Model", "Signature")

@@ -149,6 +149,8 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             config.withdrawal_delay_seconds,
             config.challenge_bond_wei,
         ),
+        "Readers": (at["Assets"],),
+        "Exchange": (at["CreditToken"],),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
