@@ -119,7 +119,6 @@ def test_readers_survive_a_transfer(private: PrivateContent, class_id: int) -> N
         private.publish(OWNER, class_id, b"not mine any more")
     with pytest.raises(ChainError, match="NotClassOwner"):
         private.grant(OWNER, class_id, OTHER.address)
-    private.announce(OWNER)
     private.publish(BUYER, class_id, b"the new owner's")
     assert private.open(class_id, READER).content == private.open(class_id, OWNER).content == b"the new owner's"
     private.revoke(BUYER, class_id, OWNER.address)
@@ -129,7 +128,6 @@ def test_readers_survive_a_transfer(private: PrivateContent, class_id: int) -> N
 
 def test_a_new_owner_that_was_never_granted_can_publish(private: PrivateContent, chain: Chain, class_id: int) -> None:
     private.publish(OWNER, class_id, CONTENT)
-    private.announce(OWNER)
     contract(chain.client, "Assets").send(OWNER, "transferClass", class_id, BUYER.address)
     with refused("asset.not-a-reader"):
         private.open(class_id, BUYER)

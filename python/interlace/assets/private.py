@@ -113,6 +113,8 @@ class PrivateContent:
     def publish(self, owner: Account, class_id: int, content: bytes) -> PublishedVersion:
         """Seal `content` as the next version, keep it in the store, and wrap its key for the owner and all readers.
 
+        The owner reads with its account's key, which is announced if it has announced none.
+
         Raises
         ------
         AssetError
@@ -232,6 +234,9 @@ class PrivateContent:
         keys = {reader: self.announced(reader) for reader in remaining}
         is_reader = bool(self._readers.call("isReader", class_id, owner.address))
         root = self._store.put(sealed)
+        if self._readers.call("keyOf", owner.address)[0] == 0:
+            # Who owns the class after this one must be able to wrap for this one, which stays a reader.
+            self.announce(owner)
         self._readers.send(owner, "publish", class_id, version, root, gone)
         own = [owner.address]
         self._wrap(owner, "renew" if is_reader else "grant", class_id, version, own, key, header.context)
