@@ -46,7 +46,6 @@ class Walk(RuleBasedStateMachine):
         self.address = {name: a.address for name, a in zip(PEOPLE, self.evm.accounts, strict=False)} | {"zero": ZERO}
         self.now = self.evm.now
         self.first = self.evm.call("Exchange", "dealCount")
-        self.before: dict[str, int] = {}
 
     @initialize()
     def fund(self) -> None:
@@ -54,9 +53,9 @@ class Walk(RuleBasedStateMachine):
             who = self.address[name]
             self.evm.send("CreditToken", "deposit", sender=who, value=CREDITS)
             self.evm.send("CreditToken", "approve", ADDRESSES["Exchange"], 1 << 255, sender=who)
-            self.before[name] = self.evm.call("CreditToken", "balanceOf", who) - CREDITS
         self.rest = self.evm.call("CreditToken", "balanceOf", ADDRESSES["Exchange"])
-        self.model = spec.Exchange(dict.fromkeys(PEOPLE, CREDITS))
+        # Other tests of this chain may have left some credits more.
+        self.model = spec.Exchange({n: self.evm.call("CreditToken", "balanceOf", self.address[n]) for n in PEOPLE})
         self.now = self.evm.now
 
     def teardown(self) -> None:
@@ -90,7 +89,7 @@ class Walk(RuleBasedStateMachine):
         steps = [step, 2 * step, 3 * step]
         if choice in (0, 1, 2):
             steps[choice] = 0 if fee % 2 else spec.MAX_STEP + 1
-        fee = 0 if choice == 3 else CREDITS + 1 if choice == 4 else fee
+        fee = 0 if choice == 3 else self.model.balance[buyer] + 1 if choice == 4 else fee
         partial = fee + 1 if choice == 6 else fee * part // 100
         args = (self.address[seller], 1, fee, partial, *steps)
         self.both(buyer, "open", args, (seller, fee, partial, tuple(steps)))
@@ -139,7 +138,7 @@ class Walk(RuleBasedStateMachine):
         assert held - self.rest == self.model.held
         for name in PEOPLE:
             found = self.evm.call("CreditToken", "balanceOf", self.address[name])
-            assert found - self.before[name] == self.model.balance[name], name
+            assert found == self.model.balance[name], name
         for number, deal in self.model.deals.items():
             found = self.evm.call("Exchange", "dealOf", self.first + number)
             assert (found[1], found[2]) == (deal.state, deal.until)
@@ -149,7 +148,7 @@ def test_the_exchange_walks_with_the_specification(evm: Evm) -> None:
     machine = type("Machine", (Walk,), {"evm": evm, "ends": Counter()})
     suppressed = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=suppressed)
+        machine, settings=settings(max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=suppressed)
     )
     # A walk that never gets anywhere would lose nothing either.
     assert machine.ends[spec.REFUNDED] + machine.ends[spec.DELIVERED] + machine.ends[spec.SOLD] > 3, machine.ends

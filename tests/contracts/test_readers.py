@@ -175,7 +175,7 @@ def test_the_contract_walks_with_the_specification(evm: Evm) -> None:
     suppressed = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=suppressed),
+        settings=settings(max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=suppressed),
     )
     assert machine.steps > 100
 
