@@ -73,6 +73,12 @@ impl BenchKernel {
         self.0.output()
     }
 
+    /// Makes the call on one machine, and gives its seconds: the engine's with what `vm` says, or revm alone without it.
+    #[pyo3(signature = (vm=None))]
+    fn call(&self, py: Python<'_>, vm: Option<&str>) -> PyResult<f64> {
+        enter(py, || self.0.call(vm.map(vm::named).transpose()?).map_err(error))
+    }
+
     /// Makes the call on each machine: seconds of revm alone, of the engine with revm's interpreter, and with translated code.
     fn round(&self, py: Python<'_>) -> PyResult<(f64, f64, f64)> {
         let KernelRound { plain, engine, analysed } = enter(py, || self.0.round().map_err(error))?;

@@ -25,7 +25,7 @@ impl Fixtures {
     // Python calls it by keywords.
     #[allow(clippy::too_many_arguments)]
     #[new]
-    #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None, endings = false, engine = "sequential", vm = "plain"))]
+    #[pyo3(signature = (paths, *, blocks, pattern = None, fork = None, threads = None, endings = false, engine = "sequential", vm = "plain", times = 0))]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
@@ -36,12 +36,13 @@ impl Fixtures {
         endings: bool,
         engine: &str,
         vm: &str,
+        times: usize,
     ) -> PyResult<Self> {
         let format = if blocks { Format::Block } else { Format::State };
         enter(py, || {
             let engine = Engine::named(engine).map_err(|error| CoreError::new(error.code(), error))?;
             let vm = vm::named(vm)?;
-            let options = SuiteOptions { format, filter: pattern, fork, threads, endings, engine, vm };
+            let options = SuiteOptions { format, filter: pattern, fork, threads, endings, engine, vm, times };
             Suite::new(&paths, options).map_err(error)
         })
         .map(|suite| Self(Mutex::new(suite)))

@@ -20,6 +20,7 @@ from interlace.errors import UsageError
 from . import output
 
 if TYPE_CHECKING:
+    from interlace.contracts.bench_fixtures import FixturesResult
     from interlace.contracts.bench_vm import BlocksResult, VmResult
 
 bench = typer.Typer(
@@ -135,12 +136,24 @@ def execution(
 
 @bench.command()
 def vm(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Kernels; all by default.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Kernels, or with --fixtures parts of cases' names; all by default."),
+    ] = None,
     blocks: Annotated[
         Path | None,
         typer.Option(exists=True, help="Real blocks instead: a recording over a flat state, or a folder of them."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds; the median counts.")] = 9,
+    fixtures: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Ethereum's fixtures instead: a file or archive, or a folder of them."),
+    ] = None,
+    instructions: Annotated[
+        bool, typer.Option("--instructions", help="Count the processor's instructions too; needs valgrind.")
+    ] = False,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Rounds; the median counts, of fixtures the shortest.")
+    ] = 9,
     scale: Annotated[float, typer.Option(min=0.001, max=100, help="Times as much work in a call.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -148,20 +161,27 @@ def vm(
 
     Example: interlace bench vm Sort Hash --rounds 21 --json
     """
+    from interlace.contracts.bench_fixtures import bench_fixtures
     from interlace.contracts.bench_vm import bench_blocks, bench_vm
     from interlace.contracts.bench_vm import names as known
 
-    if blocks is not None and names:
-        raise UsageError("cli.bench", "--blocks measures blocks, not kernels", hint="leave one out")
-    if blocks is not None:
+    kernels = (bool(names) and fixtures is None) or instructions
+    if sum((kernels, blocks is not None, fixtures is not None)) > 1:
+        what = "kernels (by name, with --instructions), --blocks and --fixtures are measured apart"
+        raise UsageError("cli.bench", what, hint="leave all but one out")
+    result: VmResult | BlocksResult | FixturesResult
+    if fixtures is not None:
+        with _steps(1) as step:
+            result = bench_fixtures([fixtures], rounds, step, parts=names or [])
+    elif blocks is not None:
         from interlace._core import Replay
 
         recorded = Replay([blocks])
         with _steps(len(recorded)) as step:
-            result: VmResult | BlocksResult = bench_blocks(recorded, rounds, step)
+            result = bench_blocks(recorded, rounds, step)
     else:
         with _steps(len(names or known())) as step:
-            result = bench_vm(names or [], rounds, scale, step)
+            result = bench_vm(names or [], rounds, scale, step, instructions=instructions)
     if json:
         output.emit_json(result.to_json())
     else:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from interlace import _core
 from interlace.contracts.artifacts import KERNELS, kernel
+from interlace.contracts.count_instructions import count
 from interlace.errors import from_code
 
 WORK = {
@@ -60,6 +61,8 @@ class KernelFigures:
         The engine's machine, with translated code.
     speedup
         Median over rounds of revm alone over translated code.
+    instructions_per_gas
+        Of the processor, on each of the three machines (`plain`, `engine`, `analysed`); none if they were not counted.
     """
 
     name: str
@@ -70,14 +73,22 @@ class KernelFigures:
     engine_seconds: float
     analysed_seconds: float
     speedup: float
+    instructions_per_gas: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VmResult:
-    """All kernels that were measured."""
+    """All kernels that were measured.
+
+    Attributes
+    ----------
+    not_counted
+        Why instructions were not counted, although it was asked for; else empty.
+    """
 
     rounds: int
     kernels: tuple[KernelFigures, ...]
+    not_counted: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Return the figures as plain values."""
@@ -87,15 +98,23 @@ class VmResult:
         """Return the figures as a table."""
         head = (
             f"{'kernel':<10} {'gas':>12} {'revm alone':>11} {'engine':>11} {'translated':>11} {'speed-up':>8} "
-            f"{'Mgas/s':>7}  what it does"
+            f"{'Mgas/s':>7} {'instructions/gas':>18}  what it does"
         )
         rows = [
             f"{figures.name:<10} {figures.gas:>12,} {figures.plain_seconds * 1e3:>8.2f} ms "
             f"{figures.engine_seconds * 1e3:>8.2f} ms {figures.analysed_seconds * 1e3:>8.2f} ms "
-            f"{figures.speedup:>7.2f}x {figures.gas / figures.analysed_seconds / 1e6:>7,.0f}  {figures.about}"
+            f"{figures.speedup:>7.2f}x {figures.gas / figures.analysed_seconds / 1e6:>7,.0f} "
+            f"{_per_gas(figures):>18}  {figures.about}"
             for figures in self.kernels
         ]
-        return "\n".join([f"median of {self.rounds} rounds", head, *rows])
+        said = [f"instructions are not counted: {self.not_counted}"] if self.not_counted else []
+        return "\n".join([f"median of {self.rounds} rounds", head, *rows, *said])
+
+
+def _per_gas(figures: KernelFigures) -> str:
+    """Return revm's, the engine's and the translated code's instructions per gas, as a cell of the table."""
+    found = figures.instructions_per_gas
+    return " / ".join(f"{ratio:.1f}" for ratio in found.values()) if found else "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +188,16 @@ def call(name: str, work: int) -> tuple[bytes, bytes]:
 
 
 def bench_vm(
-    chosen: Sequence[str], rounds: int, scale: float = 1.0, step: Callable[[str], None] = lambda _: None
+    chosen: Sequence[str],
+    rounds: int,
+    scale: float = 1.0,
+    step: Callable[[str], None] = lambda _: None,
+    *,
+    instructions: bool = False,
 ) -> VmResult:
     """Measure the kernels of these names, all if there are none, with `scale` times as much work as `WORK` says.
+
+    With `instructions` those of the processor are counted too, if valgrind is there.
 
     Raises
     ------
@@ -198,7 +224,15 @@ def bench_vm(
                 speedup=statistics.median(one / other for one, other in zip(plain, analysed, strict=True)),
             )
         )
-    return VmResult(rounds, tuple(figures))
+    if not instructions:
+        return VmResult(rounds, tuple(figures))
+    step("counting instructions")
+    counts = count([(code, data) for _, _, code, data in prepared])
+    counted = tuple(
+        replace(one, instructions_per_gas={machine: number / one.gas for machine, number in found.items()} if found else None)
+        for one, found in zip(figures, counts.instructions, strict=True)
+    )
+    return VmResult(rounds, counted, counts.absent)
 
 
 TIMES = 3
