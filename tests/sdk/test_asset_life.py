@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from interlace.assets.life import life
+from interlace.assets.private import PrivateContent
 from interlace.assets.registry import Parent
 from interlace.errors import AssetError
 
@@ -80,3 +81,17 @@ def test_the_command_shows_it(net, lived):
     document = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert document["class"] == model.class_id
     assert [moment["what"] for moment in document["moments"]] == [m.what for m in life(net.client, model.class_id)]
+
+
+def test_readers_of_private_content_are_part_of_it(net):
+    owner, reader = (party.account for party in net.accounts("keeper", "peruser"))
+    net.contract("Assets").send(owner, "createClass", "", bytes(32), 0, "")
+    number = net.contract("Assets").call("classCount")
+    private = PrivateContent(net.client, net.store)
+    private.announce(reader)
+    private.publish(owner, number, b"what only some may read")
+    private.grant(owner, number, reader.address)
+    private.revoke(owner, number, reader.address)
+    words = [moment.what for moment in life(net.client, number)]
+    assert words.count("sealed version published") == 2
+    assert words.index("reader granted") < words.index("reader revoked")

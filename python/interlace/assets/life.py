@@ -21,7 +21,7 @@ from interlace.errors import AssetError, RpcError
 
 Topics: TypeAlias = Sequence[str | Sequence[str] | None]
 
-_SOURCES = ("Assets", "Programs", "FeeRouter", "Settlement")
+_SOURCES = ("Assets", "Programs", "FeeRouter", "Settlement", "Readers")
 _OF_CALLS = ("Released", "Refunded", "Challenged", "Voted", "BondPaid")
 _TOPICS = 100
 """Numbers that one question asks for."""
@@ -52,6 +52,9 @@ _WORDS = {
     "Claimed": "claimed",
     "UnsharedClaimed": "claimed by the owner",
     "Expired": "expired",
+    "VersionPublished": "sealed version published",
+    "KeyWrapped": "key wrapped",
+    "RoyaltyChanged": "royalty changed",
 }
 
 
@@ -122,6 +125,8 @@ def _moment(event: Event, class_id: int) -> Moment:
     what = _WORDS.get(event.name, event.name)
     if event.name == "ClassDerived" and not _of(event, class_id):
         what = f"became a parent of class {event.args['classId']}"
+    if event.name == "UpdateReader":
+        what = "reader granted" if event.args["valid"] else "reader revoked"
     log = event.log
     return Moment(log.block_number, log.log_index, log.transaction_hash, what, event.name, dict(event.args))
 

@@ -11,6 +11,13 @@ use super::cells::Analysed;
 use super::hashes::{LENGTH, hash_of};
 use super::steps::{Place, STACK, Way, execute};
 
+/// Gas that cells must be good for between two exits from them, each of which takes some forty nanoseconds.
+const EXIT_GAS: u64 = 24;
+/// What a hash that is remembered is good for.
+const HASH_GAS: u64 = 400;
+/// By how much a frame's exits may fall short of that before the interpreter executes the rest of it.
+const CREDIT_GAS: u64 = 1_024;
+
 /// Executes from where the interpreter is until there is something to do for whoever called. `code` is made of the interpreter's code.
 pub(crate) fn run<H: Host>(
     interpreter: &mut Interpreter<EthInterpreter>,
@@ -26,15 +33,22 @@ pub(crate) fn run<H: Host>(
         return interpreter.run_plain(table, gas_table, host);
     };
     let mut place = place_of(interpreter, first);
+    let (mut credit, mut held) = (CREDIT_GAS, 0);
     loop {
+        let before = place.gas;
         // SAFETY: `code` was made by `analyse` and `first` is one of its entries; after that `at` is where the loop was left, and what revm executed
         // there left the stack as the section expects it. Stack and memory are those of the interpreter, read after it executed last.
         let way = unsafe { execute(&mut place, code) };
+        credit = (credit + before.saturating_sub(place.gas).min(CREDIT_GAS)).min(CREDIT_GAS).saturating_sub(EXIT_GAS);
+        place.gas += std::mem::take(&mut held);
         // SAFETY: so many values are there; the loop stays within the buffer.
         unsafe { interpreter.stack.data_mut().set_len(place.sp.offset_from_unsigned(place.base)) };
         interpreter.gas.tracker_mut().set_remaining(place.gas);
         let done = match way {
-            Way::Exact(KECCAK256, _) if known(interpreter, gas_table, host).is_some() => Ok(()),
+            Way::Exact(KECCAK256, _) if known(interpreter, gas_table, host).is_some() => {
+                credit = (credit + HASH_GAS).min(CREDIT_GAS);
+                Ok(())
+            }
             Way::Exact(_, pc) => {
                 interpreter.bytecode.absolute_jump(pc as usize);
                 interpreter.step(table, gas_table, host)
@@ -71,6 +85,10 @@ pub(crate) fn run<H: Host>(
             return interpreter.take_next_action();
         }
         place = place_of(interpreter, place.at);
+        if credit == 0 {
+            // Cells are of no use here. What is paid for is executed; without gas the next section is refused, and the interpreter takes over there.
+            held = std::mem::take(&mut place.gas);
+        }
     }
 }
 

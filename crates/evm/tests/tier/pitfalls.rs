@@ -54,6 +54,34 @@ fn gas_is_exact_wherever_it_ends() {
     }
 }
 
+/// Code that leaves its cells all the time is executed by the interpreter after a while, from where a section begins.
+#[test]
+fn what_leaves_cells_all_the_time_ends_the_same_wherever_it_ends() {
+    let word = |value: u64| U256::from(value).to_be_bytes::<32>();
+    // while i < input: look at the caller and at a slot, write and read memory further out, add what is there.
+    let exits: [&[u8]; 4] = [
+        &[0x33, 0x33, 0x33, 0x01, 0x01, 0x50],
+        &[0x81, 0x54, 0x50, 0x60, 1, 0x54, 0x50],
+        &[0x81, 0x60, 5, 0x1b, 0x80, 0x51, 0x50, 0x59, 0x90, 0x52],
+        &[0x5a, 0x50, 0x33, 0x50, 0x36, 0x50, 0x3d, 0x50, 0x81, 0x80, 0x55],
+    ];
+    for exit in exits {
+        let mut looping = vec![0x60, 0, 0x60, 0, 0x5b, 0x60, 0, 0x35, 0x82, 0x10, 0x15, 0x61, 0, 0, 0x57];
+        looping.extend(exit);
+        looping.extend([0x81, 0x01, 0x90, 0x60, 1, 0x01, 0x90, 0x60, 0x04, 0x56]);
+        looping[13] = looping.len() as u8;
+        looping.extend([0x5b, 0x5a, 0x01]);
+        looping.extend(RETURN_TOP);
+        let both = Both::new(&looping, &[]);
+        let needed = both.call(Fork::Osaka, PLENTY, &word(90)).gas_used;
+        for fork in [Fork::Frontier, Fork::Istanbul, Fork::Osaka] {
+            for gas in (21_200..needed + 4_000).step_by(if fork == Fork::Osaka { 13 } else { 997 }) {
+                both.compare(fork, gas, &word(90));
+            }
+        }
+    }
+}
+
 #[test]
 fn what_fails_first_is_what_is_told() {
     let halt = |code: &[u8], gas: u64| match Both::new(code, &[]).call(Fork::Osaka, gas, &[]).status {
