@@ -90,7 +90,7 @@ def gas_of(data: bytes) -> int:
     try:
         _, left = instructions.Machine().call(instructions.EVAL, data, PLENTY)
     except instructions.RefusedError as refused:
-        left = refused.gas  # type: ignore[attr-defined]
+        left = refused.gas
     return PLENTY - left
 
 

@@ -36,6 +36,7 @@ class RefusedError(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+        self.gas = 0
 
 
 def chunk_address(leaf: bytes) -> bytes:
@@ -74,10 +75,10 @@ class Machine:
             output = run(meter, data)
         except tensor.InvalidError as error:
             refused = RefusedError(error.code)
-            refused.gas = meter.left  # type: ignore[attr-defined]
+            refused.gas = meter.left
             raise refused from error
         except RefusedError as refused:
-            refused.gas = meter.left  # type: ignore[attr-defined]
+            refused.gas = meter.left
             raise
         self.codes, self.warm = attempt.codes, attempt.warm
         return output, meter.left

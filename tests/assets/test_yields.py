@@ -10,10 +10,10 @@ import pytest
 
 import interlace
 from interlace._core import keccak256
-from interlace.assets import yields as yields_module
 from interlace.assets.registry import Registry
 from interlace.assets.yields import YEAR_SECONDS, measure_yields
-from interlace.chain import Chain
+from interlace.chain import Chain, Client
+from interlace.chain.client import MAX_BLOCKS_PER_QUERY
 from interlace.cli.main import main
 from interlace.contracts import ADDRESSES
 from interlace.errors import AssetError, RpcError
@@ -186,13 +186,15 @@ class Moody:
     def __getattr__(self, name):  # noqa: D105
         return getattr(self._client, name)
 
-    def logs(self, address, from_block, to_block):
+    all_logs = Client.all_logs
+
+    def logs(self, address, topics, from_block, to_block):
         if to_block - from_block >= self._most_blocks:
             raise RpcError(-32005, "too much")
         if self._changes and not self._asked:
             self._asked = 1
             self._client.rpc("anvil_reorg", 1, [])
-        return self._client.logs(address, from_block=from_block, to_block=to_block)
+        return self._client.logs(address, topics, from_block, to_block)
 
 
 def test_a_node_that_bounds_its_answers_is_asked_in_parts(run):
@@ -200,7 +202,7 @@ def test_a_node_that_bounds_its_answers_is_asked_in_parts(run):
     assert measure_yields(Moody(net.client, most_blocks=3)) == measure_yields(net.client)
     with pytest.raises(RpcError):
         measure_yields(Moody(net.client, most_blocks=0))
-    assert yields_module.MAX_BLOCKS_PER_QUERY > 3
+    assert MAX_BLOCKS_PER_QUERY > 3
 
 
 def test_a_chain_that_changes_while_it_is_read_is_refused():

@@ -75,7 +75,7 @@ def compare(chain: Chain, machine: instructions.Machine, to: str, data: bytes, g
     except instructions.OutOfGasError:
         expected, left = "out of gas", 0
     except instructions.RefusedError as refused:
-        expected, left = refused.code, refused.gas  # type: ignore[attr-defined]
+        expected, left = refused.code, refused.gas
     request = {"from": account.address, "to": to, "data": f"0x{data.hex()}", "gas": hex(gas)}
     try:
         got: bytes | str = bytes.fromhex(client.rpc("eth_call", request, "latest")[2:])

@@ -17,7 +17,7 @@ from interlace.chain import Client, Contract
 from interlace.chain.abi import canonical_type
 from interlace.chain.contract import Event
 from interlace.contracts import ADDRESSES, artifact
-from interlace.errors import AssetError, RpcError
+from interlace.errors import AssetError
 
 Topics: TypeAlias = Sequence[str | Sequence[str] | None]
 
@@ -144,7 +144,7 @@ def _child(event: Event, class_id: int) -> bool:
 
 
 class _Events:
-    """Events of the economy's contracts; what is too much for one answer of a node is asked for in halves."""
+    """Events of the economy's contracts, up to one block."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._last = client, client.block_number()
@@ -158,23 +158,17 @@ class _Events:
             words = [f"0x{number:064x}" for number in listed[start : start + _TOPICS]]
             for topics in ([None, words], [None, None, words]):
                 for contract in self._contracts.values():
-                    found += self._between(contract, topics, 0, self._last)
+                    found += self._read(contract, topics)
         return found
 
     def named(self, contract: str, *names: str) -> list[Event]:
         """Return the events of a contract with these names."""
         events = (entry for entry in artifact(contract).abi if entry["type"] == "event" and entry["name"] in names)
         topics = [_topic(entry) for entry in events]
-        return self._between(self._contracts[contract], [topics], 0, self._last)
+        return self._read(self._contracts[contract], [topics])
 
-    def _between(self, contract: Contract, topics: Topics, first: int, last: int) -> list[Event]:
-        try:
-            return contract.events(self._client.logs(contract.address, topics, first, last))
-        except RpcError:
-            if first == last:
-                raise
-        middle = (first + last) // 2
-        return [*self._between(contract, topics, first, middle), *self._between(contract, topics, middle + 1, last)]
+    def _read(self, contract: Contract, topics: Topics) -> list[Event]:
+        return contract.events(list(self._client.all_logs(contract.address, topics, to_block=self._last)))
 
 
 def _topic(entry: dict[str, Any]) -> str:

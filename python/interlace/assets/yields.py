@@ -28,18 +28,16 @@ What it does not do: it values nothing in another currency, and it cannot tell w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from interlace.chain import Client, Contract
 from interlace.chain.types import Log
 from interlace.contracts import ADDRESSES, artifact
-from interlace.errors import AssetError, RpcError
+from interlace.errors import AssetError
 
 YEAR_SECONDS = 31_536_000
 MICRO = 1_000_000
-MAX_BLOCKS_PER_QUERY = 5_000
 KINDS = ("class", "dataset", "model", "agent")
 _SOURCES = ("Assets", "FeeRouter", "Settlement", "StakingVault")
 
@@ -182,7 +180,7 @@ def measure_yields(client: Client, first: int = 1, last: int | None = None) -> Y
         raise AssetError("asset.bad-window", f"blocks {first} to {until} of 1 to {newest}", hint="mine a block first")
     block = client.block(until)
     reader = _Reader(client, first, until)
-    for log in _logs(client, until):
+    for log in client.all_logs([ADDRESSES[name] for name in _SOURCES], to_block=until):
         reader.read(log)
     if client.block(until).hash != block.hash:
         raise AssetError("asset.chain-changed", f"block {until} is no longer {block.hash}", hint="read again")
@@ -301,20 +299,3 @@ def _ancestors(books: dict[int, _Book], book: _Book) -> set[int]:
 
 def _sums(class_id: int, book: _Book, derived: int) -> Sums:
     return Sums(class_id, book.kind, book.calls, derived, book.refunded, len(book.payers), book.fees, book.revenue)
-
-
-def _logs(client: Client, last: int) -> Iterator[Log]:
-    """Yield the contracts' events up to block `last`; ask for fewer blocks when a node bounds its answer."""
-    addresses = [ADDRESSES[name] for name in _SOURCES]
-    start, span = 0, MAX_BLOCKS_PER_QUERY
-    while start <= last:
-        until = min(last, start + span - 1)
-        try:
-            found = client.logs(addresses, from_block=start, to_block=until)
-        except RpcError:
-            if span == 1:
-                raise
-            span //= 2
-            continue
-        yield from found
-        start = until + 1

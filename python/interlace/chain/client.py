@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -27,6 +27,8 @@ MAX_BATCH: Final = 500
 """Requests in one body; longer batches are sent in several."""
 MAX_DEPTH: Final = 512
 """Levels of arrays and objects in an answer; a trace has two for each call within a call."""
+MAX_BLOCKS_PER_QUERY: Final = 5_000
+"""Blocks whose logs are asked for at once."""
 _REVERTED: Final = 3
 _RECEIPT_PAUSES_SECONDS: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)
 
@@ -212,6 +214,34 @@ class Client:
         if topics:
             question["topics"] = list(topics)
         return [Log.from_json(raw) for raw in self.rpc("eth_getLogs", question)]
+
+    def all_logs(
+        self,
+        address: str | Sequence[str] | None = None,
+        topics: Sequence[str | Sequence[str] | None] = (),
+        from_block: int = 0,
+        to_block: int | None = None,
+    ) -> Iterator[Log]:
+        """Yield the logs of any range of blocks, oldest first; a node bounds its answers, so it is asked in pieces.
+
+        Raises
+        ------
+        RpcError
+            The node's, when it does not even answer for one block.
+        """
+        last = self.block_number() if to_block is None else to_block
+        start, span = from_block, MAX_BLOCKS_PER_QUERY
+        while start <= last:
+            until = min(last, start + span - 1)
+            try:
+                found = self.logs(address, topics, start, until)
+            except RpcError:
+                if span == 1:
+                    raise
+                span = max(1, min(span, last - start + 1) // 2)
+                continue
+            yield from found
+            start = until + 1
 
     def call(
         self,
