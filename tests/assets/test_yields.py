@@ -11,7 +11,7 @@ import pytest
 import interlace
 from interlace._core import keccak256
 from interlace.assets.registry import Registry
-from interlace.assets.yields import YEAR_SECONDS, measure_yields
+from interlace.assets.yields import YEAR_SECONDS, _ancestors, _Book, measure_yields
 from interlace.chain import Chain, Client
 from interlace.chain.client import MAX_BLOCKS_PER_QUERY
 from interlace.cli.main import main
@@ -210,6 +210,20 @@ def test_a_chain_that_changes_while_it_is_read_is_refused():
         net.accounts("alice")[0].stake("1")
         with refused("asset.chain-changed"):
             measure_yields(Moody(net.client, changes=True))
+
+
+def test_calls_count_for_all_that_a_class_derives_from_once(run):
+    net, data, _, (owner, _), _, _ = run
+    assets, before = net.contract("Assets"), measure_yields(net.client)
+    (model,) = [sums.class_id for sums in before.classes if sums.calls]
+    assert {sums.class_id: sums.derived_calls for sums in before.classes}[data.class_id] == 14
+    # What is above a class has no part in its calls, however it derives from it.
+    parents = [(data.class_id, 5_000, 1), (model, 5_000, 2)]
+    assets.send(owner.account, "createDerivedClass", 2, "", bytes(32), 0, "", parents, (1, 3))
+    after = {sums.class_id: sums for sums in measure_yields(net.client).classes}
+    assert after[data.class_id].derived_calls == 14
+    books = {number: _Book(parents=above) for number, above in {1: (), 2: (1,), 3: (1, 2), 4: (3,)}.items()}
+    assert [_ancestors(books, book) for book in books.values()] == [set(), {1}, {1, 2}, {1, 2, 3}]
 
 
 def test_shares_must_add_up(run):
