@@ -70,7 +70,7 @@ lint: build $(TOOLS)/cargo-deny
 	rustfmt --check --edition 2024 --config-path . $(PEVM_BENCH)
 	cargo clippy --release --workspace --all-targets --locked -- -D warnings
 	cargo clippy --release -p interlace-state --all-targets --features sim,shuttle --locked -- -D warnings
-	cargo check --release --locked -p interlace-stf -p interlace-tensor --no-default-features
+	cargo check --release --locked -p interlace-stf -p interlace-tensor -p interlace-sumcheck --no-default-features
 	@test -d "$$(rustc --print target-libdir --target $(GUEST))" || rustup target add $(GUEST) \
 	  || { echo 'error: no core library for $(GUEST)'; echo 'hint: rustup target add $(GUEST)'; exit 2; }
 	cargo check --release --locked -p interlace-stf --no-default-features --target $(GUEST)

@@ -106,6 +106,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "voucher": ServiceError,
     "receipt": RecordError,
     "verify": VerificationError,
+    "sumcheck": VerificationError,
     "sdk": UsageError,
     "cli": UsageError,
     "asset": AssetError,

@@ -18,6 +18,7 @@ mod records;
 mod replay;
 mod state;
 mod stf;
+mod sumcheck;
 mod tensor;
 mod vm;
 
@@ -40,6 +41,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     fixtures::register(m)?;
     state::register(m)?;
     stf::register(m)?;
+    sumcheck::register(m)?;
     progress::register(m)?;
     folder::register(m)?;
     node::register(m)

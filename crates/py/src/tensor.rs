@@ -45,13 +45,13 @@ fn tensor_weights_root<'py>(py: Python<'py>, weights: PyBackedBytes) -> PyResult
 }
 
 /// Packed inputs of a batch: borrowed from `bytes`, which cannot change, copied from any other buffer.
-enum Packed {
+pub(crate) enum Packed {
     Borrowed(PyBackedBytes),
     Copied(Vec<u8>),
 }
 
 impl Packed {
-    fn new(data: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn new(data: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(bytes) = data.extract::<PyBackedBytes>()
             && data.is_instance_of::<PyBytes>()
         {
@@ -68,7 +68,7 @@ impl Packed {
         Ok(Self::Copied(PyBuffer::<u8>::get(data)?.to_vec(data.py())?))
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Borrowed(bytes) => bytes,
             Self::Copied(bytes) => bytes,
@@ -78,8 +78,8 @@ impl Packed {
 
 /// A valid integer program.
 #[pyclass(frozen, name = "Program", module = "interlace._core")]
-struct PyProgram {
-    inner: Program,
+pub(crate) struct PyProgram {
+    pub(crate) inner: Program,
 }
 
 #[pymethods]

@@ -62,6 +62,12 @@ impl Manifest {
         Ok((Self { graph, plan, root, length }, end))
     }
 
+    /// The graph.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
     /// Units of work of one run.
     #[must_use]
     pub fn units(&self) -> u64 {
@@ -115,6 +121,15 @@ pub struct Cost {
 }
 
 impl Graph {
+    /// The type of each value, the input's first, and the place of each node's weights.
+    ///
+    /// # Errors
+    /// `program.*`, when shapes do not fit or a limit is exceeded.
+    pub fn layout(&self) -> Result<(Vec<TensorType>, Vec<core::ops::Range<usize>>), Error> {
+        let plan = Plan::new(self)?;
+        Ok((plan.types, plan.spans))
+    }
+
     /// What a run costs.
     ///
     /// # Errors

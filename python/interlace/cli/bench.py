@@ -97,6 +97,30 @@ def infer(
         output.data(result.to_text())
 
 
+@bench.command()
+def proofs(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Models: 2k, 85k, 300k, 1M; all by default."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, max=4_096, help="Inputs in one proof.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds; the median counts.")] = 3,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure what a proof of a program's answer costs beside running it: prover, verifier, bytes.
+
+    Example: interlace bench proofs 85k --batch 64
+    """
+    from interlace.proofs.bench_proofs import MODELS, bench_proofs
+
+    with _steps(len(names or MODELS)) as step:
+        result = bench_proofs(names, batch, rounds, step)
+    if json:
+        output.emit_json(result.to_json())
+    else:
+        output.data(result.to_text())
+
+
 @bench.command(name="exec")
 def execution(
     names: Annotated[
