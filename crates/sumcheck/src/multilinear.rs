@@ -55,28 +55,45 @@ pub(crate) fn fold(values: &mut Vec<Ext>, x: Ext) {
     values.truncate(half);
 }
 
-/// Sums of rows of small integers, each row by weights: `out[row] = Σ rows[row][i] · weights[i]`. Exact, because four
-/// sums of an i8 by 32 bits of a weight stay in i64 for rows shorter than 2^23.
+/// Numbers below 2^13, five of which make a coordinate of a weight.
+const LIMB_BITS: u32 = 13;
+const LIMBS: usize = 10;
+/// So many products of an i8 and a limb stay in i32.
+const TERMS: usize = 1 << 10;
+
+/// Sums of rows of small integers, each row by weights: `out[row] = Σ rows[row][i] · weights[i]`, exact. Weights are cut into
+/// limbs of 16 bits, because vectors multiply eight pairs of such at once.
 pub(crate) fn rows_at(matrix: &[i8], width: usize, weights: &[Ext]) -> Vec<Ext> {
-    let split = |value: Base| (i64::from(value.value() as u32), (value.value() >> 32) as i64);
-    let parts: Vec<[i64; 4]> = weights[..width]
-        .iter()
-        .map(|weight| {
-            let ((a, b), (c, d)) = (split(weight.0), split(weight.1));
-            [a, b, c, d]
+    let limb = |value: Base, place: u32| (value.value() >> (LIMB_BITS * place) & ((1 << LIMB_BITS) - 1)) as i16;
+    let limbs: Vec<Vec<i16>> = (0..LIMBS)
+        .map(|index| {
+            let place = (index % (LIMBS / 2)) as u32;
+            let of = |weight: &Ext| limb(if index < LIMBS / 2 { weight.0 } else { weight.1 }, place);
+            weights[..width].iter().map(of).collect()
         })
         .collect();
-    matrix.chunks_exact(width).map(|row| dot(row, &parts)).collect()
+    let mut wide = vec![0_i16; width];
+    matrix
+        .chunks_exact(width)
+        .map(|row| {
+            wide.iter_mut().zip(row).for_each(|(to, &from)| *to = from.into());
+            let sums: Vec<i64> = limbs.iter().map(|limbs| dot(&wide, limbs)).collect();
+            let (low, high) = sums.split_at(LIMBS / 2);
+            let whole = |sums: &[i64]| {
+                let step = Base::new(1 << LIMB_BITS);
+                sums.iter().rev().fold(Base::ZERO, |sum, &limb| sum * step + Base::from_i64(limb))
+            };
+            Ext(whole(low), whole(high))
+        })
+        .collect()
 }
 
-fn dot(row: &[i8], parts: &[[i64; 4]]) -> Ext {
-    let mut sums = [0_i64; 4];
-    for (&element, part) in row.iter().zip(parts) {
-        for (sum, part) in sums.iter_mut().zip(part) {
-            *sum = sum.wrapping_add(part.wrapping_mul(element.into()));
-        }
-    }
-    join(sums)
+fn dot(row: &[i16], limbs: &[i16]) -> i64 {
+    let parts = row.chunks(TERMS).zip(limbs.chunks(TERMS));
+    let part = |(row, limbs): (&[i16], &[i16])| {
+        row.iter().zip(limbs).fold(0_i32, |sum, (&a, &b)| sum.wrapping_add(i32::from(a).wrapping_mul(b.into())))
+    };
+    parts.map(|both| i64::from(part(both))).sum()
 }
 
 fn join([a, b, c, d]: [i64; 4]) -> Ext {
