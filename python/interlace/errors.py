@@ -106,6 +106,8 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "voucher": ServiceError,
     "receipt": RecordError,
     "verify": VerificationError,
+    "tee": VerificationError,
+    "audit": VerificationError,
     "sdk": UsageError,
     "cli": UsageError,
     "asset": AssetError,
