@@ -46,6 +46,7 @@ class Cert:
     usage: bool = True
     algorithm: hashes.HashAlgorithm = field(default_factory=hashes.SHA384)
     critical: bool = False
+    liar: bool = False
 
     def der(self) -> bytes:
         def name(text: str) -> x509.Name:
@@ -62,7 +63,17 @@ class Cert:
             .add_extension(x509.BasicConstraints(self.ca, self.path), critical=True)
         )
         if self.usage:
-            bits = [not self.ca, False, False, False, False, self.sign_certificates and self.ca, False, False, False]
+            bits = [
+                not self.ca,
+                False,
+                False,
+                False,
+                False,
+                self.sign_certificates and (self.ca or self.liar),
+                False,
+                False,
+                False,
+            ]
             builder = builder.add_extension(x509.KeyUsage(*bits), critical=True)
         if self.critical:
             builder = builder.add_extension(x509.InhibitAnyPolicy(1), critical=True)

@@ -260,6 +260,7 @@ REPLACE = dataclasses.replace
         ({"leaf": REPLACE(maker.LEAF, algorithm=maker.hashes.SHA256())}, "tee.signature"),
         ({"leaf": REPLACE(maker.LEAF, end=maker.START + (maker.END - maker.START) / 4)}, "tee.time"),
         ({"chain": (REPLACE(maker.MIDDLE, ca=False, path=None),)}, "tee.signature"),
+        ({"chain": (REPLACE(maker.MIDDLE, ca=False, path=None, liar=True),)}, "tee.signature"),
         ({"chain": (REPLACE(maker.MIDDLE, sign_certificates=False, path=None),)}, "tee.signature"),
         ({"chain": (maker.MIDDLE, maker.Cert("lower", "middle")), "leaf": REPLACE(maker.LEAF, issuer="lower")},
          "tee.signature"),
