@@ -1,9 +1,9 @@
 """Quotes: recorded ones get the right verdicts at every time, and nothing that was changed, or is not accepted, passes.
 
-Invariant: the recorded quotes are genuine and public; documents under a test root come from `nitro_maker` and are never
-called official.
-What it does not do: no genuine quote of a debug SGX or TDX enclave and none bound to a claim is at hand; those checks
-are tested on the evidence of recorded quotes, changed after their signatures were checked, and end to end for Nitro.
+Invariant: the recorded quotes are genuine and public; those under a test root come from `dcap_maker` and `nitro_maker`
+and are never called official.
+What it does not do: no genuine quote of a debug enclave of Intel's and none bound to a claim is at hand; from end to
+end those are tested under test roots, for TDX on the evidence of a recorded quote only.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from interlace.proofs import Status, tee
 from interlace.proofs.tee import Accepted, Policy, cbor, dcap
 from spec import tee as spec
 from tests.conftest import data_dir
+from tests.proofs import dcap_maker as intel
 from tests.proofs import nitro_maker as maker
 from tests.proofs.sample import served
 
@@ -187,6 +188,47 @@ def test_without_the_library_the_hint_has_the_command(monkeypatch: pytest.Monkey
         tee.verify(*recorded("sgx_quote"), WHEN, LAX, None)
     assert caught.value.code == "tee.extra-missing"
     assert "interlace[tee]" in caught.value.hint
+
+
+def test_from_a_claim_to_an_accepted_sgx_quote_under_a_test_root() -> None:
+    made, policy = intel.quote(tee.report_data(CLAIM)), Policy.loads(json.dumps(intel.policy()))
+    verdict = tee.verify(made, intel.collateral(), intel.NOW, policy, CLAIM, root=intel.root_der())
+    assert verdict.complete
+    assert verdict.evidence is not None
+    assert not verdict.evidence.official
+    assert "test root" in verdict.evidence.signer
+    fields = spec.intel_fields(made)
+    assert (verdict.evidence.product, verdict.evidence.version) == (fields["product"], fields["version"]) == (3, 4)
+    other = dataclasses.replace(CLAIM, job_nonce=CLAIM.job_nonce + 1)
+    refused = tee.verify(made, intel.collateral(), intel.NOW, policy, other, root=intel.root_der())
+    assert [check.code for check in refused.failures] == ["tee.claim"]
+    official = tee.verify(made, intel.collateral(), intel.NOW, policy, CLAIM)
+    assert [check.code for check in official.failures] == ["tee.signature"]
+
+
+@pytest.mark.parametrize(
+    ("quote", "collateral", "shift", "code"),
+    [
+        ({"debug": True}, {}, 0, "tee.debug"),
+        ({"product": 4}, {}, 0, "tee.measurement"),
+        ({"version": 3}, {}, 0, "tee.measurement"),
+        ({"version": 5}, {}, 0, None),
+        ({"foreign": True}, {}, 0, "tee.signature"),
+        ({}, {"revoked": intel.LEAF}, 0, "tee.signature"),
+        ({}, {"revoked": intel.MIDDLE}, 0, "tee.signature"),
+        ({}, {"status": "Revoked"}, 0, "tee.tcb"),
+        ({}, {"status": "OutOfDate"}, 0, "tee.tcb"),
+        ({}, {"least": 6}, 0, "tee.tcb"),
+        ({}, {"advisories": ("INTEL-SA-00001",)}, 0, "tee.advisory"),
+        ({}, {}, 86_401, "tee.time"),
+        ({}, {}, -86_401, "tee.time"),
+    ],
+)
+def test_what_is_refused_of_an_sgx_quote(quote: dict, collateral: dict, shift: int, code: str | None) -> None:
+    made, policy = intel.quote(tee.report_data(CLAIM), **quote), Policy.loads(json.dumps(intel.policy()))
+    at, told = intel.NOW + shift, intel.collateral(**collateral)
+    verdict = tee.verify(made, told, at, policy, CLAIM, root=intel.root_der())
+    assert [check.code for check in verdict.failures] == ([] if code is None else [code])
 
 
 # ---- Nitro -------------------------------------------------------------------------------------------
