@@ -149,7 +149,7 @@ def collateral(
                 "miscselectMask": "FFFFFFFF", "attributes": "11" + "00" * 15,
                 "attributesMask": "FBFFFFFFFFFFFFFF" + "00" * 8,
                 "mrsigner": QE_SIGNER.hex().upper(), "isvprodid": 1,
-                "tcbLevels": [{"tcb": {"isvsvn": 1}, "tcbDate": span["issueDate"], "tcbStatus": "UpToDate"}]}  # fmt: skip
+                "tcbLevels": [{**level, "tcb": {"isvsvn": 1}, "tcbStatus": "UpToDate", "advisoryIDs": []}]}  # fmt: skip
     signing = (certificate(TCB, ROOT) + root_pem()).decode()
     told = {"tcb_info": json.dumps(info), "qe_identity": json.dumps(identity)}
     return json.dumps(

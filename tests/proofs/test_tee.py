@@ -330,6 +330,17 @@ def test_what_a_nitro_verifier_refuses(options: dict, code: str | None) -> None:
     assert verdict.ok == (code is None)
 
 
+def test_what_a_document_says_cannot_command_a_terminal() -> None:
+    made = maker.document(fields={"module_id": "i-\x1b[2J\n" + "x" * 500})
+    found = tee.verify_nitro(made, maker.NOW, root=maker.root_der())
+    assert found.signer.isprintable()
+    assert len(found.signer) < 150
+    strange = {"cabundle": [maker.root_der()], "\x1b[2J": 1}
+    for verdict in (tee.verify(maker.document(fields=strange), None, maker.NOW, LAX, None),
+                    tee.verify(recorded("sgx_quote")[0], '{"\x1b[2J": 1}', WHEN, LAX, None)):  # fmt: skip
+        assert all(check.detail.isprintable() for check in verdict.checks)
+
+
 def test_user_data_longer_than_report_data_bind_nothing() -> None:
     made = maker.document(tee.report_data(CLAIM) + b"\0")
     assert not tee.verify(made, None, maker.NOW, LAX, CLAIM, root=maker.root_der()).ok

@@ -12,7 +12,7 @@ import json
 from typing import Any, Final
 
 from interlace.errors import VerificationError
-from interlace.proofs.tee.evidence import Evidence
+from interlace.proofs.tee.evidence import Evidence, printable
 
 MAX_QUOTE_BYTES: Final = 1 << 16
 MAX_COLLATERAL_BYTES: Final = 1 << 20
@@ -33,7 +33,7 @@ _WORDS: Final = (
 
 
 def _failed(code: str, why: str, hint: str = "") -> VerificationError:
-    return VerificationError(code, why[:300], hint=hint)
+    return VerificationError(code, printable(why), hint=hint)
 
 
 def _library() -> Any:  # noqa: ANN401 - the package has no types
@@ -107,7 +107,7 @@ def _evidence(claims: dict[str, Any], *, official: bool) -> Evidence:
         "official": official,
         "report_data": bytes.fromhex(report["report_data"]),
         "tcb_status": claims["tcb"]["status"],
-        "advisories": tuple(sorted(claims["tcb"]["advisory_ids"])),
+        "advisories": tuple(sorted(printable(name, 64) for name in claims["tcb"]["advisory_ids"])),
     }
     if form == "SgxEnclave":
         return Evidence(

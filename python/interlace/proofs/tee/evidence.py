@@ -76,6 +76,11 @@ class Evidence:
         }
 
 
+def printable(text: str, most: int = 300) -> str:
+    """Return the first `most` characters of what strangers wrote, with ``?`` for what a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text[:most])
+
+
 def report_data(claim: Claim) -> bytes:
     """Return the 64 bytes that a quote for `claim` carries: keccak256("interlace.tee.v1" ‖ claim hash) ‖ claim hash.
 

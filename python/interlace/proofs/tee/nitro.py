@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from interlace.errors import VerificationError
 from interlace.proofs.tee import cbor
-from interlace.proofs.tee.evidence import Evidence
+from interlace.proofs.tee.evidence import Evidence, printable
 
 AWS_ROOT_SHA256: Final = bytes.fromhex("641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b")
 """Fingerprint of the certificate ``aws.nitro-enclaves``, valid from 2019 to 2049."""
@@ -37,7 +37,7 @@ _HANDLED: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
 
 
 def _failed(code: str, why: str, hint: str = "") -> VerificationError:
-    return VerificationError(code, why[:300], hint=hint)
+    return VerificationError(code, printable(why), hint=hint)
 
 
 def verify_nitro(document: bytes, block_time: int, root: bytes | None = None) -> Evidence:
@@ -82,7 +82,7 @@ def verify_nitro(document: bytes, block_time: int, root: bytes | None = None) ->
     where = "aws.nitro-enclaves" if root is None else "a test root, not AWS's"
     return Evidence(
         kind="nitro",
-        signer=f"{where}; module {fields['module_id']!s:.80}",
+        signer=f"{where}; module {printable(str(fields['module_id']), 80)}",
         official=root is None,
         measurements=measurements,
         # An enclave that was started in debug mode attests zeros, AWS says.
