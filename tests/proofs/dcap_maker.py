@@ -1,8 +1,9 @@
-"""SGX quotes like Intel's with their collateral, under a root made here: a test root, which Intel knows nothing of.
+"""SGX and TDX quotes like Intel's with their collateral, under a root made here: a test root, unknown to Intel.
 
 Invariant: everything is well formed and signed unless a parameter says otherwise.
-Source: Intel SGX DCAP, quote format 3; Intel SGX PCK certificate and CRL profile; Intel PCS, TCB info and QE identity.
-What it does not do: nothing made here is official; the verifier says so of whatever it accepts from it. No TDX.
+Source: Intel SGX DCAP, quote formats 3 and 4; Intel SGX PCK certificate and CRL profile; Intel PCS, TCB info and
+QE identity.
+What it does not do: nothing made here is official; the verifier says so of whatever it accepts from it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ NOW = 1_800_000_000
 START, END = (datetime.datetime.fromtimestamp(NOW + shift, datetime.UTC) for shift in (-86_400, 86_400))
 FMSPC, PCE_ID = bytes.fromhex("0102030405ff"), bytes(2)
 QE_SIGNER, CODE, SIGNER = (bytes([byte]) * 32 for byte in (0x51, 0xC0, 0x5A))
+TD = bytes(3) + b"\x10" + bytes(4)  # faults in its memory tables are not the host's to raise
+MRTD = bytes([0xD7]) * 48
+RTMRS = [bytes([0xA0 + index]) * 48 for index in range(4)]
 ROOT, MIDDLE, TCB = "Intel SGX Root CA", "Intel SGX PCK Processor CA", "Intel SGX TCB Signing"
 LEAF = "Intel SGX PCK Certificate"
 _SGX = "1.2.840.113741.1.13.1"
@@ -137,7 +141,12 @@ def _revocations(issuer: str, revoked: str | None) -> str:
 
 
 def collateral(
-    status: str = "UpToDate", advisories: tuple[str, ...] = (), *, revoked: str | None = None, least: int = 5
+    status: str = "UpToDate",
+    advisories: tuple[str, ...] = (),
+    *,
+    revoked: str | None = None,
+    least: int = 5,
+    tdx: bool = False,
 ) -> bytes:
     """Return collateral in which the machine has that TCB status; `revoked` is a certificate's name."""
     span = {"issueDate": f"{START:%Y-%m-%dT%H:%M:%SZ}", "nextUpdate": f"{END:%Y-%m-%dT%H:%M:%SZ}"}
@@ -145,8 +154,14 @@ def collateral(
     svns = {"sgxtcbcomponents": [{"svn": least}] * 16, "pcesvn": least}
     info = {"id": "SGX", "version": 3, **span, "fmspc": FMSPC.hex().upper(), "pceId": PCE_ID.hex(), "tcbType": 0,
             "tcbEvaluationDataNumber": 17, "tcbLevels": [{"tcb": svns, **level}]}  # fmt: skip
-    identity = {"id": "QE", "version": 2, **span, "tcbEvaluationDataNumber": 17, "miscselect": "00000000",
-                "miscselectMask": "FFFFFFFF", "attributes": "11" + "00" * 15,
+    if tdx:
+        module = {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8}
+        good = {**level, "tcb": {"isvsvn": 1}, "tcbStatus": "UpToDate", "advisoryIDs": []}
+        svns["tdxtcbcomponents"] = [{"svn": 1}] * 16
+        info |= {"id": "TDX", "tdxModule": module}
+        info["tdxModuleIdentities"] = [{"id": "TDX_01", **module, "tcbLevels": [good]}]
+    identity = {"id": "TD_QE" if tdx else "QE", "version": 2, **span, "tcbEvaluationDataNumber": 17,
+                "miscselect": "00000000", "miscselectMask": "FFFFFFFF", "attributes": "11" + "00" * 15,
                 "attributesMask": "FBFFFFFFFFFFFFFF" + "00" * 8,
                 "mrsigner": QE_SIGNER.hex().upper(), "isvprodid": 1,
                 "tcbLevels": [{**level, "tcb": {"isvsvn": 1}, "tcbStatus": "UpToDate", "advisoryIDs": []}]}  # fmt: skip
@@ -179,18 +194,40 @@ def quote(
     header = b"\x03\0\x02\0" + bytes(4) + b"\x0a\0\x0f\0" + _VENDOR + bytes(20)
     attributes = bytes([7 if debug else 5]) + bytes(7) + b"\xe7" + bytes(7)
     body = header + _report(report_data, CODE, SIGNER, attributes, product, version)
+    return body + _sized(_signed(body, "stranger" if foreign else "attestation") + _enclave())
+
+
+def tdx_quote(report_data: bytes, *, attributes: bytes = TD, seam: bytes = bytes(8), owner: bytes = b"") -> bytes:
+    """Return a quote of format 4, of a TD and a module with these attributes; `owner` is who signed the module."""
+    header = b"\x04\0\x02\0" + b"\x81\0\0\0" + bytes(4) + _VENDOR + bytes(20)
+    body = header + bytes([5, 1] + [5] * 14) + bytes(48) + owner.ljust(48, b"\0") + seam + attributes
+    body += b"\xe7\x02\x06" + bytes(5) + MRTD + bytes(3 * 48) + b"".join(RTMRS) + report_data
+    assert len(body) == 48 + 584
+    return body + _sized(_signed(body, "attestation") + b"\x06\0" + _sized(_enclave()))
+
+
+def _sized(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "little") + data
+
+
+def _signed(body: bytes, signer: str) -> bytes:
+    return raw_signature(signer, body) + public("attestation")
+
+
+def _enclave() -> bytes:
+    """Return the quoting enclave's report, which vouches for the attestation key, and the certificates behind it."""
     auth = bytes(range(32))
     bound = hashlib.sha256(public("attestation") + auth).digest() + bytes(32)
     enclave = _report(bound, bytes([0x0E]) * 32, QE_SIGNER, b"\x11" + bytes(7) + b"\xe7" + bytes(7), 1, 1)
     chain = certificate(LEAF, MIDDLE) + certificate(MIDDLE, ROOT, path=0) + root_pem()
-    data = raw_signature("stranger" if foreign else "attestation", body) + public("attestation")
-    data += enclave + raw_signature(LEAF, enclave) + len(auth).to_bytes(2, "little") + auth
-    data += (5).to_bytes(2, "little") + len(chain).to_bytes(4, "little") + chain
-    return body + len(data).to_bytes(4, "little") + data
+    data = enclave + raw_signature(LEAF, enclave) + len(auth).to_bytes(2, "little") + auth
+    return data + (5).to_bytes(2, "little") + _sized(chain)
 
 
 def policy(changes: Mapping[str, object] | None = None) -> dict[str, object]:
-    """Return the JSON of a policy that accepts these quotes by their signer."""
+    """Return the JSON of a policy that accepts SGX quotes by their signer, and TDX quotes by their registers."""
+    registers = {f"rtmr{index}": "0x" + value.hex() for index, value in enumerate(RTMRS)}
+    trusted = {"kind": "tdx", "mrtd": "0x" + MRTD.hex(), **registers}
     entry = {"kind": "sgx", "mrsigner": "0x" + SIGNER.hex(), "product": "3", "version": "4"}
-    return {"format": "interlace.tee-policy.v1", "accept": [entry], "worst_tcb": "UpToDate", "advisories": [],
+    return {"format": "interlace.tee-policy.v1", "accept": [entry, trusted], "worst_tcb": "UpToDate", "advisories": [],
             **(changes or {})}  # fmt: skip

@@ -2,8 +2,8 @@
 
 Invariant: the recorded quotes are genuine and public; those under a test root come from `dcap_maker` and `nitro_maker`
 and are never called official.
-What it does not do: no genuine quote of a debug enclave of Intel's and none bound to a claim is at hand; from end to
-end those are tested under test roots, for TDX on the evidence of a recorded quote only.
+What it does not do: no genuine quote of a debug enclave of Intel's and none bound to a claim is at hand; those are
+tested from end to end under test roots.
 """
 
 from __future__ import annotations
@@ -190,19 +190,25 @@ def test_without_the_library_the_hint_has_the_command(monkeypatch: pytest.Monkey
     assert "interlace[tee]" in caught.value.hint
 
 
-def test_from_a_claim_to_an_accepted_sgx_quote_under_a_test_root() -> None:
-    made, policy = intel.quote(tee.report_data(CLAIM)), Policy.loads(json.dumps(intel.policy()))
-    verdict = tee.verify(made, intel.collateral(), intel.NOW, policy, CLAIM, root=intel.root_der())
+@pytest.mark.parametrize("tdx", [False, True])
+def test_from_a_claim_to_an_accepted_intel_quote_under_a_test_root(tdx: bool) -> None:
+    data, policy = tee.report_data(CLAIM), Policy.loads(json.dumps(intel.policy()))
+    made, collateral = intel.tdx_quote(data) if tdx else intel.quote(data), intel.collateral(tdx=tdx)
+    verdict = tee.verify(made, collateral, intel.NOW, policy, CLAIM, root=intel.root_der())
     assert verdict.complete
     assert verdict.evidence is not None
     assert not verdict.evidence.official
     assert "test root" in verdict.evidence.signer
     fields = spec.intel_fields(made)
-    assert (verdict.evidence.product, verdict.evidence.version) == (fields["product"], fields["version"]) == (3, 4)
+    seen = {**verdict.evidence.measurements, "kind": verdict.evidence.kind, "debug": False, "report_data": data}
+    if not tdx:
+        seen |= {"product": 3, "version": 4}
+        assert (verdict.evidence.product, verdict.evidence.version) == (3, 4)
+    assert seen == fields
     other = dataclasses.replace(CLAIM, job_nonce=CLAIM.job_nonce + 1)
-    refused = tee.verify(made, intel.collateral(), intel.NOW, policy, other, root=intel.root_der())
+    refused = tee.verify(made, collateral, intel.NOW, policy, other, root=intel.root_der())
     assert [check.code for check in refused.failures] == ["tee.claim"]
-    official = tee.verify(made, intel.collateral(), intel.NOW, policy, CLAIM)
+    official = tee.verify(made, collateral, intel.NOW, policy, CLAIM)
     assert [check.code for check in official.failures] == ["tee.signature"]
 
 
@@ -229,6 +235,26 @@ def test_what_is_refused_of_an_sgx_quote(quote: dict, collateral: dict, shift: i
     at, told = intel.NOW + shift, intel.collateral(**collateral)
     verdict = tee.verify(made, told, at, policy, CLAIM, root=intel.root_der())
     assert [check.code for check in verdict.failures] == ([] if code is None else [code])
+
+
+@pytest.mark.parametrize(
+    ("quote", "collateral", "code"),
+    [
+        ({"attributes": b"\x01" + intel.TD[1:]}, {}, "tee.debug"),
+        ({"attributes": b"\x80" + intel.TD[1:]}, {}, "tee.signature"),  # a bit that Intel keeps for later
+        ({"attributes": bytes(8)}, {}, "tee.debug"),
+        ({"seam": b"\x01" + bytes(7)}, {}, "tee.debug"),
+        ({"owner": b"\x01"}, {}, "tee.debug"),
+        ({}, {"revoked": intel.LEAF}, "tee.signature"),
+        ({}, {"status": "ConfigurationNeeded"}, "tee.tcb"),
+        ({}, {"tdx": False}, "tee.collateral"),
+    ],
+)
+def test_what_is_refused_of_a_tdx_quote(quote: dict, collateral: dict, code: str) -> None:
+    made, policy = intel.tdx_quote(tee.report_data(CLAIM), **quote), Policy.loads(json.dumps(intel.policy()))
+    told = intel.collateral(**{"tdx": True, **collateral})
+    verdict = tee.verify(made, told, intel.NOW, policy, CLAIM, root=intel.root_der())
+    assert [check.code for check in verdict.failures] == [code]
 
 
 # ---- Nitro -------------------------------------------------------------------------------------------

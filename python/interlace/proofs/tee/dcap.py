@@ -21,7 +21,7 @@ _SGX_DEBUG: Final = 0x02
 _TIME: Final = ("expired", "issue date is in the future", "notvalidyet", "notyetvalid")
 _TCB: Final = ("tcb level", "revoked", "tcb status")
 _COLLATERAL: Final = ("fmspc", "pceid", "pce id", "unsupported qe identity", "unsupported tcb")
-_DEBUG: Final = ("debug",)
+_DEBUG: Final = ("debug", "sept_ve_disable", "module identity")
 _FORMAT: Final = ("failed to decode quote", "failed to parse quote", "unsupported quote version")
 _WORDS: Final = (
     ("tee.format", _FORMAT),
