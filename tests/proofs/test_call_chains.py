@@ -118,6 +118,9 @@ def test_bisection_finds_the_first_bad_step_and_one_run_tells_who_is_wrong(steps
         told = records.hash_output(other.outputs[step - 1])
         assert calls.settle(mine, found, told, PROGRAMS) == ends
         assert not calls.settle(mine, found, bytes(32), PROGRAMS)[1], "an output that was not committed to"
+    found = calls.first_difference(honest, cheat.tree.root, cheat.open)
+    right = records.hash_output(honest.outputs[step - 1])
+    assert calls.settle(honest, found, right, PROGRAMS) == (True, False), "too late to show the right output"
     assert failures(cheat, claim_of(cheat)) == {"verify.execution"}
     detail = next(
         c.detail for c in calls.verify_chain(claim_of(cheat), cheat, PROGRAMS).checks if "execution" in c.code
@@ -178,6 +181,7 @@ def test_without_a_program_nothing_is_said_to_hold() -> None:
         lambda trace, number: dataclasses.replace(trace.open(number), prefix=SALT),
         lambda trace, number: trace.open(number % len(trace.outputs) + 1),
         lambda trace, number: dataclasses.replace(trace.open(number % 9 + 1), number=number),
+        lambda trace, number: dataclasses.replace(trace.open(number), number=number - 1),
         lambda trace, number: dataclasses.replace(trace.open(number), proof=()),
         lambda trace, number: dataclasses.replace(trace.open(number), proof=(b"",)),
         lambda trace, number: dataclasses.replace(trace.open(number), proof=(SALT,) * 65),
