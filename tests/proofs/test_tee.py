@@ -47,6 +47,10 @@ def nitro() -> bytes:
     return base64.b64decode((data_dir("tee") / "nitro_docs.b64").read_bytes())
 
 
+# Tens of thousands of verifications, some minutes each on a busy machine.
+EVERY_BIT = pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])
+
+
 def failures(quote: bytes, collateral: bytes | None, at: int, policy: Policy = LAX, **options) -> set[str]:
     return {check.code for check in tee.verify(quote, collateral, at, policy, None, **options).failures}
 
@@ -102,7 +106,7 @@ def test_the_evidence_is_what_the_specification_cuts_out_of_the_bytes(name: str)
 
 
 @pytest.mark.parametrize("name", ["sgx_quote", "tdx_quote"])
-@pytest.mark.parametrize("step", [61, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("step", [61, EVERY_BIT])
 def test_a_flipped_bit_in_a_signed_region_is_refused(name: str, step: int) -> None:
     quote, collateral = recorded(name)
     bits = [8 * byte + bit for region in spec.signed_regions(quote) for byte in region for bit in range(8)]
@@ -116,7 +120,7 @@ SIGNED_COLLATERAL = ["tcb_info", "tcb_info_signature", "qe_identity", "qe_identi
 
 
 @pytest.mark.parametrize("name", ["sgx_quote", "tdx_quote"])
-@pytest.mark.parametrize("step", [257, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("step", [257, EVERY_BIT])
 def test_a_flipped_bit_in_signed_collateral_is_refused(name: str, step: int) -> None:
     quote, collateral = recorded(name)
     whole = json.loads(collateral)
@@ -284,7 +288,7 @@ def test_the_pinned_fingerprint_is_that_of_the_recorded_root() -> None:
         tee.verify_nitro(nitro(), NITRO_WHEN, root=maker.root_der())
 
 
-@pytest.mark.parametrize("step", [101, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("step", [101, EVERY_BIT])
 def test_a_flipped_bit_anywhere_in_a_nitro_document_is_refused(step: int) -> None:
     for bit in range(0, 8 * len(nitro()), step):
         changed = flipped(nitro(), bit)
