@@ -27,6 +27,10 @@ RECEIPT = (
     ("servedAt", "uint64"),
 )  # fmt: skip
 
+ATTESTATION = (
+    ("claimHash", "bytes32"), ("outputHash", "bytes32"), ("validator", "address"), ("round", "uint64"),
+)  # fmt: skip
+
 Fields = Sequence[tuple[str, str]]
 
 

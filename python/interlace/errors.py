@@ -107,6 +107,8 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "receipt": RecordError,
     "verify": VerificationError,
     "sumcheck": VerificationError,
+    "tee": VerificationError,
+    "audit": VerificationError,
     "sdk": UsageError,
     "cli": UsageError,
     "asset": AssetError,

@@ -23,6 +23,7 @@ from .db import db
 from .demo import demo
 from .fixtures import blocktest, statetest
 from .lanes import lanes
+from .quote import quote
 from .replay import replay
 from .rpctest import rpctest
 from .up import up
@@ -71,6 +72,7 @@ app.command()(verify)
 app.command()(yields)
 app.command()(lanes)
 app.command()(asset)
+app.command()(quote)
 app.command()(replay)
 app.command()(statetest)
 app.command()(blocktest)
