@@ -9,6 +9,7 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Agents} from "../Agents.sol";
+import {IDATCore} from "../interfaces/IDATCore.sol";
 import {Members} from "./Members.sol";
 import {Organisation} from "./Organisation.sol";
 import {Policy} from "./Policy.sol";
@@ -47,6 +48,7 @@ contract OrganisationFactory {
     bytes32 public immutable organisationCode;
     IERC20 public immutable credit;
     Agents public immutable agents;
+    IDATCore public immutable assets;
     /// @notice Organisations are numbered from 1 to this.
     uint256 public count;
     mapping(uint256 number => Made) private _made;
@@ -60,9 +62,17 @@ contract OrganisationFactory {
     error ExitTooSoon(uint256 exitDelay, uint256 least);
     error NotMade();
 
-    constructor(bytes32 timelock, bytes32 policy, bytes32 members, bytes32 organisation, IERC20 credit_, Agents agents_) {
+    constructor(
+        bytes32 timelock,
+        bytes32 policy,
+        bytes32 members,
+        bytes32 organisation,
+        IERC20 credit_,
+        Agents agents_,
+        IDATCore assets_
+    ) {
         (timelockCode, policyCode, membersCode, organisationCode) = (timelock, policy, members, organisation);
-        (credit, agents) = (credit_, agents_);
+        (credit, agents, assets) = (credit_, agents_, assets_);
     }
 
     /// @notice Found an organisation.
@@ -77,7 +87,7 @@ contract OrganisationFactory {
         uint256 least = uint256(voting.period) + voting.extension + terms.timelockDelay;
         require(terms.members.exitDelay >= least, ExitTooSoon(terms.members.exitDelay, least));
 
-        made.timelock = _make(timelockCode, code[0], abi.encode(uint256(terms.timelockDelay)));
+        made.timelock = _make(timelockCode, code[0], abi.encode(uint256(terms.timelockDelay), assets));
         made.policy = _make(
             policyCode, code[1], abi.encode(made.timelock, credit, terms.admission, terms.council, terms.threshold)
         );
@@ -91,6 +101,7 @@ contract OrganisationFactory {
         );
 
         Timelock timelock = Timelock(payable(made.timelock));
+        timelock.bind(Policy(made.policy));
         timelock.grantRole(timelock.PROPOSER_ROLE(), made.organisation);
         timelock.grantRole(timelock.CANCELLER_ROLE(), made.organisation);
         timelock.grantRole(timelock.EXECUTOR_ROLE(), made.organisation);

@@ -22,7 +22,7 @@ NAMES = (
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
 
 ORGANISATION_PARTS: Final = ("Timelock", "Policy", "Members", "Organisation")
-"""What the factory makes for each organisation, in the order in which it takes their code; these have no fixed address."""
+"""What the factory makes for each organisation, in the order in which it takes their code; no fixed address."""
 
 KERNELS = ("Token", "Pool", "Tick", "Hash", "Sort", "Ray", "Model", "Signature")
 """Contracts that are measured and never deployed: `interlace bench vm`."""

@@ -159,8 +159,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         # The factory makes organisations from exactly the code that ships; it knows that by its hashes.
         "OrganisationFactory": (
             *(int.from_bytes(keccak256(artifact(name).initcode), "big") for name in ORGANISATION_PARTS),
-            at["CreditToken"],
-            at["Agents"],
+            *(at[name] for name in ("CreditToken", "Agents", "Assets")),
         ),
     }
     return [
