@@ -37,7 +37,7 @@ with interlace.devnet() as net:
         with ana.serve(model, price=per_unit) as service:
             answer = bob.ask(service, model.held_back[0], budget="1")
             assert service.settle().done
-        return interlace.Credits(answer.receipt.cost)
+        return answer.cost
 
     unit = interlace.parse_amount("0.000001")
     shares = SetShares.of(model.class_id, {ana.address: 5_000, ben.address: 3_000, judge.address: 2_000})
