@@ -31,25 +31,20 @@ with interlace.devnet() as net:
         net.pass_time(org.seconds_until(proposal, "execution"))
         org.execute(proposal, by=bob)
 
-    def price_of_a_call() -> interlace.Credits:
-        """Serve the model at the price that was voted, ask once, and return what that cost."""
-        per_unit = interlace.Price(org.price(class_id=model.class_id), "unit")
-        with ana.serve(model, price=per_unit) as service:
-            answer = bob.ask(service, model.held_back[0], budget="1")
-            assert service.settle().done
-        return answer.cost
-
     unit = interlace.parse_amount("0.000001")
     shares = SetShares.of(model.class_id, {ana.address: 5_000, ben.address: 3_000, judge.address: 2_000})
     decide([SetPrice(model.class_id, unit), shares], "a price, and who earns")
-    before = price_of_a_call()
 
     effects = [SetPrice(model.class_id, 3 * unit)]
     print(org.dry_run(effects))
     decide(effects, "three times the price")
-    after = price_of_a_call()
-    print(f"a call cost {before}, now {after}")
-    assert after == 3 * before
+
+    # Whoever serves the model reads the price that was voted.
+    with ana.serve(model, price=interlace.Price(org.price(class_id=model.class_id), "unit")) as service:
+        answer = bob.ask(service, model.held_back[0], budget="1")
+        assert service.settle().done
+    assert answer.cost == 3 * unit * model.program.units
+    print(f"a call of {model.program.units} units costs {answer.cost}")
 
     earned = org.collect(model.token().token_id, by=bob)
     claims = {party.name: org.claim(party) for party in (ana, ben, judge)}

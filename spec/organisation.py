@@ -87,6 +87,7 @@ class Proposal:
     eta: int = 0
     ended: str = ""
     vetoes: set[str] = field(default_factory=set)
+    names_council: bool = False
 
 
 class Organisation:
@@ -230,6 +231,8 @@ class Organisation:
         """Accuse a member."""
         demand(self._member(who).status in ("member", "leaving"), "WrongStatus")
         demand(who not in self.challenges, "UnderChallenge")
+        member = self._member(who)
+        demand(member.status == "member" or now < member.left_at + self.terms.exit_delay, "TooLate")
         self._pay(by, self.terms.challenge_bond)
         self.challenges[who] = Challenge(by, now + self.terms.challenge_period, self.terms.challenge_bond)
 
@@ -261,12 +264,13 @@ class Organisation:
 
     # ---- proposals -----------------------------------------------------------------------------------
 
-    def propose(self, by: str, name: str, now: int) -> None:
+    def propose(self, by: str, name: str, now: int, names_council: bool = False) -> None:
         """Put something to the vote."""
         demand(self.votes(by, now - 1) >= self.terms.proposal_threshold, "GovernorInsufficientProposerVotes")
         demand(name not in self.proposals, "GovernorUnexpectedProposalState")
         snapshot = now + self.terms.voting_delay
-        self.proposals[name] = Proposal(snapshot, snapshot + self.terms.voting_period)
+        deadline = snapshot + self.terms.voting_period
+        self.proposals[name] = Proposal(snapshot, deadline, names_council=names_council)
 
     def quorum(self, proposal: Proposal) -> int:
         """Votes for and abstaining that are needed."""
@@ -311,10 +315,11 @@ class Organisation:
         self.proposals[name].eta = now + self.terms.timelock_delay
 
     def veto(self, by: str, name: str, now: int) -> None:
-        """Veto as one of the council, while a proposal waits."""
+        """Veto as one of the council, while a proposal waits; not one that only names a new council."""
         demand(self.state(name, now) == "queued", "GovernorUnexpectedProposalState")
         proposal = self.proposals[name]
         demand(now < proposal.eta, "TooLate")
+        demand(not proposal.names_council, "NotVetoable")
         demand(by in self.council, "NotCouncillor")
         proposal.vetoes.add(by)
         if sum(councillor in proposal.vetoes for councillor in self.council) >= self.council_threshold:

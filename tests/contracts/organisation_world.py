@@ -15,7 +15,7 @@ from interlace import _core
 from interlace.chain import Account
 from interlace.contracts import ADDRESSES, ORGANISATION_PARTS, artifact
 from spec import organisation as spec
-from tests.contracts.evm import ETHER, Evm, Reverted, calldata
+from tests.contracts.evm import ETHER, Evm, Reverted, calldata, functions
 
 BALANCE = 20 * ETHER
 PEOPLE = {0: 40, 1: 30, 2: 20}
@@ -132,8 +132,9 @@ class OrgWorld:
     def _specify(self, operation: str, address: str, args: tuple[Any, ...], now: int) -> None:
         o = self.spec
         match operation, args:
-            case "propose", (name, *_):
-                o.propose(address, name, now)
+            case "propose", (name, *calls):
+                council = functions("Policy")["setCouncil"][0]
+                o.propose(address, name, now, [data[:4] for _, _, data in calls] == [council])
             case (("vote" | "veto"), (name, *rest)):
                 getattr(o, operation)(address, name, *rest, now)
             case (("queue" | "execute"), (name,)):

@@ -99,6 +99,7 @@ contract Members is Votes {
     error DepositLocked(address account, uint256 until);
     error UnderChallenge(address account);
     error NoChallenge(address account);
+    error TooLate(address account, uint256 until);
     error ChallengeOpen(address account, uint256 endsAt);
     error NotCouncillor(address account);
     error AlreadyVoted(address councillor);
@@ -198,12 +199,15 @@ contract Members is Votes {
 
     // ---- challenges ----------------------------------------------------------------------------------
 
-    /// @notice Accuse a member, also one who is leaving, with a bond; the council decides.
+    /// @notice Accuse a member, also one who is leaving and whose delay is not over, with a bond; the council decides.
     /// @param evidence Hash of what the council is to look at.
     function challenge(address account, bytes32 evidence) external {
         Status status = _members[account].status;
         require(status == Status.Member || status == Status.Leaving, WrongStatus(account, status));
         require(_challenges[account].challenger == address(0), UnderChallenge(account));
+        // Else whoever accuses again and again could keep a deposit for ever.
+        uint256 until = status == Status.Leaving ? uint256(_members[account].leftAt) + _terms.exitDelay : type(uint256).max;
+        require(block.timestamp < until, TooLate(account, until));
         uint64 endsAt = uint64(block.timestamp + _terms.challengePeriod);
         _challenges[account] = Challenge(msg.sender, endsAt, _terms.challengeBond);
         ++challengesOf[account];

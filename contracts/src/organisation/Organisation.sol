@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // How an organisation decides: proposals, votes that may be divided, a quorum, a delay in which the validators' council may veto.
 // Invariant: votes are those of the snapshot; nothing is executed that was not voted, has not waited, or was vetoed; a veto is cast by
-// members of the present council, only while the proposal waits. Delay, period and threshold never change.
+// members of the present council, only while the proposal waits, and never against a new council alone. Delay, period and threshold
+// never change.
 // Source: OpenZeppelin's Governor and its extensions; docs/organisations.md.
 // What it does not do: the council stops and never starts anything; the organisation holds nothing itself, its timelock does.
 pragma solidity ^0.8.28;
@@ -54,6 +55,7 @@ contract Organisation is
     error TooLarge(uint256 calls, uint256 bytesInAll);
     error NotCouncillor(address account);
     error TooLate(uint256 proposalId, uint256 eta);
+    error NotVetoable(uint256 proposalId);
 
     constructor(string memory name_, Voting memory voting, Members members, Policy policy_, Timelock timelock_)
         Governor(name_)
@@ -71,6 +73,7 @@ contract Organisation is
     }
 
     /// @notice Veto a queued proposal as one of the council; with the council's threshold of vetoes it is cancelled.
+    /// @dev A proposal that only names a new council is not vetoed: no council keeps itself in place.
     function veto(
         address[] memory targets,
         uint256[] memory values,
@@ -81,6 +84,8 @@ contract Organisation is
         _validateStateBitmap(proposalId, _encodeStateBitmap(ProposalState.Queued));
         uint256 eta = proposalEta(proposalId);
         require(block.timestamp < eta, TooLate(proposalId, eta));
+        bool ofCouncil = targets.length == 1 && targets[0] == address(policy) && calldatas[0].length >= 4;
+        require(!ofCouncil || bytes4(calldatas[0]) != Policy.setCouncil.selector, NotVetoable(proposalId));
         (address[] memory council, uint16 threshold) = policy.council();
         vetoedBy[proposalId][msg.sender] = true;
         bool isOne = false;
