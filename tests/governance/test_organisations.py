@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 
 import pytest
 
 import interlace
 from interlace._core import keccak256
+from interlace.cli.main import main
 from interlace.contracts import ADDRESSES
 from interlace.errors import ChainError, OrganisationError, UsageError
 from interlace.governance import (
@@ -233,3 +235,23 @@ def test_what_cannot_be_meant(house: House) -> None:
         interlace.org(net, "bots", agents={house.bot: (1, 5)})
     assert caught.value.code == "sdk.no-people"
     assert isinstance(interlace.errors.from_code("org.unknown", ""), OrganisationError)
+
+
+def test_the_command_line_shows_an_organisation(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.decide([SetPrice(keccak256(b"program"), 7)], "a price")
+    rpc = ["--rpc", house.net.url]
+    assert main(["org", "show", "1", "--json", *rpc]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["organisation"] == house.org.parts.organisation
+    assert facts["votes"][house.bot.address] == 10
+    assert [(one["state"], one["description"]) for one in facts["proposals"]] == [("executed", "a price")]
+    assert main(["org", "show", facts["organisation"], *rpc]) == 0
+    assert f"votes         {house.bot.address} 10\n" in capsys.readouterr().out
+    assert main(["org", "history", "1", "--json", *rpc]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["head"] == f"0x{house.org.history().head.hex()}"
+    assert told["changes"][-1]["subject"] == f"0x{keccak256(b'program').hex()}"
+    assert main(["org", "history", "1", *rpc]) == 0
+    assert capsys.readouterr().out.endswith(f"3 changes, hash {told['head']}\n")
+    assert main(["org", "show", "9", *rpc]) == 1
+    assert "org.unknown" in capsys.readouterr().err
