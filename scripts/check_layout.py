@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CRATES = ["primitives", "trie", "tensor", "sumcheck", "evm", "stf", "state", "executor", "fixtures", "chain", "rpc", "py"]
 PYTHON_ROOMS = [
-    "chain", "contracts", "models", "records", "proofs", "assets", "serving", "sdk", "explorer", "cli",
+    "chain", "contracts", "models", "records", "proofs", "assets", "serving", "governance", "sdk", "explorer", "cli",
 ]  # fmt: skip
 SOURCE = {".rs", ".py", ".sol", ".mjs", ".js", ".css", ".html"}
 MAX_LINES, MAX_TEST_LINES = 800, 1200

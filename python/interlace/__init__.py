@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .assets.table import Table, labelled, read_csv, table
     from .chain import Account, Chain, Client
     from .errors import InterlaceError
+    from .governance import Organisation
     from .models import ModelCard, Program
     from .models.quantise import quantise
     from .proofs import Verdict
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .records import ReceiptFile
     from .sdk.items import Answer, DataAsset, Model
     from .sdk.network import Network, connect, devnet
+    from .sdk.organisation import org, register_agent
     from .sdk.party import Party
     from .sdk.service import Service
     from .sdk.units import Credits, Price, format_amount, parse_amount, parse_price
@@ -47,6 +49,7 @@ _HOMES = {
     "Model": ".sdk.items",
     "ModelCard": ".models",
     "Network": ".sdk.network",
+    "Organisation": ".governance",
     "Party": ".sdk.party",
     "Price": ".sdk.units",
     "Program": ".models",
@@ -59,10 +62,12 @@ _HOMES = {
     "devnet": ".sdk.network",
     "format_amount": ".sdk.units",
     "labelled": ".assets.table",
+    "org": ".sdk.organisation",
     "parse_amount": ".sdk.units",
     "parse_price": ".sdk.units",
     "quantise": ".models",
     "read_csv": ".assets.table",
+    "register_agent": ".sdk.organisation",
     "table": ".assets.table",
     "verify": ".proofs",
 }
@@ -80,6 +85,7 @@ __all__ = [
     "Model",
     "ModelCard",
     "Network",
+    "Organisation",
     "Party",
     "Price",
     "Program",
@@ -94,10 +100,12 @@ __all__ = [
     "errors",
     "format_amount",
     "labelled",
+    "org",
     "parse_amount",
     "parse_price",
     "quantise",
     "read_csv",
+    "register_agent",
     "table",
     "verify",
 ]

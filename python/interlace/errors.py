@@ -10,6 +10,7 @@
         VerificationError  evidence that contradicts a receipt
       UsageError         a call of the SDK or a command that cannot be meant
       AssetError         an asset that cannot be anchored, derived or claimed
+      OrganisationError  an organisation, proposal or vote that is not acceptable
       ServiceError       a request that a service refuses, or a service that does not answer
         BudgetError      a payment that the buyer's own policy forbids
 
@@ -83,6 +84,10 @@ class AssetError(InterlaceError):
     """An asset that cannot be anchored, derived or claimed."""
 
 
+class OrganisationError(InterlaceError):
+    """An organisation, proposal or vote that is not acceptable."""
+
+
 class ServiceError(InterlaceError):
     """A request that a service refuses, or a service that does not answer."""
 
@@ -112,6 +117,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "sdk": UsageError,
     "cli": UsageError,
     "asset": AssetError,
+    "org": OrganisationError,
     "service": ServiceError,
     "budget": BudgetError,
     "explorer": ServiceError,

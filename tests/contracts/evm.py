@@ -19,7 +19,7 @@ from eth_abi import decode, encode
 
 from interlace import _core
 from interlace.chain import Account
-from interlace.contracts import ADDRESSES, artifact
+from interlace.contracts import ADDRESSES, ORGANISATION_PARTS, artifact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def double(name: str) -> dict[str, Any]:
 
 @functools.cache
 def abi_of(name: str) -> list[dict[str, Any]]:
-    return artifact(name).abi if name in ADDRESSES else double(name)["abi"]
+    return artifact(name).abi if name in ADDRESSES or name in ORGANISATION_PARTS else double(name)["abi"]
 
 
 @functools.cache
@@ -73,7 +73,7 @@ def functions(name: str) -> dict[str, tuple[bytes, list[str], list[str]]]:
 @functools.cache
 def errors() -> dict[bytes, tuple[str, list[str]]]:
     """Return name and types of every error of every contract, by selector."""
-    names = [*ADDRESSES, *(p.stem for p in ARTIFACTS.glob("*.json"))]
+    names = [*ADDRESSES, *ORGANISATION_PARTS, *(p.stem for p in ARTIFACTS.glob("*.json"))]
     known = [(i["name"], [_type(m) for m in i["inputs"]]) for n in names for i in abi_of(n) if i["type"] == "error"]
     known += BUILT_IN.values()
     return {_core.keccak256(f"{name}({','.join(types)})".encode())[:4]: (name, types) for name, types in known}

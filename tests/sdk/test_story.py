@@ -65,6 +65,18 @@ def test_a_fine_tuned_model_pays_its_base(tmp_path: Path):
     assert said.endswith(f"that is 85% of what was paid; the model {licence}\n")
 
 
+def test_an_organisation_changes_its_price_by_vote(tmp_path: Path):
+    said = printed("organisation.py", tmp_path)
+    assert said.count("'against': 10, 'for': 70, 'abstain': 0, 'quorum': 36") == 2
+    assert "price of class 2: 1000000000000 -> 3000000000000" in said
+    units, cost = re.search(r"a call of (\d+) units costs ([\d.]+) credits", said).groups()
+    assert interlace.parse_amount(cost) == 3 * 10**12 * int(units)
+    # Twenty hundredths of a fee are the model's; those who share it have 50, 30 and 20 hundredths of that.
+    parts = [interlace.parse_amount(part) for part in re.findall(r"(?:ana|ben|judge) ([\d.]+) credits", said)]
+    assert [part * 10_000 for part in parts] == [interlace.parse_amount(cost) * bp for bp in (1_000, 600, 400)]
+    assert said.endswith("5 changes of policy, replayed from events\n")
+
+
 @pytest.fixture(scope="module")
 def told():
     """Tell the story on a chain of its own, which stays for the checks."""

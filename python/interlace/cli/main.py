@@ -23,6 +23,7 @@ from .db import db
 from .demo import demo
 from .fixtures import blocktest, statetest
 from .lanes import lanes
+from .org import org
 from .quote import quote
 from .replay import replay
 from .rpctest import rpctest
@@ -79,6 +80,7 @@ app.command()(blocktest)
 app.command()(rpctest)
 app.add_typer(bench, name="bench")
 app.add_typer(db, name="db")
+app.add_typer(org, name="org")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

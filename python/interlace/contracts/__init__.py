@@ -7,7 +7,17 @@ What it does not do: it sends no transaction; `artifact(name).abi` at `ADDRESSES
 
 from __future__ import annotations
 
-from interlace.contracts.artifacts import Artifact, artifact
+from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, Artifact, artifact
 from interlace.contracts.economy import ADDRESSES, EconomyConfig, FeeShares, deployments, economy_deployments
 
-__all__ = ["ADDRESSES", "Artifact", "EconomyConfig", "FeeShares", "artifact", "deployments", "economy_deployments"]
+__all__ = [
+    "ADDRESSES",
+    "NAMES",
+    "ORGANISATION_PARTS",
+    "Artifact",
+    "EconomyConfig",
+    "FeeShares",
+    "artifact",
+    "deployments",
+    "economy_deployments",
+]

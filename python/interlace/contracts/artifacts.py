@@ -17,8 +17,12 @@ from interlace.errors import ChainError
 
 NAMES = (
     "CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange",
+    "Agents", "OrganisationFactory",
 )  # fmt: skip
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
+
+ORGANISATION_PARTS: Final = ("Timelock", "Policy", "Members", "Organisation")
+"""What the factory makes for each organisation, in the order in which it takes their code; no fixed address."""
 
 KERNELS = ("Token", "Pool", "Tick", "Hash", "Sort", "Ray", "Model", "Signature")
 """Contracts that are measured and never deployed: `interlace bench vm`."""
@@ -57,10 +61,11 @@ def artifact(name: str) -> Artifact:
     Raises
     ------
     ChainError
-        ``contracts.unknown`` for a name that is not in `NAMES`.
+        ``contracts.unknown`` for a name that is neither in `NAMES` nor in `ORGANISATION_PARTS`.
     """
-    if name not in NAMES:
-        raise ChainError("contracts.unknown", f"no contract is named {name!r}", hint=f"one of {', '.join(NAMES)}")
+    known = (*NAMES, *ORGANISATION_PARTS)
+    if name not in known:
+        raise ChainError("contracts.unknown", f"no contract is named {name!r}", hint=f"one of {', '.join(known)}")
     return _read("compiled", name)
 
 

@@ -11,12 +11,16 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, field
 from typing import Final, Self
 
+from interlace._core import keccak256
 from interlace.chain import Account, Deployment, checksum_address
-from interlace.contracts.artifacts import NAMES, artifact
+from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, artifact
 from interlace.errors import ChainError
 
+_NUMBERS: Final = {"Agents": 13, "OrganisationFactory": 14}
+"""Numbers that do not follow from the place in `NAMES`."""
+
 ADDRESSES: Final[dict[str, str]] = {
-    name: checksum_address(f"0x1ace{number:036x}") for number, name in enumerate(NAMES, start=1)
+    name: checksum_address(f"0x1ace{_NUMBERS.get(name, place):036x}") for place, name in enumerate(NAMES, start=1)
 }
 """Contract name to EIP-55 address, the same on every chain."""
 
@@ -151,6 +155,12 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "Readers": (at["Assets"],),
         "Exchange": (at["CreditToken"],),
+        "Agents": (),
+        # The factory makes organisations from exactly the code that ships; it knows that by its hashes.
+        "OrganisationFactory": (
+            *(int.from_bytes(keccak256(artifact(name).initcode), "big") for name in ORGANISATION_PARTS),
+            *(at[name] for name in ("CreditToken", "Agents", "Assets")),
+        ),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
