@@ -9,5 +9,16 @@ from __future__ import annotations
 
 from interlace.contracts.artifacts import Artifact, artifact
 from interlace.contracts.economy import ADDRESSES, EconomyConfig, FeeShares, deployments, economy_deployments
+from interlace.contracts.terms import BeaconTerms, ValidationTerms
 
-__all__ = ["ADDRESSES", "Artifact", "EconomyConfig", "FeeShares", "artifact", "deployments", "economy_deployments"]
+__all__ = [
+    "ADDRESSES",
+    "Artifact",
+    "BeaconTerms",
+    "EconomyConfig",
+    "FeeShares",
+    "ValidationTerms",
+    "artifact",
+    "deployments",
+    "economy_deployments",
+]

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from interlace.chain import Account, Deployment, checksum_address
 from interlace.contracts.artifacts import NAMES, artifact
+from interlace.contracts.terms import BeaconTerms, ValidationTerms
 from interlace.errors import ChainError
 
 ADDRESSES: Final[dict[str, str]] = {
@@ -62,6 +63,8 @@ class EconomyConfig:
         How long a stake stays after the holder's last staking.
     challenge_bond_wei
         Credit-wei that a challenger puts up.
+    beacon, validation
+        Terms of the random numbers and of the validation of data.
     """
 
     governor: str
@@ -75,6 +78,8 @@ class EconomyConfig:
     stake_lock_seconds: int = 86_400
     challenge_bond_wei: int = CREDIT_WEI
     shares: FeeShares = field(default_factory=FeeShares)
+    beacon: BeaconTerms = field(default_factory=BeaconTerms)
+    validation: ValidationTerms = field(default_factory=ValidationTerms)
 
     def __post_init__(self) -> None:
         """Check what the constructors would refuse."""
@@ -99,6 +104,7 @@ class EconomyConfig:
             f"{self.settlement_grace_seconds} s is over",
         )
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
+        self.validation.fits(self.beacon)
 
     @classmethod
     def development(cls) -> Self:
@@ -117,6 +123,16 @@ class EconomyConfig:
             settlement_grace_seconds=3_600,
             withdrawal_delay_seconds=7_200,
             stake_lock_seconds=60,
+            beacon=BeaconTerms(commit_seconds=10, reveal_seconds=10, quorum=2, bond_wei=CREDIT_WEI),
+            validation=ValidationTerms(
+                commit_seconds=30,
+                reveal_seconds=30,
+                window_seconds=60,
+                vote_seconds=60,
+                unbonding_seconds=900,
+                min_stake_wei=10 * CREDIT_WEI,
+                appeal_bond_wei=CREDIT_WEI,
+            ),
         )
 
 
@@ -124,7 +140,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
     """Return the contracts as genesis deployments ``{"address", "initcode"}``, in the order in which they must run.
 
     They go into a genesis file under ``interlace.deployments``. The credit token comes first, because the constructors
-    of FeeRouter and Settlement approve it.
+    of FeeRouter, Settlement and DataValidation approve it.
     """
     at = ADDRESSES
     members = config.validators
@@ -151,6 +167,11 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "Readers": (at["Assets"],),
         "Exchange": (at["CreditToken"],),
+        "Beacon": (at["CreditToken"], *astuple(config.beacon)),
+        "DataValidation": (
+            *(at[name] for name in ("CreditToken", "Assets", "Beacon", "FeeRouter")),
+            *config.validation.words,
+        ),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
