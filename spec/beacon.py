@@ -4,7 +4,8 @@ Invariant: `check()` holds after every operation, and an operation that raises `
 Source: docs/data-validation.md, "The beacon"; the hashes are computed here by other people's encoder.
 What it does not do: it decides no draw; `spec/validation.py` does.
 
-A round r lasts from r * period; of `committed` secrets `revealed` are shown. When it is over, with F = bond * (committed - revealed)::
+A round r lasts from r * period; of `committed` secrets `revealed` are shown. When it is over, with
+F = bond * (committed - revealed)::
 
     who showed            bond + F // revealed, the first also F % revealed
     who did not show      nothing if anybody showed, else the own bond

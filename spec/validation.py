@@ -1,7 +1,7 @@
 """Validation of data: the rules and the money of `contracts/src/DataValidation.sol` in plain Python.
 
-Invariant: `check()` holds after every operation, and an operation that raises `Refused` changes nothing. Fees, bonds and
-slashed stakes are each in one place until they are owed, to the last unit; undecided means refund.
+Invariant: `check()` holds after every operation, and an operation that raises `Refused` changes nothing. Fees, bonds
+and slashed stakes are each in one place until they are owed, to the last unit; undecided means refund.
 Source: docs/data-validation.md. Draws are keccak256 of the beacon's value, computed here by other people's encoder.
 What it does not do: commitments are opaque here; whether a reveal fits its commitment arrives as a fact.
 """

@@ -1,4 +1,4 @@
-"""The beacon under attack, case by case; contract and specification refuse alike, and the money is right to the last unit."""
+"""The beacon under attack, case by case; contract and specification refuse alike, and no unit is lost."""
 
 from __future__ import annotations
 

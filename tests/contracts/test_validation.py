@@ -237,7 +237,7 @@ def test_the_owner_of_the_asset_is_not_drawn(stage: Stage) -> None:
 
 
 def test_who_comes_or_goes_after_the_request_moves_nothing(stage: Stage) -> None:
-    """Nobody who knows the number can change who is drawn: neither by joining, nor by leaving, nor by taking the stake out."""
+    """Nobody who knows the number can change who is drawn: not by joining, by leaving, or by taking the stake out."""
     leaver, early = stage.people[5], stage.people[6]
     assert not stage.act(early, "resign")
     stage.until(stage.now + TERMS.unbonding_seconds + 1)
@@ -311,7 +311,7 @@ def chance(weights: dict[str, int], k: int, group: set[str]) -> Fraction:
 
 
 def test_a_stake_that_is_split_is_not_drawn_more_often() -> None:
-    """Exact, by all orders: the chance that any of a staker's accounts is drawn does not depend on how many they are."""
+    """Exact, by all orders: the chance that any of a staker's accounts is drawn is the same for one and for many."""
     others = {"b": 20, "c": 35, "d": 5}
     whole = chance({"a": 30, **others}, 3, {"a"})
     for parts in ([15, 15], [28, 1, 1], [10, 10, 10]):
@@ -321,7 +321,7 @@ def test_a_stake_that_is_split_is_not_drawn_more_often() -> None:
 
 
 def test_the_contract_draws_by_weight(stage: Stage) -> None:
-    """A tenth of many draws, by the same keccak as the contract's: as often as the weights say, within five deviations."""
+    """Many draws, by the same keccak as the contract's: as often as the weights say, within five deviations."""
     weights = {f"0x{i:040x}": weight for i, weight in enumerate((1_000, 2_000, 7_000))}
     draws = 4_000
     first = [spec.draw(weights, 1, i.to_bytes(32, "big"))[0] for i in range(draws)]
@@ -483,7 +483,10 @@ def test_seats_have_an_end_and_come_free(stage: Stage) -> None:
         who = f"0x{0xFACE00 + i:040x}"
         stage.evm.rpc("hardhat_impersonateAccount", who)
         stage.evm.rpc("hardhat_setBalance", who, hex(10**18))
-        for call in (("CreditToken", "deposit", (), 10**17), ("CreditToken", "approve", (stage.validation[1], 10**17), 0)):
+        for call in (
+            ("CreditToken", "deposit", (), 10**17),
+            ("CreditToken", "approve", (stage.validation[1], 10**17), 0),
+        ):
             stage.evm.next_at(stage.now + 1)
             stage.now += 1
             stage.evm.send(call[0], call[1], *call[2], sender=who, value=call[3])

@@ -1,7 +1,7 @@
-"""A beacon, a validation and a router that keeps, on a chain of their own; each operation also done by the specification.
+"""A beacon, a validation and a router that keeps, on a chain of their own; each operation also in the specification.
 
-Invariant: contract and specification refuse an operation by the same name or both do it; after it, both contracts hold what
-the specification says, and so does who acted.
+Invariant: contract and specification refuse an operation by the same name or both do it; after it, both contracts hold
+what the specification says, and so does who acted.
 What it does not do: it chooses no operations; tests by name and the campaign do.
 """
 
@@ -77,7 +77,9 @@ class Stage:
 
     # ---- one operation on both -----------------------------------------------------------------------
 
-    def both(self, who: str, contract: tuple[str, str], function: str, args: tuple[Any, ...], said: Callable[[], Any]) -> str:
+    def both(
+        self, who: str, contract: tuple[str, str], function: str, args: tuple[Any, ...], said: Callable[[], Any]
+    ) -> str:
         """Do it on the contract and in the specification, a second after the last; return the refusal, if any."""
         self.now += 1
         self.evm.next_at(self.now)

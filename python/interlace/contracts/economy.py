@@ -123,10 +123,10 @@ class EconomyConfig:
             settlement_grace_seconds=3_600,
             withdrawal_delay_seconds=7_200,
             stake_lock_seconds=60,
-            beacon=BeaconTerms(commit_seconds=10, reveal_seconds=10, quorum=2, bond_wei=CREDIT_WEI),
+            beacon=BeaconTerms(commit_seconds=30, reveal_seconds=30, quorum=2, bond_wei=CREDIT_WEI),
             validation=ValidationTerms(
-                commit_seconds=30,
-                reveal_seconds=30,
+                commit_seconds=60,
+                reveal_seconds=60,
                 window_seconds=60,
                 vote_seconds=60,
                 unbonding_seconds=900,
