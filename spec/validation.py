@@ -245,7 +245,8 @@ class Validation:
         demand(answer != r.answer, "SameReport")
         self.credit.move(who, self.name, self.terms.bond)
         interested = {who, r.requester, *r.drawn}
-        weights = {other: m.weight_at(now) for other, m in self.members.items() if other not in interested}
+        there = {other: m.weight_at(now) for other, m in self.members.items() if other not in interested}
+        weights = {other: weight for other, weight in there.items() if weight}
         r.state, r.until, r.appeal = APPEALED, now + self.terms.vote, Appeal(who, answer, weights)
 
     def vote(self, now: int, who: str, number: int, in_favour: bool) -> None:

@@ -167,10 +167,9 @@ class Validations:
         drawn = self._contract.call("partsOf", request_id)
         parts = tuple((checksum_address(part[0]), _PARTS[part[1]]) for part in drawn)
         answer = Answer(bytes(report), int(ppm)) if any(report) else None
-        return Request(
-            request_id, int(class_id), checksum_address(requester), STATES[state], bytes(content), bytes(rules), int(fee),
-            int(number), int(until), answer, parts,
-        )  # fmt: skip
+        hashes, times = (bytes(content), bytes(rules)), (int(number), int(until))
+        who = checksum_address(requester)
+        return Request(request_id, int(class_id), who, STATES[state], *hashes, int(fee), *times, answer, parts)
 
     def advance(self, who: Account, request_id: int) -> str:
         """Draw, count or finish if the time for it has come; return the state. Anyone may, and it costs only gas.
