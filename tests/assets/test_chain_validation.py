@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from interlace.assets.rows import Rows
 from interlace.assets.score import Weights
 from interlace.assets.validation import UNAVAILABLE, Answer, Rules, Validations, Validator
 from interlace.chain import Account, Chain
+from interlace.cli.main import main
 from interlace.contracts import EconomyConfig, economy_deployments
 from interlace.errors import AssetError
 from tests.assets.data_cases import real
@@ -33,7 +35,7 @@ def refused(code: str) -> Any:
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Chain]:
-    with Chain(port=None, deployments=economy_deployments()) as chain:
+    with Chain(port=0, deployments=economy_deployments()) as chain:
         for account in (OWNER, *OTHERS):
             contract(chain.client, "CreditToken").send(account, "deposit", value_wei=100 * 10**18)
         contract(chain.client, "Assets").send(OWNER, "createClass", "", bytes(32), 0, "")
@@ -65,7 +67,7 @@ def run_round(chain: Chain, parties: list[BeaconParty]) -> int:
     return number
 
 
-def test_a_class_gets_the_score_that_anyone_computes(chain: Chain) -> None:
+def test_a_class_gets_the_score_that_anyone_computes(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
     validations = Validations(chain.client)
     request_id = validations.request(OWNER, 1, ROWS, RULES, FEE)
     assert validations.get(request_id).state == validations.advance(OWNER, request_id) == "requested"
@@ -101,6 +103,15 @@ def test_a_class_gets_the_score_that_anyone_computes(chain: Chain) -> None:
     assert people[0].claim() == 0
     words = [moment.what for moment in life(chain.client, 1)]
     assert words[-4:] == ["validation asked for", "validators drawn", "score proposed", "validated"]
+    assert main(["asset", "1", "--rpc", chain.url]) == 0
+    assert f"ppm {report['score'] * 100}, request {request_id}" in capsys.readouterr().out.splitlines()[-1]
+    assert main(["asset", "1", "--rpc", chain.url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["score"]["report"] == "0x" + report.hash.hex()
+
+
+def test_a_chain_without_the_contracts_has_no_scores() -> None:
+    with Chain(port=None) as bare:
+        assert Validations(bare.client).score_of(1) is None
 
 
 def test_other_data_or_rules_are_not_what_was_requested(chain: Chain) -> None:

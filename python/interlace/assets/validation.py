@@ -120,6 +120,17 @@ class ChainScore:
     answer: Answer
     validated_at: int
 
+    def to_json(self) -> dict[str, object]:
+        """Return the members for JSON: bytes as hexadecimal, the score in parts per million."""
+        return {
+            "ppm": self.answer.score_ppm,
+            "request": self.request_id,
+            "report": "0x" + self.answer.report.hex(),
+            "content": "0x" + self.content_hash.hex(),
+            "rules": "0x" + self.rules_hash.hex(),
+            "validated_at": self.validated_at,
+        }
+
 
 class Validations:
     """The contract `DataValidation` behind one node, for owners, readers and whoever keeps requests going.
@@ -201,10 +212,12 @@ class Validations:
         self._contract.send(who, "appeal", request_id, answer.report, answer.score_ppm)
 
     def score_of(self, class_id: int) -> ChainScore | None:
-        """Return the newest validated score of a class; None if there is none.
+        """Return the newest validated score of a class; None if there is none, or the chain validates nothing.
 
         Compare `content_hash` and `rules_hash` with the data and the rules that you expect: an owner chooses both.
         """
+        if not self._client.code(self._contract.address):
+            return None
         number, content, rules, report, ppm, at = self._contract.call("scoreOf", class_id)
         if number == 0:
             return None
