@@ -410,6 +410,23 @@ def test_an_appeal_on_which_nobody_votes_is_undecided(stage: Stage) -> None:
     assert state(stage, number) == spec.REFUNDED
 
 
+def test_more_than_half_is_not_two_thirds(stage: Stage) -> None:
+    """Three of five want the truth: not enough to convict, and enough that the bond comes back."""
+    number, honest, lazy = lazy_majority(stage)
+    assert not stage.appeal(honest, number, TRUTH)
+    asked = voters(stage, number)
+    assert len(asked) == 5
+    for i, who in enumerate(reversed(asked)):
+        assert not stage.act(who, "vote", number, i < 3)
+    total, in_favour, against = stage.read("appealOf", number)[4:]
+    assert total < 2 * in_favour
+    assert 3 * in_favour < 2 * total
+    assert in_favour + against == total
+    finished(stage, number)
+    assert stage.model.owed == {stage.owner: FEE, honest: TERMS.appeal_bond_wei}
+    assert not any(stage.model.members[who].left_at for who in lazy)
+
+
 def test_challenge_on_the_last_second(stage: Stage) -> None:
     number, honest, _ = lazy_majority(stage)
     until = stage.model.requests[number].until
