@@ -19,7 +19,7 @@ from eth_utils.crypto import keccak
 from spec.beacon import Beacon
 from spec.economy import BP, Credit, demand
 
-MAX_VALIDATORS, MAX_OPEN, MAX_POSTPONED = 64, 256, 8
+MAX_VALIDATORS, MAX_OPEN, MAX_POSTPONED, MAX_APPEALS = 64, 256, 8, 16
 MIN_DRAWN, MAX_DRAWN, APPELLANT_BP, MAX_SCORE = 3, 15, 5_000, 1_000_000
 REQUESTED, DRAWN, PROPOSED, APPEALED, VALIDATED, UNAVAILABLE_STATE, REFUNDED = range(1, 8)
 UNAVAILABLE = (1).to_bytes(32, "big")
@@ -102,6 +102,7 @@ class Request:
     drawn: dict[str, Answer | bool | None] = field(default_factory=dict)
     answer: Answer | None = None
     appeal: Appeal | None = None
+    appeals: int = 0
 
     @property
     def revealed(self) -> list[tuple[str, Answer]]:
@@ -243,7 +244,8 @@ class Validation:
         demand(now < r.until, "TooLate")
         answer.check()
         demand(answer != r.answer, "SameReport")
-        self.credit.move(who, self.name, self.terms.bond)
+        self.credit.move(who, self.name, self.terms.bond << r.appeals)
+        r.appeals += 1
         interested = {who, r.requester, *r.drawn}
         there = {other: m.weight_at(now) for other, m in self.members.items() if other not in interested}
         weights = {other: weight for other, weight in there.items() if weight}
@@ -270,15 +272,24 @@ class Validation:
         accepted, rejected = a is not None and a.wins(True), a is not None and a.wins(False)
         demand(accepted or rejected or now >= r.until, "TooEarly")
         if a is not None:
+            bond = self.bond_of(r)
             if accepted:
                 r.answer = a.answer
             elif not rejected:
                 r.answer = None
             if rejected or (not accepted and a.share(False) > a.share(True)):
-                self._owe([who for who, vote in a.votes.items() if not vote], self.terms.bond)
+                self._owe([who for who, vote in a.votes.items() if not vote], bond)
             else:
-                self.owed[a.appellant] += self.terms.bond
+                self.owed[a.appellant] += bond
+        if rejected and r.appeals < MAX_APPEALS:
+            # A false appeal shields nothing: others can appeal, for twice the bond.
+            r.state, r.until, r.appeal = PROPOSED, now + self.terms.window, None
+            return
         self._settle(now, number, r, a if accepted else None)
+
+    def bond_of(self, r: Request) -> int:
+        """Bond of the running appeal: the first one's, doubled for each before."""
+        return self.terms.bond << (r.appeals - 1)
 
     def _settle(self, now: int, number: int, r: Request, won: Appeal | None) -> None:
         right = [who for who, shown in r.revealed if r.answer is None or shown == r.answer]
@@ -338,7 +349,7 @@ class Validation:
         """What is held is stakes, fees and bonds of open requests, what is owed, and what is to be routed."""
         running = [r for r in self.requests.values() if r.state < VALIDATED]
         held = sum(m.stake for m in self.members.values()) + sum(r.fee for r in running)
-        held += sum(self.terms.bond for r in running if r.state == APPEALED)
+        held += sum(self.bond_of(r) for r in running if r.state == APPEALED)
         held += sum(self.owed.values()) + sum(self.fees.values())
         assert self.credit.balance[self.name] == held
         assert self.credit.balance["router"] == sum(self.routed.values())

@@ -3,7 +3,8 @@
 // The life of a request: requested -> drawn (commit, then reveal) -> proposed (open to appeal) -> [appealed] -> validated, unavailable or refunded.
 // Invariant: every fee, bond and slashed stake is in one place until it is owed, to the last unit; undecided means refund. Each state
 // ends by a call that anyone can make from a known second on, so no request keeps a member from leaving. What was proposed stands
-// unless more than two thirds of the disinterested stake vote for something else; a request is appealed at most once.
+// unless more than two thirds of the disinterested stake vote for something else. A refused appeal opens the window anew, for
+// twice the bond, so that a false appeal shields nothing; MAX_APPEALS bound it.
 // Source: docs/data-validation.md; docs/data-value.md for the score, which is exact, so that honest validators agree to the last bit.
 // What it does not do: it reads no data and computes no score. Validators who tell each other the answer, or of whom one does the work
 // for all, look like honest ones as long as the answer is right. A majority of the drawn that lies is undone only by an appeal, and a third
@@ -29,6 +30,8 @@ contract DataValidation is ValidationSet {
     uint8 public constant MAX_POSTPONED = 8;
     /// @notice Part of what an appeal slashes that the appellant gets, in basis points.
     uint256 public constant APPELLANT_BP = 5_000;
+    /// @notice Appeals of one request, one at a time; each needs twice the bond of the one before.
+    uint8 public constant MAX_APPEALS = 16;
     uint32 public constant MAX_SCORE_PPM = 1_000_000;
     /// @notice What the router counts these fees as.
     uint8 public constant METER = 1;
@@ -69,6 +72,7 @@ contract DataValidation is ValidationSet {
 
     /// @param asOf Second at which the set counts.
     /// @param until Second at which the state's time is over; of Drawn the reveal's.
+    /// @param appeals How many there were, a running one included.
     /// @param report Result or proposal; zero: none.
     struct Request {
         address requester;
@@ -77,6 +81,7 @@ contract DataValidation is ValidationSet {
         uint8 postponed;
         uint8 revealed;
         uint32 score;
+        uint8 appeals;
         uint256 classId;
         bytes32 contentHash;
         bytes32 rulesHash;
@@ -131,13 +136,14 @@ contract DataValidation is ValidationSet {
     uint256 public openRequests;
     /// @notice Credit-wei of the fee that collect() routes for a validator.
     mapping(uint256 requestId => mapping(address validator => uint256)) public feeOf;
-    mapping(uint256 requestId => mapping(address validator => bool)) public hasVoted;
     mapping(uint256 requestId => Request) private _requests;
     mapping(uint256 requestId => Part[]) private _parts;
     /// @dev Place in _parts, from 1; zero: not drawn.
     mapping(uint256 requestId => mapping(address validator => uint256)) private _placeOf;
     mapping(uint256 requestId => Appeal) private _appeals;
-    mapping(uint256 requestId => mapping(bool inFavour => address[])) private _voters;
+    /// @dev By request and number of the appeal, as _ballot puts them together.
+    mapping(uint256 ballot => mapping(address validator => bool)) private _hasVoted;
+    mapping(uint256 ballot => mapping(bool inFavour => address[])) private _voters;
     mapping(uint256 classId => Score) private _scores;
 
     event ValidationRequested(
@@ -154,6 +160,7 @@ contract DataValidation is ValidationSet {
         uint256 indexed requestId, uint256 indexed classId, address indexed appellant, bytes32 report, uint32 scorePpm,
         uint256 total, uint64 voteEnd
     );
+    event AppealRefused(uint256 indexed requestId, uint256 indexed classId, uint64 windowEnd);
     event AppealVoted(uint256 indexed requestId, address indexed validator, bool inFavour, uint256 weight);
     event Validated(uint256 indexed requestId, uint256 indexed classId, bytes32 report, uint32 scorePpm, bytes32 contentHash, bytes32 rulesHash);
     event ValidationUnavailable(uint256 indexed requestId, uint256 indexed classId);
@@ -291,9 +298,10 @@ contract DataValidation is ValidationSet {
             if (interested) total -= weights[i];
         }
         (r.state, r.until) = (State.Appealed, nowAt + voteSeconds);
+        ++r.appeals;
         _appeals[requestId] = Appeal(msg.sender, nowAt, scorePpm, report, total, 0, 0);
         emit ValidationAppealed(requestId, r.classId, msg.sender, report, scorePpm, total, r.until);
-        credit.safeTransferFrom(msg.sender, address(this), appealBond);
+        credit.safeTransferFrom(msg.sender, address(this), _bondOf(r));
     }
 
     /// @notice A member's vote, by the weight of its stake: the appellant's report is right, or it is not.
@@ -305,26 +313,33 @@ contract DataValidation is ValidationSet {
         require(weight != 0, NotEligible(requestId, msg.sender));
         bool interested = msg.sender == r.requester || msg.sender == a.appellant || _placeOf[requestId][msg.sender] != 0;
         require(!interested, InterestedVoter(requestId, msg.sender));
-        require(!hasVoted[requestId][msg.sender], AlreadyVoted(requestId, msg.sender));
-        hasVoted[requestId][msg.sender] = true;
+        uint256 ballot = _ballot(requestId, r);
+        require(!_hasVoted[ballot][msg.sender], AlreadyVoted(requestId, msg.sender));
+        _hasVoted[ballot][msg.sender] = true;
         if (inFavour) a.inFavour += weight;
         else a.against += weight;
-        _voters[requestId][inFavour].push(msg.sender);
+        _voters[ballot][inFavour].push(msg.sender);
         emit AppealVoted(requestId, msg.sender, inFavour, weight);
     }
 
     /// @notice End a request: from the end of the window, or as soon as a vote is decided, or from the end of the vote. Anyone may.
+    /// A refused appeal does not end it, but for the last one: the window opens anew.
     function finish(uint256 requestId) external {
         Request storage r = _requests[requestId];
         Appeal storage a = _appeals[requestId];
         bool appealed = r.state == State.Appealed;
         require(appealed || r.state == State.Proposed, NotInState(requestId, r.state));
-        bool accepted = 3 * a.inFavour > 2 * a.total;
-        bool rejected = 3 * a.against > 2 * a.total;
+        bool accepted = appealed && 3 * a.inFavour > 2 * a.total;
+        bool rejected = appealed && 3 * a.against > 2 * a.total;
         if (!accepted && !rejected) require(block.timestamp >= r.until, TooEarly(requestId, r.until, block.timestamp));
         if (accepted) (r.report, r.score) = (a.report, a.score);
         else if (appealed && !rejected) (r.report, r.score) = (0, 0);
-        if (appealed) _payBond(requestId, a, accepted, rejected);
+        if (appealed) _payBond(requestId, r, a, accepted, rejected);
+        if (rejected && r.appeals < MAX_APPEALS) {
+            (r.state, r.until) = (State.Proposed, uint64(block.timestamp) + windowSeconds);
+            emit AppealRefused(requestId, r.classId, r.until);
+            return;
+        }
         _settle(requestId, r, accepted ? a.appellant : address(0));
     }
 
@@ -354,6 +369,16 @@ contract DataValidation is ValidationSet {
         return _parts[requestId];
     }
 
+    /// @notice Credit-wei that the next appeal of a request puts up.
+    function bondOfNextAppeal(uint256 requestId) external view returns (uint256) {
+        return uint256(appealBond) << _requests[requestId].appeals;
+    }
+
+    function hasVoted(uint256 requestId, address validator) external view returns (bool) {
+        return _hasVoted[_ballot(requestId, _requests[requestId])][validator];
+    }
+
+    /// @notice The newest appeal of a request.
     function appealOf(uint256 requestId) external view returns (Appeal memory) {
         return _appeals[requestId];
     }
@@ -408,6 +433,15 @@ contract DataValidation is ValidationSet {
         emit ValidationRefunded(requestId, r.classId, r.requester, r.fee);
     }
 
+    /// @dev Bond of the appeal that runs.
+    function _bondOf(Request storage r) private view returns (uint256) {
+        return uint256(appealBond) << (r.appeals - 1);
+    }
+
+    function _ballot(uint256 requestId, Request storage r) private view returns (uint256) {
+        return (requestId << 8) | r.appeals;
+    }
+
     /// @dev Report and score that more than half of the drawn revealed, or zeros.
     function _majority(Part[] memory parts) private pure returns (bytes32, uint32) {
         for (uint256 i = 0; i < parts.length; ++i) {
@@ -423,14 +457,14 @@ contract DataValidation is ValidationSet {
     }
 
     /// @dev Back to who was right or heard by as much stake as was against; else to those who voted against.
-    function _payBond(uint256 requestId, Appeal storage a, bool accepted, bool rejected) private {
+    function _payBond(uint256 requestId, Request storage r, Appeal storage a, bool accepted, bool rejected) private {
         bool lost = rejected || (!accepted && a.against > a.inFavour);
         if (!lost) {
-            owed[a.appellant] += appealBond;
+            owed[a.appellant] += _bondOf(r);
             return;
         }
-        address[] memory voters = _voters[requestId][false];
-        _oweEqually(voters, voters.length, appealBond);
+        address[] memory voters = _voters[_ballot(requestId, r)][false];
+        _oweEqually(voters, voters.length, _bondOf(r));
     }
 
     /// @dev Decided (r.report is not zero): who revealed it shares fee and what the others are slashed; after an appeal the
@@ -438,7 +472,7 @@ contract DataValidation is ValidationSet {
     /// not reveal is slashed, for those who did; nobody is if nobody did.
     function _settle(uint256 requestId, Request storage r, address appellant) private {
         Part[] memory parts = _parts[requestId];
-        address[] memory voters = appellant == address(0) ? new address[](0) : _voters[requestId][true];
+        address[] memory voters = appellant == address(0) ? new address[](0) : _voters[_ballot(requestId, r)][true];
         address[] memory right = new address[](parts.length + voters.length);
         (bool decided, uint256 count, uint256 pot) = (r.report != 0, 0, 0);
         for (uint256 i = 0; i < parts.length; ++i) {

@@ -385,8 +385,42 @@ def test_a_wrong_appeal_loses_the_bond_to_who_refused_it(stage: Stage) -> None:
     assert not stage.act(stage.owner, "finish", number)
     each, rest = divmod(TERMS.appeal_bond_wei, len(asked))
     assert stage.model.owed == {who: each + rest * (who == asked[0]) for who in asked}
+    assert state(stage, number) == spec.PROPOSED
+    finished(stage, number)
     assert state(stage, number) == spec.VALIDATED
     assert sum(stage.model.fees.values()) == FEE
+
+
+def test_a_false_appeal_shields_no_lie(stage: Stage) -> None:
+    """Who lied has a friend appeal with another lie, so that nobody else can: it costs a bond, and then others can."""
+    number, honest, lazy = lazy_majority(stage)
+    assert not stage.appeal(stage.other_owner, number, NOTHING)
+    assert stage.appeal(honest, number, TRUTH) == "NotInState"
+    for who in voters(stage, number):
+        assert not stage.act(who, "vote", number, False)
+    assert not stage.act(stage.owner, "finish", number)
+    assert stage.read("bondOfNextAppeal", number) == 2 * TERMS.appeal_bond_wei
+    assert not stage.appeal(honest, number, TRUTH)
+    for who in voters(stage, number):
+        assert not stage.read("hasVoted", number, who)
+        assert not stage.act(who, "vote", number, True)
+        assert stage.read("hasVoted", number, who)
+    assert not stage.act(stage.owner, "finish", number)
+    assert stage.read("scoreOf", FIRST_CLASS)[3:5] == TRUTH
+    assert all(stage.model.members[who].left_at for who in lazy)
+
+
+def test_appeals_have_an_end(stage: Stage) -> None:
+    number, drawn = stage.drawn(fee=FEE)
+    stage.answered(number, dict.fromkeys(drawn, TRUTH))
+    for _ in range(spec.MAX_APPEALS):
+        assert state(stage, number) == spec.PROPOSED
+        assert not stage.appeal(stage.other_owner, number, LIE)
+        for who in voters(stage, number):
+            assert not stage.act(who, "vote", number, False)
+        assert not stage.act(stage.owner, "finish", number)
+    assert state(stage, number) == spec.VALIDATED
+    assert sum(stage.model.owed.values()) == TERMS.appeal_bond_wei * (2**spec.MAX_APPEALS - 1)
 
 
 def test_bond_grief_with_sleeping_voters(stage: Stage) -> None:

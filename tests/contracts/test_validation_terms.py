@@ -104,6 +104,7 @@ def test_the_page_has_the_terms_and_bounds_in_force(evm: Evm) -> None:
         "seats": evm.call("DataValidation", "MAX_VALIDATORS"),
         "drawn for a request": evm.call("DataValidation", "MAX_DRAWN"),
         "requests that are not finished": evm.call("DataValidation", "MAX_OPEN"),
+        "appeals of a request": evm.call("DataValidation", "MAX_APPEALS"),
         "rounds that a request waits for": evm.call("DataValidation", "MAX_POSTPONED") + 1,
         "score": evm.call("DataValidation", "MAX_SCORE_PPM"),
     }

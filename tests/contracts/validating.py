@@ -120,8 +120,8 @@ class Stage:
         for number, r in self.model.requests.items():
             found = self.read("requestOf", number)
             answer = r.answer or Answer(bytes(32), 0)
-            assert (found[1], found[3], found[13]) == (r.state, r.postponed, r.round)
-            assert (found[9], found[5]) == answer
+            assert (found[1], found[3], found[6], found[14]) == (r.state, r.postponed, r.appeals, r.round)
+            assert (found[10], found[5]) == answer
             assert [part[0] for part in self.read("partsOf", number)] == list(r.drawn)
             for who in r.drawn:
                 assert self.read("feeOf", number, who) == self.model.fees.get((number, who), 0)

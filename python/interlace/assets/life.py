@@ -60,6 +60,7 @@ _WORDS = {
     "ValidatorsDrawn": "validators drawn",
     "ValidationProposed": "score proposed",
     "ValidationAppealed": "score appealed",
+    "AppealRefused": "appeal refused",
     "Validated": "validated",
     "ValidationUnavailable": "data not available",
     "ValidationRefunded": "validation refunded",

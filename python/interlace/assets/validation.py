@@ -172,7 +172,7 @@ class Validations:
             ``asset.no-such-request``.
         """
         found = self._contract.call("requestOf", request_id)
-        requester, state, _, _, _, ppm, class_id, content, rules, report, fee, _, until, number = found
+        requester, state, _, _, _, ppm, _, class_id, content, rules, report, fee, _, until, number = found
         if state == 0:
             raise AssetError("asset.no-such-request", f"there is no validation request {request_id}")
         drawn = self._contract.call("partsOf", request_id)
@@ -204,11 +204,13 @@ class Validations:
         return self.get(request_id).state
 
     def appeal(self, who: Account, request_id: int, answer: Answer) -> None:
-        """Say that another answer is right; puts up the bond in credits.
+        """Say that another answer is right; puts up the bond in credits, twice that of the appeal before.
 
         The account's allowance to the contract becomes exactly the bond, and is used up.
         """
-        self._credit.send(who, "approve", self._contract.address, int(self._contract.call("appealBond")))
+        self._credit.send(
+            who, "approve", self._contract.address, int(self._contract.call("bondOfNextAppeal", request_id))
+        )
         self._contract.send(who, "appeal", request_id, answer.report, answer.score_ppm)
 
     def score_of(self, class_id: int) -> ChainScore | None:
