@@ -1,4 +1,4 @@
-"""The life of an asset, read back from a chain's events: made, licensed, derived from, used, paid, expired, claimed.
+"""The life of an asset, read back from a chain's events: made, licensed, validated, derived from, used, paid, claimed.
 
 Invariant: what comes back is every event of the economy's contracts that names the class, one of its tokens, or a class
 that derives from it, in the order of the chain; nothing is summed or left out.
@@ -21,7 +21,7 @@ from interlace.errors import AssetError
 
 Topics: TypeAlias = Sequence[str | Sequence[str] | None]
 
-_SOURCES = ("Assets", "Programs", "FeeRouter", "Settlement", "Readers")
+_SOURCES = ("Assets", "Programs", "FeeRouter", "Settlement", "Readers", "DataValidation")
 _OF_CALLS = ("Released", "Refunded", "Challenged", "Voted", "BondPaid")
 _TOPICS = 100
 """Numbers that one question asks for."""
@@ -55,6 +55,16 @@ _WORDS = {
     "VersionPublished": "sealed version published",
     "KeyWrapped": "key wrapped",
     "RoyaltyChanged": "royalty changed",
+    "ValidationRequested": "validation asked for",
+    "ValidationPostponed": "validation postponed",
+    "ValidatorsDrawn": "validators drawn",
+    "ValidationProposed": "score proposed",
+    "ValidationAppealed": "score appealed",
+    "AppealRefused": "appeal refused",
+    "Validated": "validated",
+    "ValidationUnavailable": "data not available",
+    "ValidationRefunded": "validation refunded",
+    "FeeCollected": "validator paid",
 }
 
 

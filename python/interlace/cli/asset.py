@@ -17,21 +17,27 @@ def asset(
     rpc: Annotated[str, typer.Option("--rpc", help="URL of a node.")] = "http://127.0.0.1:8545",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show what happened to an asset: made, licensed, derived from, used, paid, expired, claimed.
+    """Show what happened to an asset: made, licensed, validated, used, paid, claimed; and its newest score.
 
     Example: interlace asset 3 --json
     """
     from interlace.assets.life import life
+    from interlace.assets.validation import Validations
     from interlace.chain.client import Client
 
     with Client(rpc) as client:
         moments = life(client, class_id)
+        found = Validations(client).score_of(class_id)
+    score = found.to_json() if found else None
     if json:
-        output.emit_json({"class": class_id, "moments": [moment.to_json() for moment in moments]})
+        output.emit_json({"class": class_id, "moments": [moment.to_json() for moment in moments], "score": score})
         return
     for moment in moments:
         args = ", ".join(f"{name} {_short(value)}" for name, value in moment.to_json()["args"].items())  # type: ignore[attr-defined]
         output.data(f"{moment.block_number:>8}  {moment.what:<26}  {args}")
+    if score:
+        shown = ", ".join(f"{name} {_short(value)}" for name, value in score.items())
+        output.data(f"{'':>8}  {'score':<26}  {shown}")
 
 
 def _short(value: object) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, Artifact, artifact
 from interlace.contracts.economy import ADDRESSES, EconomyConfig, FeeShares, deployments, economy_deployments
+from interlace.contracts.terms import BeaconTerms, ValidationTerms
 
 __all__ = [
     "ADDRESSES",
     "NAMES",
     "ORGANISATION_PARTS",
     "Artifact",
+    "BeaconTerms",
     "EconomyConfig",
     "FeeShares",
+    "ValidationTerms",
     "artifact",
     "deployments",
     "economy_deployments",

@@ -14,6 +14,7 @@ from typing import Final, Self
 from interlace._core import keccak256
 from interlace.chain import Account, Deployment, checksum_address
 from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, artifact
+from interlace.contracts.terms import BeaconTerms, ValidationTerms
 from interlace.errors import ChainError
 
 _NUMBERS: Final = {"Agents": 13, "OrganisationFactory": 14}
@@ -66,6 +67,8 @@ class EconomyConfig:
         How long a stake stays after the holder's last staking.
     challenge_bond_wei
         Credit-wei that a challenger puts up.
+    beacon, validation
+        Terms of the random numbers and of the validation of data.
     """
 
     governor: str
@@ -79,6 +82,8 @@ class EconomyConfig:
     stake_lock_seconds: int = 86_400
     challenge_bond_wei: int = CREDIT_WEI
     shares: FeeShares = field(default_factory=FeeShares)
+    beacon: BeaconTerms = field(default_factory=BeaconTerms)
+    validation: ValidationTerms = field(default_factory=ValidationTerms)
 
     def __post_init__(self) -> None:
         """Check what the constructors would refuse."""
@@ -103,6 +108,7 @@ class EconomyConfig:
             f"{self.settlement_grace_seconds} s is over",
         )
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
+        self.validation.fits(self.beacon)
 
     @classmethod
     def development(cls) -> Self:
@@ -121,6 +127,16 @@ class EconomyConfig:
             settlement_grace_seconds=3_600,
             withdrawal_delay_seconds=7_200,
             stake_lock_seconds=60,
+            beacon=BeaconTerms(commit_seconds=30, reveal_seconds=30, quorum=2, bond_wei=CREDIT_WEI),
+            validation=ValidationTerms(
+                commit_seconds=60,
+                reveal_seconds=60,
+                window_seconds=60,
+                vote_seconds=60,
+                unbonding_seconds=900,
+                min_stake_wei=10 * CREDIT_WEI,
+                appeal_bond_wei=CREDIT_WEI,
+            ),
         )
 
 
@@ -128,7 +144,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
     """Return the contracts as genesis deployments ``{"address", "initcode"}``, in the order in which they must run.
 
     They go into a genesis file under ``interlace.deployments``. The credit token comes first, because the constructors
-    of FeeRouter and Settlement approve it.
+    of FeeRouter, Settlement and DataValidation approve it.
     """
     at = ADDRESSES
     members = config.validators
@@ -155,6 +171,11 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "Readers": (at["Assets"],),
         "Exchange": (at["CreditToken"],),
+        "Beacon": (at["CreditToken"], *astuple(config.beacon)),
+        "DataValidation": (
+            *(at[name] for name in ("CreditToken", "Assets", "Beacon", "FeeRouter")),
+            *config.validation.words,
+        ),
         "Agents": (),
         # The factory makes organisations from exactly the code that ships; it knows that by its hashes.
         "OrganisationFactory": (
