@@ -194,19 +194,19 @@ def test_only_the_governor_changes_shares_and_they_add_up(world: World) -> None:
     governor = world.evm.accounts[9]
     assert governor.address == world.config.governor
     shares = (10_000, 0, 0, 0, 0, 0)
-    refused("NotGovernor", world.send, world.stranger, "FeeRouter", "setShares", shares)
+    refused("NotGovernor", world.send, world.stranger, "FeeRouter", "setShares", 0, shares)
     refused("NotGovernor", world.send, world.stranger, "FeeRouter", "setTreasury", world.stranger.address)
     refused("NotGovernor", world.send, world.stranger, "FeeRouter", "setGovernor", world.stranger.address)
-    refused("SharesDoNotAddUp", world.send, governor, "FeeRouter", "setShares", (9_999, 0, 0, 0, 0, 0))
+    refused("SharesDoNotAddUp", world.send, governor, "FeeRouter", "setShares", 0, (9_999, 0, 0, 0, 0, 0))
     refused("ZeroAddress", world.send, governor, "FeeRouter", "setTreasury", "0x" + "00" * 20)
-    world.send(governor, "FeeRouter", "setShares", shares)
+    world.send(governor, "FeeRouter", "setShares", 0, shares)
     call = world.serve()
     world.open([call])
     assert world.evm.call("FeeRouter", "claimable", world.node.address) == call.receipt.cost
     world.send(governor, "FeeRouter", "setGovernor", world.stranger.address)
-    refused("NotGovernor", world.send, governor, "FeeRouter", "setShares", shares)
+    refused("NotGovernor", world.send, governor, "FeeRouter", "setShares", 0, shares)
     world.send(world.stranger, "FeeRouter", "setTreasury", world.stranger.address)
-    refused("NotSettlement", world.send, world.stranger, "FeeRouter", "route", world.node.address, 3, 1)
+    refused("UnknownMeter", world.evm.call, "FeeRouter", "sharesOf", 3)
 
 
 # ---- programs ------------------------------------------------------------------------------------------

@@ -40,7 +40,8 @@ def test_genesis_holds_the_artifacts(evm: Evm) -> None:
         assert len(code) == len(shipped)
         assert all(a == b or b == 0 for a, b in zip(code, shipped, strict=True)), name
     assert evm.call("Settlement", "withdrawalDelay") == CONFIG.withdrawal_delay_seconds
-    assert evm.call("FeeRouter", "shares") == dataclasses.astuple(CONFIG.shares)
+    for meter, shares in enumerate(CONFIG.meters):
+        assert evm.call("FeeRouter", "sharesOf", meter) == dataclasses.astuple(shares)
     assert evm.call("Validators", "threshold") == CONFIG.threshold
 
 
@@ -67,6 +68,8 @@ def test_an_unknown_contract() -> None:
         {"treasury": "0x" + "00" * 20},
         {"shares": FeeShares(node=4_999)},
         {"shares": FeeShares(node=-1, data=6_501)},
+        {"validation_shares": FeeShares(node=4_999)},
+        {"transaction_shares": FeeShares()},
         {"withdrawal_delay_seconds": CONFIG.settlement_grace_seconds},
         {"window_seconds": 0},
         {"vote_seconds": 1 << 32},

@@ -8,6 +8,19 @@ What it does not do: it sends no transaction; `artifact(name).abi` at `ADDRESSES
 from __future__ import annotations
 
 from interlace.contracts.artifacts import Artifact, artifact
-from interlace.contracts.economy import ADDRESSES, EconomyConfig, FeeShares, deployments, economy_deployments
+from interlace.contracts.economy import (
+    ADDRESSES,
+    COMPUTE,
+    METERS,
+    TRANSACTION,
+    VALIDATION,
+    EconomyConfig,
+    FeeShares,
+    deployments,
+    economy_deployments,
+)
 
-__all__ = ["ADDRESSES", "Artifact", "EconomyConfig", "FeeShares", "artifact", "deployments", "economy_deployments"]
+__all__ = [
+    "ADDRESSES", "COMPUTE", "METERS", "TRANSACTION", "VALIDATION", "Artifact", "EconomyConfig", "FeeShares", "artifact",
+    "deployments", "economy_deployments",
+]  # fmt: skip

@@ -15,10 +15,21 @@ from interlace.chain import Account, Deployment, checksum_address
 from interlace.contracts.artifacts import NAMES, artifact
 from interlace.errors import ChainError
 
-ADDRESSES: Final[dict[str, str]] = {
-    name: checksum_address(f"0x1ace{number:036x}") for number, name in enumerate(NAMES, start=1)
-}
+_DATA_VALIDATION: Final = 0x0B
+"""The number of the contract whose fees are those of data validation; the router knows it by its address."""
+
+
+def _predeploy(number: int) -> str:
+    return checksum_address(f"0x1ace{number:036x}")
+
+
+ADDRESSES: Final[dict[str, str]] = {name: _predeploy(number) for number, name in enumerate(NAMES, start=1)}
 """Contract name to EIP-55 address, the same on every chain."""
+
+METERS: Final = ("compute", "data validation", "transactions")
+"""What fees are for, by the number of the meter. The first two are paid in credits, the last in native tokens."""
+
+COMPUTE, VALIDATION, TRANSACTION = range(3)
 
 BASIS_POINTS: Final = 10_000
 CREDIT_WEI: Final = 10**18
@@ -34,6 +45,13 @@ class FeeShares:
     validators: int = 500
     holders: int = 500
     treasury: int = 500
+
+
+VALIDATION_SHARES: Final = FeeShares(node=8_000, data=250, model=250)
+"""What becomes of a fee for the validation of data: most of it is the validator's, who is the node of that meter."""
+
+TRANSACTION_SHARES: Final = FeeShares(node=7_000, data=0, model=0, validators=1_000, holders=1_500, treasury=500)
+"""What becomes of a transaction's fee: the node is the sequencer; no class served, so data and model have no part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,8 @@ class EconomyConfig:
         How long a stake stays after the holder's last staking.
     challenge_bond_wei
         Credit-wei that a challenger puts up.
+    shares, validation_shares, transaction_shares
+        How a fee is divided: of a paid call, of a validation of data, and of a transaction.
     """
 
     governor: str
@@ -75,6 +95,8 @@ class EconomyConfig:
     stake_lock_seconds: int = 86_400
     challenge_bond_wei: int = CREDIT_WEI
     shares: FeeShares = field(default_factory=FeeShares)
+    validation_shares: FeeShares = VALIDATION_SHARES
+    transaction_shares: FeeShares = TRANSACTION_SHARES
 
     def __post_init__(self) -> None:
         """Check what the constructors would refuse."""
@@ -86,9 +108,11 @@ class EconomyConfig:
         _demand(len(set(members)) == len(members), "a validator is named twice")
         possible = len(members) // 2 < self.threshold <= len(members)
         _demand(possible, f"threshold {self.threshold} of {len(members)}; more than half, at most all")
-        shares = astuple(self.shares)
-        _demand(all(0 <= share <= BASIS_POINTS for share in shares), f"shares {shares}; each is 0 to 10,000")
-        _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
+        for shares in map(astuple, self.meters):
+            _demand(all(0 <= share <= BASIS_POINTS for share in shares), f"shares {shares}; each is 0 to 10,000")
+            _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
+        served = self.transaction_shares.data + self.transaction_shares.model
+        _demand(served == 0, f"a transaction serves no class, and {served} of its fee are for data and model")
         for name in ("window_seconds", "vote_seconds"):
             _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
         for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "stake_lock_seconds"):
@@ -99,6 +123,11 @@ class EconomyConfig:
             f"{self.settlement_grace_seconds} s is over",
         )
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
+
+    @property
+    def meters(self) -> tuple[FeeShares, FeeShares, FeeShares]:
+        """The shares of each meter, by its number: compute, data validation, transactions."""
+        return self.shares, self.validation_shares, self.transaction_shares
 
     @classmethod
     def development(cls) -> Self:
@@ -137,9 +166,10 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         "Validators": (at["CreditToken"], 3 * 32, config.threshold, len(members), *members),
         "FeeRouter": (
             *(at[name] for name in ("CreditToken", "Assets", "Validators", "StakingVault", "Settlement")),
+            _predeploy(_DATA_VALIDATION),
             config.governor,
             config.treasury,
-            *astuple(config.shares),
+            *(share for shares in config.meters for share in astuple(shares)),
         ),
         "Settlement": (
             *(at[name] for name in ("CreditToken", "Programs", "Validators", "FeeRouter")),
