@@ -99,72 +99,142 @@ class Credit(Token):
 
 @dataclass
 class Holder:
-    """A staker; `accrued` is in units of 1/S."""
+    """A staker: stake, what is on the way out as (amount, available at), and accruals in units of 1/S by asset."""
 
     stake: int = 0
-    paid: int = 0
-    accrued: int = 0
-    unlock_at: int = 0
+    unbonding: list[tuple[int, int]] = field(default_factory=list)
+    paid: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    accrued: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+@dataclass
+class Arrival:
+    """What arrived in one period, and how much of it was released since."""
+
+    amount: int = 0
+    released: int = 0
+
+
+class Flow:
+    """Rewards of one asset. What arrives in period p is released evenly over p + 1, to the stakes of each second.
+
+    Every period is kept here for itself; the contract keeps two, and must come to the same.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length, self.pool = length, Pool()
+        self.periods: dict[int, Arrival] = defaultdict(Arrival)
+        self.rewarded = self.claimed = 0
+
+    @property
+    def waiting(self) -> int:
+        """What is not released yet."""
+        return sum(arrival.amount - arrival.released for arrival in self.periods.values())
+
+    def arrive(self, now: int, amount: int) -> None:
+        """Add to what arrives in this period."""
+        self.periods[now // self.length].amount += amount
+        self.rewarded += amount
+
+    def advance(self, now: int, weight: int) -> None:
+        """Release what the time asks for; without weight, put everything into the present period."""
+        if not weight:
+            waiting, self.periods = self.waiting, defaultdict(Arrival)
+            if waiting:
+                self.periods[now // self.length].amount = waiting
+            return
+        due = 0
+        for period, arrival in list(self.periods.items()):
+            seconds = min(max(now - (period + 1) * self.length, 0), self.length)
+            released = arrival.amount * seconds // self.length
+            due += released - arrival.released
+            arrival.released = released
+            if released == arrival.amount and seconds == self.length:
+                del self.periods[period]
+        if due:  # a carry alone waits for the next unit, however much weight has left since
+            self.pool.distribute(due, weight)
 
 
 class Vault:
-    """Stakes, and the holders' part divided by stake. A reward without any stake waits for the next one with some."""
+    """Stakes, unbonding stakes, and the holders' part in credits and native tokens, released over time by stake."""
 
-    def __init__(self, credit: Credit, lock_seconds: int) -> None:
-        self.credit, self.lock_seconds, self.pool = credit, lock_seconds, Pool()
+    def __init__(self, credit: Credit, native: Token, unbonding_seconds: int, stream_seconds: int) -> None:
+        self.money: dict[str, Token] = {NATIVE: native, CREDIT: credit}
+        self.unbonding_seconds = unbonding_seconds
         self.holders: dict[str, Holder] = defaultdict(Holder)
-        self.rewarded = self.claimed = 0
+        self.flows = {asset: Flow(stream_seconds) for asset in self.money}
 
     @property
     def total(self) -> int:
         """All stakes."""
         return sum(h.stake for h in self.holders.values())
 
-    def owed(self, who: str) -> int:
-        """Unclaimed reward in units of 1/S: accrued + stake * (acc - paid)."""
-        h = self.holders[who]
-        return h.accrued + h.stake * (self.pool.acc - h.paid)
+    def advance(self, now: int) -> None:
+        """Bring both flows up to now; may be called at any time, and as often as one likes."""
+        for flow in self.flows.values():
+            flow.advance(now, self.total)
 
-    def _settled(self, who: str) -> Holder:
+    def owed(self, who: str, asset: str = CREDIT) -> int:
+        """Unclaimed reward in units of 1/S as of the last advance: accrued + stake * (acc - paid)."""
         h = self.holders[who]
-        h.accrued, h.paid = self.owed(who), self.pool.acc
+        return h.accrued[asset] + h.stake * (self.flows[asset].pool.acc - h.paid[asset])
+
+    def _settled(self, now: int, who: str) -> Holder:
+        self.advance(now)
+        h = self.holders[who]
+        for asset, flow in self.flows.items():
+            h.accrued[asset], h.paid[asset] = self.owed(who, asset), flow.pool.acc
         return h
 
     def stake(self, now: int, who: str, amount: int) -> None:
-        """Stake, and lock the whole stake anew."""
+        """Stake; it earns from now on."""
         demand(amount > 0, "ZeroAmount")
-        h = self._settled(who)
-        h.stake += amount
-        h.unlock_at = now + self.lock_seconds
+        self._settled(now, who).stake += amount
+        self.money[NATIVE].move(who, "vault", amount)
 
-    def unstake(self, now: int, who: str, amount: int) -> None:
-        """Take a stake back after the lock."""
+    def request_unstake(self, now: int, who: str, amount: int) -> None:
+        """Take out of the stake what can be withdrawn after the unbonding time."""
         demand(amount > 0, "ZeroAmount")
-        demand(now >= self.holders[who].unlock_at, "StakeLocked")
         demand(amount <= self.holders[who].stake, "InsufficientStake")
-        self._settled(who).stake -= amount
+        demand(len(self.holders[who].unbonding) < 8, "TooManyUnbonding")
+        h = self._settled(now, who)
+        h.stake -= amount
+        h.unbonding.append((amount, now + self.unbonding_seconds))
 
-    def add_reward(self, source: str, amount: int) -> None:
-        """Divide a reward by stake."""
+    def withdraw(self, now: int, who: str) -> int:
+        """Pay all requests whose time has come."""
+        h = self.holders[who]
+        due = [entry for entry in h.unbonding if entry[1] <= now]
+        demand(bool(due), "NothingToWithdraw")
+        h.unbonding = [entry for entry in h.unbonding if entry[1] > now]
+        amount = sum(entry[0] for entry in due)
+        self.money[NATIVE].move("vault", who, amount)
+        return amount
+
+    def add_reward(self, now: int, source: str, amount: int, asset: str = CREDIT) -> None:
+        """Take a reward, to be released in the next period."""
         demand(amount > 0, "ZeroAmount")
-        self.credit.move(source, "vault", amount)
-        self.rewarded += amount
-        self.pool.distribute(amount, self.total)
+        self.money[asset].move(source, "vault", amount)
+        self.advance(now)
+        self.flows[asset].arrive(now, amount)
 
-    def claim(self, who: str) -> int:
+    def claim(self, now: int, who: str, asset: str = CREDIT) -> int:
         """Pay whole units; the fraction stays."""
-        h = self._settled(who)
-        amount = h.accrued // S
-        h.accrued -= amount * S
-        self.claimed += amount
-        self.credit.move("vault", who, amount)
+        h = self._settled(now, who)
+        amount = h.accrued[asset] // S
+        h.accrued[asset] -= amount * S
+        self.flows[asset].claimed += amount
+        self.money[asset].move("vault", who, amount)
         return amount
 
     def check(self) -> None:
-        """Conservation to the last fraction, and solvency."""
-        owed = sum(self.owed(who) for who in list(self.holders))
-        assert owed + self.pool.carry + self.claimed * S == self.rewarded * S
-        assert self.credit.balance["vault"] * S >= owed
+        """Conservation to the last fraction, for each asset, and solvency."""
+        unbonding = sum(amount for h in self.holders.values() for amount, _ in h.unbonding)
+        for asset, flow in self.flows.items():
+            owed = sum(self.owed(who, asset) for who in list(self.holders))
+            assert owed + flow.pool.carry + (flow.waiting + flow.claimed) * S == flow.rewarded * S
+            held = flow.rewarded - flow.claimed + (self.total + unbonding if asset == NATIVE else 0)
+            assert self.money[asset].balance["vault"] == held
 
 
 class Validators:
@@ -485,34 +555,48 @@ def by_largest_remainder(amount: int, parents: list[Parent]) -> list[int]:
 
 
 class Router:
-    """Divides a fee: each part is amount * bp // 10,000, the node takes what is left."""
+    """Divides a fee by the shares of its meter: each part is amount * bp // 10,000, the node takes what is left."""
 
-    def __init__(self, credit: Credit, assets: Assets, validators: Validators, vault: Vault, shares: Shares) -> None:
-        self.credit, self.assets, self.validators, self.vault, self.shares = credit, assets, validators, vault, shares
+    SOURCES = ("settlement", "validation")
+
+    def __init__(
+        self, credit: Credit, assets: Assets, validators: Validators, vault: Vault, meters: list[Shares]
+    ) -> None:
+        self.credit, self.assets, self.validators, self.vault = credit, assets, validators, vault
+        self.meters = list(meters)
         self.treasury = "treasury"
+        self.by_meter = [0, 0]
         self.claimable: dict[str, int] = defaultdict(int)
         self.routed = self.passed_on = self.claimed = 0
 
-    def route(self, now: int, node: str, class_id: int, amount: int) -> None:
-        """Divide `amount` of Settlement's credits."""
-        s = self.shares
+    def set_shares(self, meter: int, shares: Shares) -> None:
+        """Change how fees of a meter are divided; a transaction serves no class."""
+        demand(meter < 3, "UnknownMeter")
+        demand(meter != 2 or not shares.data + shares.model, "TransactionsHaveNoClass")
+        demand(sum(vars(shares).values()) == BP, "SharesDoNotAddUp")
+        self.meters[meter] = shares
+
+    def route(self, now: int, meter: int, node: str, class_id: int, amount: int) -> None:
+        """Divide `amount` of the credits of Settlement, or of the contract that has data validated."""
+        s = self.meters[meter]
         data, model, validators, holders, treasury = (
             amount * bp // BP for bp in (s.data, s.model, s.validators, s.holders, s.treasury)
         )
         self.routed += amount
+        self.by_meter[meter] += amount
         self.passed_on += data + model + validators + holders
         self.claimable[node] += amount - data - model - validators - holders - treasury
         self.claimable[self.treasury] += treasury
-        self.credit.move("settlement", "router", amount)
-        for earner, part in self.upstream(class_id, model + data, data).items():
+        self.credit.move(self.SOURCES[meter], "router", amount)
+        for earner, part in self.upstream(s, class_id, model + data, data).items():
             if part:
                 self.assets.settle_routed(now, earner, part)
         if validators:
             self.validators.add_reward("router", validators)
         if holders:
-            self.vault.add_reward("router", holders)
+            self.vault.add_reward(now, "router", holders)
 
-    def upstream(self, class_id: int, amount: int, passed: int) -> dict[int, int]:
+    def upstream(self, shares: Shares, class_id: int, amount: int, passed: int) -> dict[int, int]:
         """Return what each class keeps of an amount of which the first passes on `passed`, in the order of payment.
 
         A class passes on to its parents what the shares of data and model say; one without parents, or whose parents
@@ -524,7 +608,7 @@ class Router:
             current = max(waiting)
             amount = waiting.pop(current)
             if kept:
-                passed = amount * self.shares.data // (self.shares.data + self.shares.model)
+                passed = amount * shares.data // (shares.data + shares.model)
             parents = self.assets.classes[current].parents
             if not parents or not passed or len(kept) + 1 + len(waiting) + len(parents) > 32:
                 kept[current] = amount
@@ -543,8 +627,60 @@ class Router:
 
     def check(self) -> None:
         """Claimable + claimed + passed on = routed; balance = claimable."""
+        assert sum(self.by_meter) == self.routed
         assert sum(self.claimable.values()) + self.claimed + self.passed_on == self.routed
         assert self.credit.balance["router"] == sum(self.claimable.values())
+
+
+class TransactionFees:
+    """Divides what block makers send it, in native tokens, by the shares of meter 2; validators have equal parts."""
+
+    def __init__(self, native: Token, router: Router, node: str) -> None:
+        self.native, self.router, self.node = native, router, node
+        self.part: dict[str, int] = defaultdict(int)
+        self.earned, self.paid = defaultdict[str, int](int), defaultdict[str, int](int)
+        self.received = self.distributed = self.claimed = self.passed_on = self.carry = 0
+
+    def receive(self, source: str, amount: int) -> None:
+        """Take fees."""
+        self.native.move(source, "fees", amount)
+        self.received += amount
+
+    def distribute(self, now: int) -> int:
+        """Divide what came in since the last time."""
+        amount, s = self.received - self.distributed, self.router.meters[2]
+        if not amount:
+            return 0
+        validators, holders, treasury = (amount * bp // BP for bp in (s.validators, s.holders, s.treasury))
+        self.part[self.node] += amount - validators - holders - treasury
+        self.part[self.router.treasury] += treasury
+        members = self.router.validators.members
+        each, self.carry = divmod(validators + self.carry, len(members))
+        for member in members:
+            self.earned[member] += each
+        self.distributed += amount
+        if holders:
+            self.router.vault.add_reward(now, "fees", holders, NATIVE)
+            self.passed_on += holders
+        return amount
+
+    def owed(self, who: str) -> int:
+        """What `who` can claim in all roles."""
+        return self.part[who] + self.earned[who] - self.paid[who]
+
+    def claim(self, who: str) -> int:
+        """Pay it."""
+        amount = self.owed(who)
+        self.part[who], self.paid[who] = 0, self.earned[who]
+        self.claimed += amount
+        self.native.move("fees", who, amount)
+        return amount
+
+    def check(self) -> None:
+        """Distributed = owed + carry + claimed + passed on; balance = received - claimed - passed on."""
+        owed = sum(self.owed(who) for who in {*self.part, *self.earned})
+        assert owed + self.carry + self.claimed + self.passed_on == self.distributed <= self.received
+        assert self.native.balance["fees"] == self.received - self.claimed - self.passed_on
 
 
 @dataclass(frozen=True)
@@ -727,29 +863,33 @@ class Settlement:
                 runs.append([leaf])
         for run in runs:
             if amount := sum(leaf.cost for leaf in run):
-                self.router.route(now, run[0].node, run[0].class_id, amount)
+                self.router.route(now, 0, run[0].node, run[0].class_id, amount)
 
 
 class Economy:
     """Everything together; `paid` is what was ever routed, and who has it now is accounted for."""
 
-    def __init__(self, members: list[str], threshold: int, shares: Shares, terms: Terms, lock_seconds: int) -> None:
+    def __init__(
+        self, members: list[str], threshold: int, meters: list[Shares], terms: Terms, unbonding: int, stream: int
+    ) -> None:
         self.credit, self.native = Credit(), Token()
-        self.vault = Vault(self.credit, lock_seconds)
+        self.vault = Vault(self.credit, self.native, unbonding, stream)
         self.assets = Assets(self.credit, self.native)
         self.validators = Validators(self.credit, members, threshold)
-        self.router = Router(self.credit, self.assets, self.validators, self.vault, shares)
+        self.router = Router(self.credit, self.assets, self.validators, self.vault, meters)
         self.settlement = Settlement(self.credit, self.router, self.validators, terms)
+        self.fees = TransactionFees(self.native, self.router, "node1")
 
     def check(self) -> None:
         """Every contract's own equation and solvency, then: claimable + claimed + dust = paid, over all of them.
 
         `paid` is everything that came in to be divided: routed fees, and direct settlements and rewards beside them.
         """
-        for part in (self.credit, self.vault, self.validators, self.assets, self.router, self.settlement):
+        for part in (self.credit, self.vault, self.validators, self.assets, self.router, self.settlement, self.fees):
             part.check()
         received = sum(c.received[CREDIT] for c in self.assets.classes.values())
-        paid = self.router.routed - self.router.passed_on + received + self.vault.rewarded + self.validators.rewarded
+        flow = self.vault.flows[CREDIT]
+        paid = self.router.routed - self.router.passed_on + received + flow.rewarded + self.validators.rewarded
         whole = fraction = 0
         for owed in [
             *(self.vault.owed(who) for who in list(self.vault.holders)),
@@ -758,8 +898,8 @@ class Economy:
             whole, fraction = whole + owed // S, fraction + owed % S
         claimable = whole + sum(self.router.claimable.values())
         claimable += sum(self.validators.acc - self.validators.claimed[m] for m in self.validators.members)
-        claimed = self.router.claimed + self.vault.claimed + sum(self.validators.claimed.values())
-        dust = fraction + self.vault.pool.carry + self.validators.carry * S
+        claimed = self.router.claimed + flow.claimed + sum(self.validators.claimed.values())
+        dust = fraction + flow.pool.carry + (flow.waiting + self.validators.carry) * S
         for c in self.assets.classes.values():
             claimable += c.unshared[CREDIT] + sum(amount for _, amount in c.queue)
             claimed += c.claimed[CREDIT]

@@ -229,10 +229,7 @@ def bench_vm(
     step("counting instructions")
     counts = count([(code, data) for _, _, code, data in prepared])
     counted = tuple(
-        replace(
-            one,
-            instructions_per_gas={machine: number / one.gas for machine, number in found.items()} if found else None,
-        )
+        replace(one, instructions_per_gas={machine: number / one.gas for machine, number in found.items()} if found else None)
         for one, found in zip(figures, counts.instructions, strict=True)
     )
     return VmResult(rounds, counted, counts.absent)
@@ -242,7 +239,9 @@ TIMES = 3
 """Of so many executions of a real block in a round the shortest counts."""
 
 
-def bench_blocks(recorded: _core.Replay, rounds: int, step: Callable[[str], None] = lambda _: None) -> BlocksResult:
+def bench_blocks(
+    recorded: _core.Replay, rounds: int, step: Callable[[str], None] = lambda _: None
+) -> BlocksResult:
     """Measure the transactions of real blocks; those that were not recorded over a flat state are left out.
 
     Raises

@@ -23,7 +23,12 @@ def _predeploy(number: int) -> str:
     return checksum_address(f"0x1ace{number:036x}")
 
 
-ADDRESSES: Final[dict[str, str]] = {name: _predeploy(number) for number, name in enumerate(NAMES, start=1)}
+_NUMBERS: Final = {"TransactionFees": 0x0C}
+"""Contracts whose address is not given by their place among the names."""
+
+ADDRESSES: Final[dict[str, str]] = {
+    name: _predeploy(_NUMBERS.get(name, place)) for place, name in enumerate(NAMES, start=1)
+}
 """Contract name to EIP-55 address, the same on every chain."""
 
 METERS: Final = ("compute", "data validation", "transactions")
@@ -76,12 +81,16 @@ class EconomyConfig:
         How long after its deadline a voucher can still be settled.
     withdrawal_delay_seconds
         How long escrow stays after the payer asks it back; longer than the grace.
-    stake_lock_seconds
-        How long a stake stays after the holder's last staking.
+    unbonding_seconds
+        How long a holder waits for a stake that was asked back; it earns nothing and votes nothing meanwhile.
+    stream_seconds
+        Length of a period of rewards: what arrives for stakers in one is released evenly over the next.
     challenge_bond_wei
         Credit-wei that a challenger puts up.
     shares, validation_shares, transaction_shares
         How a fee is divided: of a paid call, of a validation of data, and of a transaction.
+    sequencer
+        Whose the node's part of transaction fees is: who makes the blocks. The treasury by default.
     """
 
     governor: str
@@ -92,16 +101,19 @@ class EconomyConfig:
     vote_seconds: int = 3_600
     settlement_grace_seconds: int = 86_400
     withdrawal_delay_seconds: int = 172_800
-    stake_lock_seconds: int = 86_400
+    unbonding_seconds: int = 604_800
+    stream_seconds: int = 86_400
     challenge_bond_wei: int = CREDIT_WEI
     shares: FeeShares = field(default_factory=FeeShares)
     validation_shares: FeeShares = VALIDATION_SHARES
     transaction_shares: FeeShares = TRANSACTION_SHARES
+    sequencer: str = ""
 
     def __post_init__(self) -> None:
         """Check what the constructors would refuse."""
         for name in ("governor", "treasury"):
             object.__setattr__(self, name, _nonzero(name, getattr(self, name)))
+        object.__setattr__(self, "sequencer", _nonzero("sequencer", self.sequencer or self.treasury))
         members = tuple(_nonzero("validator", member) for member in self.validators)
         object.__setattr__(self, "validators", members)
         _demand(1 <= len(members) <= 64, f"{len(members)} validators; 1 to 64 are possible")
@@ -113,9 +125,9 @@ class EconomyConfig:
             _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
         served = self.transaction_shares.data + self.transaction_shares.model
         _demand(served == 0, f"a transaction serves no class, and {served} of its fee are for data and model")
-        for name in ("window_seconds", "vote_seconds"):
+        for name in ("window_seconds", "vote_seconds", "stream_seconds"):
             _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
-        for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "stake_lock_seconds"):
+        for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "unbonding_seconds"):
             _demand(0 <= getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 0 to 2^32 - 1")
         _demand(
             self.withdrawal_delay_seconds > self.settlement_grace_seconds,
@@ -133,7 +145,8 @@ class EconomyConfig:
     def development(cls) -> Self:
         """Return the economy of a developer chain: well-known keys, a window of one minute.
 
-        Account 9 of the developers' phrase governs, 8 is the treasury, 5 to 7 are validators of whom two decide.
+        Account 9 of the developers' phrase governs and has the sequencer's part, 8 is the treasury, 5 to 7 are validators
+        of whom two decide.
         """
         accounts = [account.address for account in Account.list_from_mnemonic(10)]
         return cls(
@@ -145,7 +158,9 @@ class EconomyConfig:
             vote_seconds=60,
             settlement_grace_seconds=3_600,
             withdrawal_delay_seconds=7_200,
-            stake_lock_seconds=60,
+            unbonding_seconds=60,
+            stream_seconds=60,
+            sequencer=accounts[9],
         )
 
 
@@ -159,7 +174,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
     members = config.validators
     arguments: dict[str, tuple[int | str, ...]] = {
         "CreditToken": (),
-        "StakingVault": (at["CreditToken"], config.stake_lock_seconds),
+        "StakingVault": (at["CreditToken"], config.unbonding_seconds, config.stream_seconds),
         "Assets": (at["CreditToken"], at["FeeRouter"]),
         "Programs": (at["Assets"],),
         # The list of members is the one dynamic argument: its place holds the offset of its length.
@@ -181,6 +196,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "Readers": (at["Assets"],),
         "Exchange": (at["CreditToken"],),
+        "TransactionFees": (*(at[name] for name in ("FeeRouter", "Validators", "StakingVault")), config.sequencer),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}

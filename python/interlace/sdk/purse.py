@@ -128,7 +128,7 @@ class Purse:
         return Credits(self._net.contract("Settlement").call("escrowOf", self._account.address))
 
     def _staked(self) -> Credits:
-        return Credits(self._net.contract("StakingVault").call("stakeOf", self._account.address)[0])
+        return Credits(self._net.contract("StakingVault").call("stakeOf", self._account.address))
 
 
 def credit_balance(net: Network, contract: str) -> int:
