@@ -238,7 +238,10 @@ def _deployments(phrase: str) -> list[Deployment]:
 
     people = [account.address for account in Account.list_from_mnemonic(10, phrase)]
     config = dataclasses.replace(
-        EconomyConfig.development(), governor=people[9], sequencer=people[9], treasury=people[8],
+        EconomyConfig.development(),
+        governor=people[9],
+        sequencer=people[9],
+        treasury=people[8],
         validators=tuple(people[5:8]),
     )
     return economy_deployments(config)
