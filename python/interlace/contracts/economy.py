@@ -145,8 +145,8 @@ class EconomyConfig:
     def development(cls) -> Self:
         """Return the economy of a developer chain: well-known keys, a window of one minute.
 
-        Account 9 of the developers' phrase governs and has the sequencer's part, 8 is the treasury, 5 to 7 are validators
-        of whom two decide.
+        Account 9 of the developers' phrase governs and has the sequencer's part, 8 is the treasury, 5 to 7 are
+        validators of whom two decide.
         """
         accounts = [account.address for account in Account.list_from_mnemonic(10)]
         return cls(
