@@ -158,14 +158,14 @@ def test_a_stake_around_a_reward_gains_nothing(world: World, start: int) -> None
 def test_who_enters_late_has_no_part_in_what_was_released_before(world: World, start: int) -> None:
     early, late, length = world.payer, world.node, world.config.stream_seconds
     at(world, start, early, "stake", value=3)
-    at(world, start + 1, world.stranger, "addReward", 601)
+    at(world, start + 1, world.stranger, "addReward", 603)
     half = start + length + length // 2
     at(world, half, late, "stake", value=4)
     assert (ask(world, "claimable", early), ask(world, "claimable", late)) == (300, 0)
     world.evm.mine_at(start + 2 * length)
     owed = [ask(world, "accruedScaled", who) for who in (early, late)]
-    assert [units // ETHER for units in owed] == [429, 172]
-    assert sum(owed) + ask(world, "rewards", False)[6] == 601 * ETHER
+    assert [units // ETHER for units in owed] == [430, 172]
+    assert sum(owed) + ask(world, "rewards", False)[6] == 603 * ETHER
 
 
 def test_rewards_wait_while_nothing_is_staked(world: World, start: int) -> None:
