@@ -150,6 +150,8 @@ class Economy:
     _on_RevenueUnshared = _on_RevenueSettled  # noqa: N815
 
     def _on_Routed(self, event: Mapping[str, Any], _: Mapping[str, Any]) -> None:  # noqa: N802
+        if event["meter"] != COMPUTE:  # the page is about paid calls; `interlace economy` has all meters
+            return
         self._sums.routed += event["amount"]
         for party in _PARTIES:
             self._sums.paid[party] += event[f"{party}Part"]
