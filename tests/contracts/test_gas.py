@@ -39,16 +39,23 @@ def measure(world: World, assurance: int, count: int) -> tuple[int, int]:
     return opened // count, int(released["gasUsed"], 16) // count
 
 
+def period_after(world: World) -> int:
+    """Return the first second of the vault's next period."""
+    length = world.config.stream_seconds
+    return (world.evm.now // length + 1) * length
+
+
 def holders(world: World) -> dict[str, int]:
     """Return the gas of what a holder does, with rewards of both kinds flowing."""
     who, evm, gas = world.payer, world.evm, dict[str, int]()
 
     def send(what: str, contract: str, function: str, *args: Any, sender: Account = who, value: int = 0) -> None:
-        # A period later each time: a new one begins, and both flows have something to divide.
-        evm.next_at(evm.now + world.config.stream_seconds)
+        # In a new period each time, at the same second of it: both flows have something to divide, and always the same.
+        evm.next_at(period_after(world) + 5)
         gas[what] = int(world.send(sender, contract, function, *args, value=value)["gasUsed"], 16)
 
     def arrive() -> None:
+        evm.next_at(period_after(world))
         world.send(world.node, "StakingVault", "addReward", 10**9)
         evm.transact({"from": world.node.address, "to": ADDRESSES["TransactionFees"], "value": hex(10**15)})
 
@@ -77,6 +84,7 @@ def warm(world: World) -> World:
         world.mint(class_id, 1)
     world.send(world.payer, "StakingVault", "stake", value=1)
     world.open([world.serve(nonce=900)])
+    world.evm.mine_at(period_after(world))
     return world
 
 
