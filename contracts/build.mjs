@@ -14,7 +14,7 @@ const root = dirname(here);
 
 // Which contracts are written where; test contracts never enter the package, those that are measured do.
 const SHIPPED = [
-  ...["CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange", "Beacon", "DataValidation"],
+  ...["CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange", "Beacon", "DataValidation", "TransactionFees"],
   ...["Agents", "OrganisationFactory", "Timelock", "Policy", "Members", "Organisation"],
 ];
 const at = process.argv.indexOf("--out");

@@ -21,150 +21,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-S = 10**18
-BP = 10_000
+from spec.holders import Flow, TransactionFees, Vault
+from spec.money import BP, CREDIT, NATIVE, Credit, Pool, Refused, S, Token, demand
+
 MAX_STEPS, ROUTED_STEPS = 16, 4
-NATIVE, CREDIT = "native", "credit"
-
-
-class Refused(Exception):  # noqa: N818 - a refusal is an outcome of the model, not a mistake in it
-    """An operation that the contracts revert; `error` is the name of the contract's error."""
-
-    def __init__(self, error: str) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def demand(holds: bool, error: str) -> None:
-    """Refuse with `error` unless `holds`."""
-    if not holds:
-        raise Refused(error)
-
-
-@dataclass
-class Pool:
-    """Revenue per unit of weight; see the formulas above."""
-
-    acc: int = 0
-    carry: int = 0
-
-    def distribute(self, amount: int, weight: int) -> None:
-        """Divide `amount` by `weight`; without weight, carry all of it."""
-        scaled = amount * S + self.carry
-        if weight == 0:
-            self.carry = scaled
-        else:
-            self.acc += scaled // weight
-            self.carry = scaled % weight
-
-
-class Token:
-    """A token with balances; the credit locks one native unit for each of its own."""
-
-    def __init__(self) -> None:
-        self.balance: dict[str, int] = defaultdict(int)
-
-    def move(self, source: str, target: str, amount: int) -> None:
-        """Move units between two accounts, or refuse."""
-        demand(self.balance[source] >= amount, "ERC20InsufficientBalance")
-        self.balance[source] -= amount
-        self.balance[target] += amount
-
-
-class Credit(Token):
-    """The unit of account: total supply = native units locked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.locked = 0
-
-    def deposit(self, who: str, amount: int) -> None:
-        """Lock native units, receive as many credits."""
-        demand(amount > 0, "ZeroAmount")
-        self.locked += amount
-        self.balance[who] += amount
-
-    def withdraw(self, who: str, amount: int) -> None:
-        """Give credits back for native units."""
-        demand(amount > 0, "ZeroAmount")
-        demand(self.balance[who] >= amount, "ERC20InsufficientBalance")
-        self.balance[who] -= amount
-        self.locked -= amount
-
-    def check(self) -> None:
-        """Supply = locked."""
-        assert sum(self.balance.values()) == self.locked
-        assert all(units >= 0 for units in self.balance.values())
-
-
-@dataclass
-class Holder:
-    """A staker; `accrued` is in units of 1/S."""
-
-    stake: int = 0
-    paid: int = 0
-    accrued: int = 0
-    unlock_at: int = 0
-
-
-class Vault:
-    """Stakes, and the holders' part divided by stake. A reward without any stake waits for the next one with some."""
-
-    def __init__(self, credit: Credit, lock_seconds: int) -> None:
-        self.credit, self.lock_seconds, self.pool = credit, lock_seconds, Pool()
-        self.holders: dict[str, Holder] = defaultdict(Holder)
-        self.rewarded = self.claimed = 0
-
-    @property
-    def total(self) -> int:
-        """All stakes."""
-        return sum(h.stake for h in self.holders.values())
-
-    def owed(self, who: str) -> int:
-        """Unclaimed reward in units of 1/S: accrued + stake * (acc - paid)."""
-        h = self.holders[who]
-        return h.accrued + h.stake * (self.pool.acc - h.paid)
-
-    def _settled(self, who: str) -> Holder:
-        h = self.holders[who]
-        h.accrued, h.paid = self.owed(who), self.pool.acc
-        return h
-
-    def stake(self, now: int, who: str, amount: int) -> None:
-        """Stake, and lock the whole stake anew."""
-        demand(amount > 0, "ZeroAmount")
-        h = self._settled(who)
-        h.stake += amount
-        h.unlock_at = now + self.lock_seconds
-
-    def unstake(self, now: int, who: str, amount: int) -> None:
-        """Take a stake back after the lock."""
-        demand(amount > 0, "ZeroAmount")
-        demand(now >= self.holders[who].unlock_at, "StakeLocked")
-        demand(amount <= self.holders[who].stake, "InsufficientStake")
-        self._settled(who).stake -= amount
-
-    def add_reward(self, source: str, amount: int) -> None:
-        """Divide a reward by stake."""
-        demand(amount > 0, "ZeroAmount")
-        self.credit.move(source, "vault", amount)
-        self.rewarded += amount
-        self.pool.distribute(amount, self.total)
-
-    def claim(self, who: str) -> int:
-        """Pay whole units; the fraction stays."""
-        h = self._settled(who)
-        amount = h.accrued // S
-        h.accrued -= amount * S
-        self.claimed += amount
-        self.credit.move("vault", who, amount)
-        return amount
-
-    def check(self) -> None:
-        """Conservation to the last fraction, and solvency."""
-        owed = sum(self.owed(who) for who in list(self.holders))
-        assert owed + self.pool.carry + self.claimed * S == self.rewarded * S
-        assert self.credit.balance["vault"] * S >= owed
 
 
 class Validators:
@@ -485,34 +345,48 @@ def by_largest_remainder(amount: int, parents: list[Parent]) -> list[int]:
 
 
 class Router:
-    """Divides a fee: each part is amount * bp // 10,000, the node takes what is left."""
+    """Divides a fee by the shares of its meter: each part is amount * bp // 10,000, the node takes what is left."""
 
-    def __init__(self, credit: Credit, assets: Assets, validators: Validators, vault: Vault, shares: Shares) -> None:
-        self.credit, self.assets, self.validators, self.vault, self.shares = credit, assets, validators, vault, shares
+    SOURCES = ("settlement", "validation")
+
+    def __init__(
+        self, credit: Credit, assets: Assets, validators: Validators, vault: Vault, meters: list[Shares]
+    ) -> None:
+        self.credit, self.assets, self.validators, self.vault = credit, assets, validators, vault
+        self.meters = list(meters)
         self.treasury = "treasury"
+        self.by_meter = [0, 0]
         self.claimable: dict[str, int] = defaultdict(int)
         self.routed = self.passed_on = self.claimed = 0
 
-    def route(self, now: int, node: str, class_id: int, amount: int) -> None:
-        """Divide `amount` of Settlement's credits."""
-        s = self.shares
+    def set_shares(self, meter: int, shares: Shares) -> None:
+        """Change how fees of a meter are divided; a transaction serves no class."""
+        demand(meter < 3, "UnknownMeter")
+        demand(meter != 2 or not shares.data + shares.model, "TransactionsHaveNoClass")
+        demand(sum(vars(shares).values()) == BP, "SharesDoNotAddUp")
+        self.meters[meter] = shares
+
+    def route(self, now: int, meter: int, node: str, class_id: int, amount: int) -> None:
+        """Divide `amount` of the credits of Settlement, or of the contract that has data validated."""
+        s = self.meters[meter]
         data, model, validators, holders, treasury = (
             amount * bp // BP for bp in (s.data, s.model, s.validators, s.holders, s.treasury)
         )
         self.routed += amount
+        self.by_meter[meter] += amount
         self.passed_on += data + model + validators + holders
         self.claimable[node] += amount - data - model - validators - holders - treasury
         self.claimable[self.treasury] += treasury
-        self.credit.move("settlement", "router", amount)
-        for earner, part in self.upstream(class_id, model + data, data).items():
+        self.credit.move(self.SOURCES[meter], "router", amount)
+        for earner, part in self.upstream(s, class_id, model + data, data).items():
             if part:
                 self.assets.settle_routed(now, earner, part)
         if validators:
             self.validators.add_reward("router", validators)
         if holders:
-            self.vault.add_reward("router", holders)
+            self.vault.add_reward(now, "router", holders)
 
-    def upstream(self, class_id: int, amount: int, passed: int) -> dict[int, int]:
+    def upstream(self, shares: Shares, class_id: int, amount: int, passed: int) -> dict[int, int]:
         """Return what each class keeps of an amount of which the first passes on `passed`, in the order of payment.
 
         A class passes on to its parents what the shares of data and model say; one without parents, or whose parents
@@ -524,7 +398,7 @@ class Router:
             current = max(waiting)
             amount = waiting.pop(current)
             if kept:
-                passed = amount * self.shares.data // (self.shares.data + self.shares.model)
+                passed = amount * shares.data // (shares.data + shares.model)
             parents = self.assets.classes[current].parents
             if not parents or not passed or len(kept) + 1 + len(waiting) + len(parents) > 32:
                 kept[current] = amount
@@ -543,6 +417,7 @@ class Router:
 
     def check(self) -> None:
         """Claimable + claimed + passed on = routed; balance = claimable."""
+        assert sum(self.by_meter) == self.routed
         assert sum(self.claimable.values()) + self.claimed + self.passed_on == self.routed
         assert self.credit.balance["router"] == sum(self.claimable.values())
 
@@ -727,29 +602,33 @@ class Settlement:
                 runs.append([leaf])
         for run in runs:
             if amount := sum(leaf.cost for leaf in run):
-                self.router.route(now, run[0].node, run[0].class_id, amount)
+                self.router.route(now, 0, run[0].node, run[0].class_id, amount)
 
 
 class Economy:
     """Everything together; `paid` is what was ever routed, and who has it now is accounted for."""
 
-    def __init__(self, members: list[str], threshold: int, shares: Shares, terms: Terms, lock_seconds: int) -> None:
+    def __init__(
+        self, members: list[str], threshold: int, meters: list[Shares], terms: Terms, unbonding: int, stream: int
+    ) -> None:
         self.credit, self.native = Credit(), Token()
-        self.vault = Vault(self.credit, lock_seconds)
+        self.vault = Vault(self.credit, self.native, unbonding, stream)
         self.assets = Assets(self.credit, self.native)
         self.validators = Validators(self.credit, members, threshold)
-        self.router = Router(self.credit, self.assets, self.validators, self.vault, shares)
+        self.router = Router(self.credit, self.assets, self.validators, self.vault, meters)
         self.settlement = Settlement(self.credit, self.router, self.validators, terms)
+        self.fees = TransactionFees(self.native, self.router, "node1")
 
     def check(self) -> None:
         """Every contract's own equation and solvency, then: claimable + claimed + dust = paid, over all of them.
 
         `paid` is everything that came in to be divided: routed fees, and direct settlements and rewards beside them.
         """
-        for part in (self.credit, self.vault, self.validators, self.assets, self.router, self.settlement):
+        for part in (self.credit, self.vault, self.validators, self.assets, self.router, self.settlement, self.fees):
             part.check()
         received = sum(c.received[CREDIT] for c in self.assets.classes.values())
-        paid = self.router.routed - self.router.passed_on + received + self.vault.rewarded + self.validators.rewarded
+        flow = self.vault.flows[CREDIT]
+        paid = self.router.routed - self.router.passed_on + received + flow.rewarded + self.validators.rewarded
         whole = fraction = 0
         for owed in [
             *(self.vault.owed(who) for who in list(self.vault.holders)),
@@ -758,10 +637,17 @@ class Economy:
             whole, fraction = whole + owed // S, fraction + owed % S
         claimable = whole + sum(self.router.claimable.values())
         claimable += sum(self.validators.acc - self.validators.claimed[m] for m in self.validators.members)
-        claimed = self.router.claimed + self.vault.claimed + sum(self.validators.claimed.values())
-        dust = fraction + self.vault.pool.carry + self.validators.carry * S
+        claimed = self.router.claimed + flow.claimed + sum(self.validators.claimed.values())
+        dust = fraction + flow.pool.carry + (flow.waiting + self.validators.carry) * S
         for c in self.assets.classes.values():
             claimable += c.unshared[CREDIT] + sum(amount for _, amount in c.queue)
             claimed += c.claimed[CREDIT]
             dust += c.pools[CREDIT].carry
         assert (claimable + claimed) * S + dust == paid * S
+
+
+__all__ = [
+    "BP", "CREDIT", "NATIVE", "AssetClass", "Assets", "Credit", "DatToken", "Economy", "Entry", "Flow", "Leaf",
+    "Licence", "Parent", "Pool", "Refused", "Router", "S", "Settlement", "Shares", "Terms", "Token", "TransactionFees",
+    "Validators", "Vault", "by_largest_remainder", "demand",
+]  # fmt: skip

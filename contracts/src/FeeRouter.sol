@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// One fee in, six parts out: node, data, model, validators, holders, treasury.
+// One fee in, six parts out: node, data, model, validators, holders, treasury. Three meters, each with shares of its own.
+// Meters: 0 compute, from Settlement; 1 data validation, from DataValidation; 2 transactions, which are paid in native tokens:
+// their shares are kept here with the others, and TransactionFees divides by them.
 // Invariant: the parts of a routed amount add up to it, each is amount * bp / 10,000 rounded down, and what rounding
 // leaves (fewer than six wei) is the node's; the credit balance is at least the sum of claimable.
 // The data part goes upstream: to the model's parents by weight, and a parent that has parents itself keeps of what comes to it the
@@ -11,15 +13,20 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Assets} from "./Assets.sol";
+import {IRouter} from "./interfaces/IRouter.sol";
 import {StakingVault} from "./StakingVault.sol";
 import {Validators} from "./Validators.sol";
 
-contract FeeRouter {
+contract FeeRouter is IRouter {
     using SafeERC20 for IERC20;
 
     uint256 public constant BASIS_POINTS = 10_000;
     /// @notice Classes that one fee reaches at most.
     uint256 public constant MAX_CLASSES = 32;
+    uint8 public constant METERS = 3;
+    uint8 public constant COMPUTE = 0;
+    uint8 public constant DATA_VALIDATION = 1;
+    uint8 public constant TRANSACTION = 2;
 
     /// @notice Basis points of each part; together BASIS_POINTS.
     struct Shares {
@@ -35,28 +42,33 @@ contract FeeRouter {
     Assets public immutable assets;
     Validators public immutable validators;
     StakingVault public immutable vault;
-    /// @notice The only caller of route().
+    /// @notice The only caller of route() for compute.
     address public immutable settlement;
+    /// @notice The only caller of route() for data validation.
+    address public immutable validation;
     /// @notice May change the shares, the treasury and itself; nothing that is already claimable.
     address public governor;
     /// @notice Where the treasury's part becomes claimable.
     address public treasury;
-    Shares private _shares;
+    mapping(uint8 meter => Shares) private _shares;
     mapping(address account => uint256) public claimable;
-    /// @notice All routed and all paid out by claim(), in credit-wei.
-    uint256 public totalRouted;
+    /// @notice All that was routed for a meter, in credit-wei.
+    mapping(uint8 meter => uint256) public routedOf;
+    /// @notice All paid out by claim(), in credit-wei.
     uint256 public totalClaimed;
 
     event Routed(
-        address indexed node, uint256 indexed classId, uint256 amount, uint256 nodePart, uint256 dataPart,
-        uint256 modelPart, uint256 validatorsPart, uint256 holdersPart, uint256 treasuryPart
+        uint8 indexed meter, address indexed node, uint256 indexed classId, uint256 amount, uint256 nodePart,
+        uint256 dataPart, uint256 modelPart, uint256 validatorsPart, uint256 holdersPart, uint256 treasuryPart
     );
     event Claimed(address indexed account, address indexed to, uint256 amount);
-    event SharesChanged(Shares shares);
+    event SharesChanged(uint8 indexed meter, Shares shares);
     event GovernorChanged(address indexed previous, address indexed governor);
     event TreasuryChanged(address indexed previous, address indexed treasury);
 
-    error NotSettlement(address caller);
+    error UnknownMeter(uint8 meter);
+    error NotMetersCaller(uint8 meter, address caller);
+    error TransactionsHaveNoClass(uint16 data, uint16 model);
     error NotGovernor(address caller);
     error SharesDoNotAddUp(uint256 total);
     error ZeroAddress();
@@ -67,9 +79,10 @@ contract FeeRouter {
         Validators validators_,
         StakingVault vault_,
         address settlement_,
+        address validation_,
         address governor_,
         address treasury_,
-        Shares memory shares_
+        Shares[3] memory shares_
     ) {
         require(governor_ != address(0) && treasury_ != address(0), ZeroAddress());
         credit = credit_;
@@ -77,28 +90,31 @@ contract FeeRouter {
         validators = validators_;
         vault = vault_;
         settlement = settlement_;
+        validation = validation_;
         governor = governor_;
         treasury = treasury_;
-        _setShares(shares_);
+        for (uint8 meter = 0; meter < METERS; ++meter) _setShares(meter, shares_[meter]);
         credit_.approve(address(assets_), type(uint256).max);
         credit_.approve(address(validators_), type(uint256).max);
         credit_.approve(address(vault_), type(uint256).max);
     }
 
-    /// @notice Take `amount` credits from Settlement and divide them; node and treasury claim theirs here.
-    function route(address node, uint256 classId, uint256 amount) external {
-        require(msg.sender == settlement, NotSettlement(msg.sender));
-        Shares memory s = _shares;
+    /// @inheritdoc IRouter
+    /// @dev Node and treasury claim theirs here.
+    function route(uint8 meter, address node, uint256 classId, uint256 amount) external {
+        require(meter < TRANSACTION, UnknownMeter(meter));
+        require(msg.sender == (meter == COMPUTE ? settlement : validation), NotMetersCaller(meter, msg.sender));
+        Shares memory s = _shares[meter];
         uint256 data = (amount * s.data) / BASIS_POINTS;
         uint256 model = (amount * s.model) / BASIS_POINTS;
         uint256 validatorsPart = (amount * s.validators) / BASIS_POINTS;
         uint256 holders = (amount * s.holders) / BASIS_POINTS;
         uint256 treasuryPart = (amount * s.treasury) / BASIS_POINTS;
         uint256 nodePart = amount - data - model - validatorsPart - holders - treasuryPart;
-        totalRouted += amount;
+        routedOf[meter] += amount;
         claimable[node] += nodePart;
         claimable[treasury] += treasuryPart;
-        emit Routed(node, classId, amount, nodePart, data, model, validatorsPart, holders, treasuryPart);
+        emit Routed(meter, node, classId, amount, nodePart, data, model, validatorsPart, holders, treasuryPart);
         credit.safeTransferFrom(msg.sender, address(this), amount);
         _routeToClasses(classId, model + data, data, s);
         if (validatorsPart != 0) validators.addReward(validatorsPart);
@@ -115,13 +131,20 @@ contract FeeRouter {
         credit.safeTransfer(to, amount);
     }
 
-    function shares() external view returns (Shares memory) {
-        return _shares;
+    /// @notice How a fee of `meter` is divided.
+    function sharesOf(uint8 meter) external view returns (Shares memory) {
+        require(meter < METERS, UnknownMeter(meter));
+        return _shares[meter];
     }
 
-    /// @notice Change the division of fees routed from now on.
-    function setShares(Shares calldata shares_) external onlyGovernor {
-        _setShares(shares_);
+    /// @notice All that was routed here, in credit-wei: compute and data validation.
+    function totalRouted() external view returns (uint256) {
+        return routedOf[COMPUTE] + routedOf[DATA_VALIDATION];
+    }
+
+    /// @notice Change how fees of `meter` are divided from now on.
+    function setShares(uint8 meter, Shares calldata shares_) external onlyGovernor {
+        _setShares(meter, shares_);
     }
 
     /// @notice Change who receives the treasury's part from now on; what the old one can claim stays its own.
@@ -142,11 +165,14 @@ contract FeeRouter {
         _;
     }
 
-    function _setShares(Shares memory s) private {
+    function _setShares(uint8 meter, Shares memory s) private {
+        require(meter < METERS, UnknownMeter(meter));
+        // A transaction serves no class: there is nobody to whom these parts could go.
+        require(meter != TRANSACTION || (s.data == 0 && s.model == 0), TransactionsHaveNoClass(s.data, s.model));
         uint256 total = uint256(s.node) + s.data + s.model + s.validators + s.holders + s.treasury;
         require(total == BASIS_POINTS, SharesDoNotAddUp(total));
-        _shares = s;
-        emit SharesChanged(s);
+        _shares[meter] = s;
+        emit SharesChanged(meter, s);
     }
 
     /// @dev What classes are still to get: ascending numbers, and a sum for each.

@@ -35,6 +35,8 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     /// @notice Gas that a contract payer gets to answer for one signature (ERC-1271); the node pays for it.
     uint256 public constant SIGNATURE_GAS = 500_000;
     uint16 public constant SEMANTICS = 1;
+    /// @dev The meter of the fees that are settled here (IRouter).
+    uint8 private constant COMPUTE = 0;
     /// @notice Highest assurance that this contract settles.
     uint8 public constant MAX_ASSURANCE = 1;
 
@@ -438,7 +440,7 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
 
     function _flush(Sum memory sum) private {
         if (sum.amount == 0) return;
-        router.route(sum.node, sum.classId, sum.amount);
+        router.route(COMPUTE, sum.node, sum.classId, sum.amount);
         sum.amount = 0;
     }
 }

@@ -44,7 +44,7 @@ def run():
         net.pass_time(1_000)
         henry.stake("5")
         net.pass_time(5_000)
-        net.contract("StakingVault").send(henry.account, "unstake", 4 * 10**18)
+        net.contract("StakingVault").send(henry.account, "requestUnstake", 4 * 10**18)
         net.pass_time(300)
         with nina.serve(models[0], "0.007/call") as service:
             bob.ask_all(service, list(models[0].held_back[:3]), budget="1")
@@ -67,8 +67,8 @@ def by_receipts(net: interlace.Network, first: int, last: int):
         "Released(bytes32,address,uint256)",
         "RevenueSettled(uint256,address,uint256)",
         "RevenueUnshared(uint256,address,uint256)",
-        "Staked(address,uint256,uint64)",
-        "Unstaked(address,uint256)",
+        "Staked(address,uint256)",
+        "Unstaked(address,uint256,uint64)",
         "Rewarded(address,uint256,uint256)",
     )
     topics = {"0x" + keccak256(name.encode()).hex(): name.partition("(")[0] for name in names}

@@ -9,6 +9,7 @@ What it does not do: it does not sign or encode anything until `calls` of an ope
 from __future__ import annotations
 
 import copy
+import functools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ NODES, VALIDATORS = ACTORS[2:4], ACTORS[6:9]
 PAYERS = (*ACTORS[4:6], "eoa")
 NATIVE_WEI = 500 * 10**18
 SHARES = FeeShares(node=4_999, data=1_501, model=2_003, validators=497, holders=503, treasury=497)
+FEES = FeeShares(node=6_001, data=0, model=0, validators=1_999, holders=1_503, treasury=497)
 TERMS = Terms(window=50, vote=40, grace=200, withdrawal_delay=300, bond=10**15)
-LOCK_SECONDS = 30
+UNBONDING_SECONDS, STREAM_SECONDS = 30, 20
 
 Call = tuple[str, str, tuple[Any, ...], int]
 """Contract, function, arguments and native value; arguments name actors as `@data` and leaves as `#id`."""
@@ -33,9 +35,10 @@ Call = tuple[str, str, tuple[Any, ...], int]
 def config_for(addresses: dict[str, str]) -> EconomyConfig:
     """Return the genesis that the specification's parameters stand for."""
     return EconomyConfig(
-        governor=addresses["treasury"], treasury=addresses["treasury"], shares=SHARES,
+        governor=addresses["treasury"], treasury=addresses["treasury"], sequencer=addresses["node1"],
+        shares=SHARES, validation_shares=SHARES, transaction_shares=FEES, stream_seconds=STREAM_SECONDS,
         validators=tuple(addresses[v] for v in VALIDATORS), threshold=2, window_seconds=TERMS.window,
-        vote_seconds=TERMS.vote, settlement_grace_seconds=TERMS.grace, stake_lock_seconds=LOCK_SECONDS,
+        vote_seconds=TERMS.vote, settlement_grace_seconds=TERMS.grace, unbonding_seconds=UNBONDING_SECONDS,
         withdrawal_delay_seconds=TERMS.withdrawal_delay, challenge_bond_wei=TERMS.bond,
     )  # fmt: skip
 
@@ -53,8 +56,8 @@ CLASSES = (
 
 def base() -> Economy:
     """Return the world of every sequence: funded actors, two data sets, three models, filled escrows, one staker."""
-    shares = Shares(*(getattr(SHARES, name) for name in Shares.__dataclass_fields__))
-    economy = Economy(list(VALIDATORS), 2, shares, TERMS, LOCK_SECONDS)
+    meters = [Shares(*(getattr(of, name) for name in Shares.__dataclass_fields__)) for of in (SHARES, SHARES, FEES)]
+    economy = Economy(list(VALIDATORS), 2, meters, TERMS, UNBONDING_SECONDS, STREAM_SECONDS)
     for actor in ACTORS:
         economy.native.balance[actor] = NATIVE_WEI
         economy.credit.deposit(actor, NATIVE_WEI)
@@ -107,8 +110,9 @@ class Sequence:
             (8, self.open), (3, self.release), (3, self.challenge), (6, self.vote), (3, self.resolve), (7, self.mint),
             (1, self.mint_many), (2, self.transfer), (1, self.use), (1, self.transfer_value), (3, self.settle),
             (4, self.claim_token), (1, self.claim_unshared), (1, self.transfer_class), (2, self.expire),
-            (3, self.stake), (2, self.unstake), (3, self.claim_simple), (1, self.reward), (2, self.deposit),
-            (2, self.withdrawal), (1, self.credits),
+            (3, self.stake), (2, self.unstake), (2, self.unbond), (4, self.claim_simple), (1, self.reward),
+            (1, self.native_reward), (2, self.fees), (1, self.shares), (2, self.deposit), (2, self.withdrawal),
+            (1, self.credits),
         ]  # fmt: skip
         drawn = self.rng.choices([k for _, k in kinds], [w for w, _ in kinds])[0]
         statuses = {e.status for e in self.world.settlement.entries.values()}
@@ -308,40 +312,73 @@ class Sequence:
 
     def stake(self) -> list[Operation]:
         who, amount = self.actor(), min(self.amount(), 10**18)
-
-        def apply() -> None:
-            self.world.vault.stake(self.now, who, amount)
-            self.world.native.move(who, "vault", amount)
-
-        return self.one(who, ("StakingVault", "stake", (), amount), apply)
+        return self.one(
+            who, ("StakingVault", "stake", (), amount), lambda: self.world.vault.stake(self.now, who, amount)
+        )
 
     def unstake(self) -> list[Operation]:
+        """Ask for a stake back; sometimes so often that the queue is full."""
         stakers = [who for who, h in self.world.vault.holders.items() if h.stake] or ["data"]
         who = self.rng.choice(stakers)
-        stake = self.world.vault.holders[who].stake
-        amount = self.rng.choice((stake, stake // 2 + 1, stake + 1))
+        operations: list[Operation] = []
+        for _ in range(9 if self.rng.random() < 0.05 else 1):
+            stake = self.world.vault.holders[who].stake
+            amount = self.rng.choice((stake, stake // 2 + 1, stake // 9, stake + 1))
+            call: Call = ("StakingVault", "requestUnstake", (amount,), 0)
+            operations += self.one(who, call, functools.partial(self._request, who, amount))
+        return operations
 
-        def apply() -> None:
-            self.world.vault.unstake(self.now, who, amount)
-            self.world.native.move("vault", who, amount)
+    def _request(self, who: str, amount: int) -> None:
+        self.world.vault.request_unstake(self.now, who, amount)
 
-        return self.one(who, ("StakingVault", "unstake", (amount,), 0), apply)
+    def unbond(self) -> list[Operation]:
+        waiting = [who for who, h in self.world.vault.holders.items() if h.unbonding] or ["data"]
+        who = self.rng.choice(waiting)
+        call: Call = ("StakingVault", "withdraw", (f"@{who}",), 0)
+        return self.one(who, call, lambda: self.world.vault.withdraw(self.now, who))
 
     def reward(self) -> list[Operation]:
         who, amount = self.actor(), self.amount()
-        contract, target = self.rng.choice((("StakingVault", self.world.vault), ("Validators", self.world.validators)))
-        return self.one(who, (contract, "addReward", (amount,), 0), lambda: target.add_reward(who, amount))
+        if self.rng.random() < 0.5:
+            apply = lambda: self.world.validators.add_reward(who, amount)  # noqa: E731
+            return self.one(who, ("Validators", "addReward", (amount,), 0), apply)
+        call: Call = ("StakingVault", "addReward", (amount,), 0)
+        return self.one(who, call, lambda: self.world.vault.add_reward(self.now, who, amount))
+
+    def native_reward(self) -> list[Operation]:
+        who, amount = self.actor(), min(self.amount(), 10**18)
+        call: Call = ("StakingVault", "addNativeReward", (), amount)
+        return self.one(who, call, lambda: self.world.vault.add_reward(self.now, who, amount, NATIVE))
+
+    def fees(self) -> list[Operation]:
+        """Let transaction fees come in, or divide what came in."""
+        who, amount = self.actor(), min(self.amount(), 10**18)
+        if self.rng.random() < 0.4:
+            call: Call = ("TransactionFees", "", (), amount)
+            return self.one(who, call, lambda: self.world.fees.receive(who, amount))
+        return self.one(who, ("TransactionFees", "distribute", (), 0), lambda: self.world.fees.distribute(self.now))
+
+    def shares(self) -> list[Operation]:
+        """Let the governor change the shares of a meter, mostly to some that add up."""
+        meter, cuts = self.rng.choice((0, 0, 1, 2, 2, 3)), sorted(self.rng.randint(0, 10_000) for _ in range(5))
+        parts = [high - low for low, high in zip((0, *cuts), (*cuts, 10_000), strict=True)]
+        if meter == 2 and self.rng.random() < 0.8:
+            parts[0], parts[1], parts[2] = parts[0] + parts[1] + parts[2], 0, 0
+        parts[5] += self.rng.random() < 0.1
+        call: Call = ("FeeRouter", "setShares", (meter, tuple(parts)), 0)
+        return self.one("treasury", call, lambda: self.world.router.set_shares(meter, Shares(*parts)))
 
     def claim_simple(self) -> list[Operation]:
-        who = self.actor()
-        contract, target = self.rng.choice(
-            (
-                ("StakingVault", self.world.vault),
-                ("Validators", self.world.validators),
-                ("FeeRouter", self.world.router),
-            )
-        )
-        return self.one(who, (contract, "claim", (f"@{who}",), 0), lambda: target.claim(who))
+        who, world = self.actor(), self.world
+        claims: list[tuple[str, str, Callable[[], int]]] = [
+            ("StakingVault", "claim", lambda: world.vault.claim(self.now, who)),
+            ("StakingVault", "claimNative", lambda: world.vault.claim(self.now, who, NATIVE)),
+            ("Validators", "claim", lambda: world.validators.claim(who)),
+            ("FeeRouter", "claim", lambda: world.router.claim(who)),
+            ("TransactionFees", "claim", lambda: world.fees.claim(who)),
+        ]
+        contract, function, apply = self.rng.choice(claims)
+        return self.one(who, (contract, function, (f"@{who}",), 0), apply)
 
     def credits(self) -> list[Operation]:
         who, amount = self.actor(), min(self.amount(), 10**18)

@@ -17,7 +17,7 @@ from interlace import _core
 from interlace.chain import Account, checksum_address
 from interlace.contracts import ADDRESSES
 from interlace.records import Domain, MerkleTree
-from spec.economy import CREDIT, NATIVE, Economy, Leaf, Licence
+from spec.economy import CREDIT, NATIVE, Economy, Flow, Leaf, Licence
 from tests.contracts import campaign
 from tests.contracts.campaign import ACTORS, NODES, PAYERS, Operation, Sequence
 from tests.contracts.evm import Evm, calldata, errors, functions
@@ -27,6 +27,7 @@ from tests.contracts.world import Call as ServedCall
 DONE = _core.keccak256(b"Done(bool,bytes)")
 KEYS = [Account(_core.keccak256(name.encode())) for name in (*ACTORS, "eoa")]
 CONTRACTS = {"vault": "StakingVault", "assets": "Assets", "validators": "Validators", "router": "FeeRouter"}
+NATIVES = {"vault": "StakingVault", "assets": "Assets", "fees": "TransactionFees"}
 
 
 def _created_by(creator: bytes, nonce: int) -> str:
@@ -97,7 +98,7 @@ class Bench:
         steps = []
         for who, contract, function, args, value in calls:
             resolved = tuple(self.address[a[1:]] if isinstance(a, str) and a[:1] == "@" else a for a in args)
-            data = calldata(contract, function, *resolved)
+            data = calldata(contract, function, *resolved) if function else b""
             steps.append((ACTORS.index(who), ADDRESSES[contract], value, data))
         receipt = self.evm.send(self.driver, "run", steps, sender=self.deployer.address)
         logs = [log for log in receipt["logs"] if log["topics"] == ["0x" + DONE.hex()]]
@@ -114,6 +115,7 @@ class Bench:
         sequence, served, count = Sequence(seed, self.start, self.world), {}, 0
         for now, operations in sequence.segments():
             self.play_segment(seed, now, operations, served)
+            sequence.world.vault.advance(now)
             self.compare(sequence.world, f"seed {seed} at {now}")
             count += len(operations)
         return count
@@ -129,7 +131,7 @@ class Bench:
             name = "" if ok else errors().get(answer[:4], (answer.hex(), []))[0]
             context = f"seed {seed} at {now}: {op.who} {op.calls[-1]}"
             assert name == op.error, context
-            if ok and isinstance(op.result, int) and op.calls[-1][1] not in ("mint",):
+            if ok and op.calls[-1][1] and isinstance(op.result, int) and op.calls[-1][1] not in ("mint",):
                 outputs = functions(op.calls[-1][0])[op.calls[-1][1]][2]
                 assert decode(outputs, answer)[0] == op.result, context
 
@@ -180,9 +182,16 @@ class Bench:
             wanted.append(("Settlement", "escrowOf", (at[name],), world.settlement.escrow[name]))
             wanted.append(("FeeRouter", "claimable", (at[name],), world.router.claimable[name]))
             wanted.append(("StakingVault", "accruedScaled", (at[name],), world.vault.owed(name)))
+            wanted.append(("StakingVault", "accruedNativeScaled", (at[name],), world.vault.owed(name, NATIVE)))
             wanted.append(("StakingVault", "getVotes", (at[name],), world.vault.holders[name].stake))
-        wanted.append(("StakingVault", "pool", (), (world.vault.pool.acc, world.vault.pool.carry)))
-        wanted.append(("StakingVault", "totalClaimed", (), world.vault.claimed))
+            unbonding = tuple(world.vault.holders[name].unbonding)
+            wanted.append(("StakingVault", "unbondingOf", (at[name],), unbonding))
+            wanted.append(("TransactionFees", "claimable", (at[name],), world.fees.owed(name)))
+        for asset, flow in world.vault.flows.items():
+            wanted.append(("StakingVault", "rewards", (asset == NATIVE,), flow))
+        wanted.append(("TransactionFees", "totalDistributed", (), world.fees.distributed))
+        wanted.append(("TransactionFees", "totalClaimed", (), world.fees.claimed))
+        wanted.append(("FeeRouter", "routedOf", (0,), world.router.by_meter[0]))
         wanted.append(("Validators", "acc", (), world.validators.acc))
         wanted.append(("Validators", "carry", (), world.validators.carry))
         wanted.append(("FeeRouter", "totalRouted", (), world.router.routed))
@@ -200,11 +209,8 @@ class Bench:
                 owed = world.assets.owed(token_id, asset)
                 wanted.append(("Assets", "pendingScaled", (token_id, at[asset]), owed))
         self.read(wanted, context)
-        for name, held in (
-            ("CreditToken", world.credit.locked),
-            ("Assets", world.native.balance["assets"]),
-            ("StakingVault", world.native.balance["vault"]),
-        ):
+        held_by = {contract: world.native.balance[short] for short, contract in NATIVES.items()}
+        for name, held in {"CreditToken": world.credit.locked, **held_by}.items():
             assert self.evm.balance(ADDRESSES[name]) == held, f"{context}: {name} holds other native tokens"
 
     def read(self, wanted: list[tuple[str, str, tuple[Any, ...], Any]], context: str) -> None:
@@ -215,4 +221,10 @@ class Bench:
         for (contract, function, args, expected), answer in zip(wanted, answers, strict=True):
             values = decode(functions(contract)[function][2], answer)
             found = values[0] if len(values) == 1 else values
+            if isinstance(expected, Flow):
+                assert isinstance(found, tuple)
+                rewarded, claimed, arriving, releasing, released, acc, carry = found
+                found = (rewarded, claimed, arriving + releasing - released, acc, carry)
+                pool = expected.pool
+                expected = (expected.rewarded, expected.claimed, expected.waiting, pool.acc, pool.carry)
             assert found == expected, f"{context}: {contract}.{function}{args} is {found}, the books say {expected}"

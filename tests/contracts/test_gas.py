@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from interlace.contracts import ADDRESSES
+
 if TYPE_CHECKING:
+    from interlace.chain import Account
     from tests.contracts.world import World
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/contracts.md"
@@ -36,6 +39,44 @@ def measure(world: World, assurance: int, count: int) -> tuple[int, int]:
     return opened // count, int(released["gasUsed"], 16) // count
 
 
+def period_after(world: World) -> int:
+    """Return the first second of the vault's next period."""
+    length = world.config.stream_seconds
+    return (world.evm.now // length + 1) * length
+
+
+def holders(world: World) -> dict[str, int]:
+    """Return the gas of what a holder does, with rewards of both kinds flowing."""
+    who, evm, gas = world.payer, world.evm, dict[str, int]()
+
+    def send(what: str, contract: str, function: str, *args: Any, sender: Account = who, value: int = 0) -> None:
+        # In a new period each time, at the same second of it: both flows have something to divide, and always the same.
+        evm.next_at(period_after(world) + 5)
+        gas[what] = int(world.send(sender, contract, function, *args, value=value)["gasUsed"], 16)
+
+    def arrive() -> None:
+        evm.next_at(period_after(world))
+        world.send(world.node, "StakingVault", "addReward", 10**9)
+        evm.transact({"from": world.node.address, "to": ADDRESSES["TransactionFees"], "value": hex(10**15)})
+
+    arrive()
+    world.send(world.node, "TransactionFees", "distribute")
+    arrive()
+    send("distribute transaction fees", "TransactionFees", "distribute", sender=world.node)
+    send("claim transaction fees, as node", "TransactionFees", "claim", who.address, sender=evm.accounts[9])
+    for what, function, args, value in (
+        ("stake more", "stake", (), 10),
+        ("claim credits from the vault", "claim", (who.address,), 0),
+        ("claim native tokens from the vault", "claimNative", (who.address,), 0),
+        ("request to unstake", "requestUnstake", (5,), 0),
+        ("withdraw a stake", "withdraw", (who.address,), 0),
+    ):
+        arrive()
+        world.send(world.node, "TransactionFees", "distribute")
+        send(what, "StakingVault", function, *args, value=value)
+    return gas
+
+
 @pytest.fixture
 def warm(world: World) -> World:
     """Let every part have earned before: a token in each class, a stake, one paid call."""
@@ -43,6 +84,7 @@ def warm(world: World) -> World:
         world.mint(class_id, 1)
     world.send(world.payer, "StakingVault", "stake", value=1)
     world.open([world.serve(nonce=900)])
+    world.evm.mine_at(period_after(world))
     return world
 
 
@@ -60,6 +102,7 @@ def test_gas_is_as_documented(warm: World) -> None:
         warm.evm.revert(taken)
     claim = warm.send(warm.node, "FeeRouter", "claim", warm.node.address)
     measured["claim from the router"] = int(claim["gasUsed"], 16)
+    measured.update(holders(warm))
     print("\n".join(f"| {what} | {gas:,} |" for what, gas in measured.items()))
     page = documented()
     assert page.keys() == measured.keys()

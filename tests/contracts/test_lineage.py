@@ -45,7 +45,7 @@ def spec_router(classes: list[list[Parent]], shares: Shares = SHARES) -> Router:
     for parents in classes:
         assets.create("owner", parents)
     router = Router.__new__(Router)
-    router.assets, router.shares = assets, shares
+    router.assets, router.meters = assets, [shares] * 3
     return router
 
 
@@ -55,7 +55,7 @@ def test_nothing_is_lost_on_the_way_up(seed: int, amount: int, passed: int) -> N
     rng = random.Random(seed)
     router = spec_router(lineages(rng, 1, rng.randint(1, 60), 16))
     data = amount * passed // BP
-    kept = router.upstream(len(router.assets.classes), amount, data)
+    kept = router.upstream(SHARES, len(router.assets.classes), amount, data)
     assert sum(kept.values()) == amount
     assert min(kept.values()) >= 0
     assert len(kept) <= 32
@@ -71,8 +71,12 @@ def test_parts_are_within_a_unit_of_what_is_due(seed: int, amount: int, count: i
     assert all(abs(part * BP - amount * weight) < BP for part, weight in zip(parts, weights, strict=True))
 
 
-def routed(world: World, class_id: int, amount: int) -> dict[int, int]:
-    """Have Settlement route a fee; return what came to each class."""
+CALLERS = (ADDRESSES["Settlement"], "0x1ace" + "0b".zfill(36))
+"""Whose fees are of meter 0 and of meter 1."""
+
+
+def routed(world: World, class_id: int, amount: int, meter: int = 0) -> dict[int, int]:
+    """Have the meter's caller route a fee; return what came to each class."""
     count = world.evm.call("Assets", "classCount")
     credit = ADDRESSES["CreditToken"]
 
@@ -80,11 +84,12 @@ def routed(world: World, class_id: int, amount: int) -> dict[int, int]:
         return world.evm.call("Assets", "unsharedOf", number, credit)
 
     before = {number: earned(number) for number in range(1, count + 1)}
-    settlement = ADDRESSES["Settlement"]
-    world.send(world.payer, "CreditToken", "transfer", settlement, amount)
-    world.evm.rpc("anvil_impersonateAccount", settlement)
-    world.evm.rpc("anvil_setBalance", settlement, hex(ETHER))
-    world.evm.send("FeeRouter", "route", world.node.address, class_id, amount, sender=settlement)
+    caller = CALLERS[meter]
+    world.send(world.payer, "CreditToken", "transfer", caller, amount)
+    world.evm.rpc("anvil_impersonateAccount", caller)
+    world.evm.rpc("anvil_setBalance", caller, hex(ETHER))
+    world.evm.send("CreditToken", "approve", ADDRESSES["FeeRouter"], amount, sender=caller)
+    world.evm.send("FeeRouter", "route", meter, world.node.address, class_id, amount, sender=caller)
     gains = {number: earned(number) - before[number] for number in before}
     return {number: gain for number, gain in gains.items() if gain}
 
@@ -96,13 +101,14 @@ def test_the_contract_pays_what_the_specification_says(world: World, seed: int) 
     made = lineages(rng, 6, 30, rng.choice([2, 5, 16]))
     for parents in made:
         world.derive(world.model_owner, 2, parents)
-    shares = Shares(*world.evm.call("FeeRouter", "shares"))
+    meter = seed % 2
+    shares = Shares(*world.evm.call("FeeRouter", "sharesOf", meter))
     router = spec_router(classes + made, shares)
     for amount in (1, 7, 10_001, rng.randint(1, ETHER)):
         class_id = rng.randint(25, 35)
         data, model = (amount * part // BP for part in (shares.data, shares.model))
-        expected = router.upstream(class_id, data + model, data)
-        assert routed(world, class_id, amount) == {number: sum_ for number, sum_ in expected.items() if sum_}
+        expected = router.upstream(shares, class_id, data + model, data)
+        assert routed(world, class_id, amount, meter) == {number: sum_ for number, sum_ in expected.items() if sum_}
 
 
 def test_a_fee_reaches_a_bounded_number_of_classes(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Credit, stake, validators, router and programs: each rule of a contract that is not Assets or Settlement.
+"""Credit, validators, router and programs: each rule of a contract that has no file of its own.
 
 Invariant: amounts are compared to the unit.
 """
@@ -84,58 +84,6 @@ def test_x402_pays_with_a_random_nonce_once_and_in_time(world: World, split: boo
     refused("ERC3009InvalidAuthorizationTime", pay)
 
 
-# ---- stake ---------------------------------------------------------------------------------------------
-
-
-def test_votes_follow_the_stake_and_its_history(world: World) -> None:
-    who, other = world.stranger, world.payer
-    world.send(who, "StakingVault", "stake", value=10)
-    block = int(world.evm.rpc("eth_blockNumber"), 16)
-    world.send(who, "StakingVault", "stake", value=5)
-    world.send(who, "StakingVault", "delegate", other.address)
-    assert world.evm.call("StakingVault", "getVotes", other.address) == 15
-    assert world.evm.call("StakingVault", "getPastVotes", who.address, block) == 10
-    assert world.evm.call("StakingVault", "getPastTotalSupply", block) == 10
-    world.evm.next_at(world.evm.now + world.config.stake_lock_seconds)
-    world.send(who, "StakingVault", "unstake", 15)
-    assert world.evm.call("StakingVault", "getVotes", other.address) == 0
-    assert world.evm.balance(ADDRESSES["StakingVault"]) == 0
-
-
-def test_a_stake_is_locked_to_the_second(world: World) -> None:
-    who = world.stranger
-    world.send(who, "StakingVault", "stake", value=10)
-    unlock_at = world.evm.call("StakingVault", "stakeOf", who.address)[1]
-    world.evm.next_at(unlock_at - 1)
-    refused("StakeLocked", world.send, who, "StakingVault", "unstake", 1)
-    world.evm.next_at(unlock_at)
-    refused("InsufficientStake", world.send, who, "StakingVault", "unstake", 11)
-    world.send(who, "StakingVault", "unstake", 10)
-
-
-def test_a_reward_without_stake_waits_for_the_next_one_with_some(world: World) -> None:
-    world.send(world.stranger, "StakingVault", "addReward", 100)
-    world.send(world.payer, "StakingVault", "stake", value=1)
-    assert world.evm.call("StakingVault", "claimable", world.payer.address) == 0
-    world.send(world.stranger, "StakingVault", "addReward", 1)
-    assert world.evm.call("StakingVault", "claimable", world.payer.address) == 101
-    before = world.credits(world.node)
-    world.send(world.payer, "StakingVault", "claim", world.node.address)
-    world.send(world.payer, "StakingVault", "claim", world.node.address)
-    assert world.credits(world.node) - before == 101
-
-
-def test_a_late_staker_takes_nothing_of_earlier_rewards(world: World) -> None:
-    world.send(world.payer, "StakingVault", "stake", value=3)
-    world.send(world.stranger, "StakingVault", "addReward", 100)
-    world.send(world.node, "StakingVault", "stake", value=4)
-    assert world.evm.call("StakingVault", "claimable", world.node.address) == 0
-    world.send(world.stranger, "StakingVault", "addReward", 100)
-    owed = [world.evm.call("StakingVault", "accruedScaled", a.address) for a in (world.payer, world.node)]
-    assert sum(owed) + world.evm.call("StakingVault", "pool")[1] == 200 * ETHER
-    assert [units // ETHER for units in owed] == [142, 57]
-
-
 # ---- validators ----------------------------------------------------------------------------------------
 
 
@@ -170,6 +118,7 @@ def test_a_fee_is_divided_to_the_last_unit(world: World) -> None:
     assert world.pending(tokens[3]) == part["model"]
     assert world.pending(tokens[1]) == part["data"] * 7_000 // 10_000
     assert world.pending(tokens[2]) == part["data"] - part["data"] * 7_000 // 10_000
+    world.evm.mine_at(world.evm.now + 2 * world.config.stream_seconds)
     assert world.evm.call("StakingVault", "claimable", world.payer.address) == part["holders"]
     assert world.evm.call("Validators", "acc") * 3 + world.evm.call("Validators", "carry") == part["validators"]
     assert sum(part.values()) == cost
@@ -194,19 +143,46 @@ def test_only_the_governor_changes_shares_and_they_add_up(world: World) -> None:
     governor = world.evm.accounts[9]
     assert governor.address == world.config.governor
     shares = (10_000, 0, 0, 0, 0, 0)
-    refused("NotGovernor", world.send, world.stranger, "FeeRouter", "setShares", shares)
+    refused("NotGovernor", world.send, world.stranger, "FeeRouter", "setShares", 0, shares)
     refused("NotGovernor", world.send, world.stranger, "FeeRouter", "setTreasury", world.stranger.address)
     refused("NotGovernor", world.send, world.stranger, "FeeRouter", "setGovernor", world.stranger.address)
-    refused("SharesDoNotAddUp", world.send, governor, "FeeRouter", "setShares", (9_999, 0, 0, 0, 0, 0))
+    refused("SharesDoNotAddUp", world.send, governor, "FeeRouter", "setShares", 0, (9_999, 0, 0, 0, 0, 0))
     refused("ZeroAddress", world.send, governor, "FeeRouter", "setTreasury", "0x" + "00" * 20)
-    world.send(governor, "FeeRouter", "setShares", shares)
+    world.send(governor, "FeeRouter", "setShares", 0, shares)
     call = world.serve()
     world.open([call])
     assert world.evm.call("FeeRouter", "claimable", world.node.address) == call.receipt.cost
     world.send(governor, "FeeRouter", "setGovernor", world.stranger.address)
-    refused("NotGovernor", world.send, governor, "FeeRouter", "setShares", shares)
+    refused("NotGovernor", world.send, governor, "FeeRouter", "setShares", 0, shares)
     world.send(world.stranger, "FeeRouter", "setTreasury", world.stranger.address)
-    refused("NotSettlement", world.send, world.stranger, "FeeRouter", "route", world.node.address, 3, 1)
+
+
+def test_each_meter_has_its_caller_and_its_shares(world: World) -> None:
+    governor, router = world.evm.accounts[9], ADDRESSES["FeeRouter"]
+    node, validation = world.node.address, world.evm.call("FeeRouter", "validation")
+    assert validation == "0x1ace" + "0b".zfill(36)
+    for meter in (0, 1):
+        refused("NotMetersCaller", world.send, world.stranger, "FeeRouter", "route", meter, node, 3, 1)
+    refused("UnknownMeter", world.send, world.stranger, "FeeRouter", "route", 2, node, 3, 1)
+    refused("UnknownMeter", world.evm.call, "FeeRouter", "sharesOf", 3)
+    refused("UnknownMeter", world.send, governor, "FeeRouter", "setShares", 3, (10_000, 0, 0, 0, 0, 0))
+    for shares in ((9_999, 1, 0, 0, 0, 0), (9_999, 0, 1, 0, 0, 0)):
+        refused("TransactionsHaveNoClass", world.send, governor, "FeeRouter", "setShares", 2, shares)
+    world.send(governor, "FeeRouter", "setShares", 1, (7_000, 0, 1_000, 0, 0, 2_000))
+    world.send(world.payer, "CreditToken", "transfer", validation, 1_001)
+    for caller in (validation, ADDRESSES["Settlement"]):
+        world.evm.rpc("anvil_impersonateAccount", caller)
+        world.evm.rpc("anvil_setBalance", caller, hex(ETHER))
+    world.evm.send("CreditToken", "approve", router, 1_001, sender=validation)
+    refused("NotMetersCaller", world.evm.send, "FeeRouter", "route", 0, node, 1, 1_001, sender=validation)
+    settlement = ADDRESSES["Settlement"]
+    refused("NotMetersCaller", world.evm.send, "FeeRouter", "route", 1, node, 1, 1_001, sender=settlement)
+    world.evm.send("FeeRouter", "route", 1, node, 1, 1_001, sender=validation)
+    routed = [world.evm.call("FeeRouter", "routedOf", meter) for meter in (0, 1, 2)]
+    assert (routed, world.evm.call("FeeRouter", "totalRouted")) == ([0, 1_001, 0], 1_001)
+    assert world.evm.call("FeeRouter", "claimable", node) == 701
+    assert world.evm.call("Assets", "unsharedOf", 1, ADDRESSES["CreditToken"]) == 100
+    assert world.evm.call("FeeRouter", "claimable", world.config.treasury) == 200
 
 
 # ---- programs ------------------------------------------------------------------------------------------

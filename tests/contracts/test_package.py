@@ -40,7 +40,8 @@ def test_genesis_holds_the_artifacts(evm: Evm) -> None:
         assert len(code) == len(shipped)
         assert all(a == b or b == 0 for a, b in zip(code, shipped, strict=True)), name
     assert evm.call("Settlement", "withdrawalDelay") == CONFIG.withdrawal_delay_seconds
-    assert evm.call("FeeRouter", "shares") == dataclasses.astuple(CONFIG.shares)
+    for meter, shares in enumerate(CONFIG.meters):
+        assert evm.call("FeeRouter", "sharesOf", meter) == dataclasses.astuple(shares)
     assert evm.call("Validators", "threshold") == CONFIG.threshold
 
 
@@ -49,6 +50,7 @@ def test_deployments_are_in_the_order_of_the_addresses() -> None:
     assert [d["address"] for d in made] == list(ADDRESSES.values())
     numbers = [int(d["address"], 16) & 0xFF for d in made]
     assert numbers == sorted(set(numbers))
+    assert numbers == list(range(1, len(numbers) + 1))
     assert all(d["initcode"].startswith("0x") for d in made)
 
 
@@ -68,8 +70,12 @@ def test_an_unknown_contract() -> None:
         {"treasury": "0x" + "00" * 20},
         {"shares": FeeShares(node=4_999)},
         {"shares": FeeShares(node=-1, data=6_501)},
+        {"validation_shares": FeeShares(node=4_999)},
+        {"transaction_shares": FeeShares()},
         {"withdrawal_delay_seconds": CONFIG.settlement_grace_seconds},
         {"window_seconds": 0},
+        {"stream_seconds": 0},
+        {"sequencer": "0x" + "00" * 20},
         {"vote_seconds": 1 << 32},
         {"challenge_bond_wei": -1},
     ],

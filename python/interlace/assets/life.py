@@ -161,12 +161,12 @@ class _Events:
         self._contracts = {name: Contract(client, ADDRESSES[name], artifact(name).abi) for name in _SOURCES}
 
     def about(self, *numbers: int) -> list[Event]:
-        """Return the events with one of these numbers as first or second indexed argument, whatever it counts."""
+        """Return the events with one of these numbers as any indexed argument, whatever it counts."""
         found: list[Event] = []
         listed = sorted(numbers)
         for start in range(0, len(listed), _TOPICS):
             words = [f"0x{number:064x}" for number in listed[start : start + _TOPICS]]
-            for topics in ([None, words], [None, None, words]):
+            for topics in ([None, words], [None, None, words], [None, None, None, words]):
                 for contract in self._contracts.values():
                     found += self._read(contract, topics)
         return found

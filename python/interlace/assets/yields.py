@@ -83,7 +83,7 @@ class Stake:
     wei_seconds
         Sum of the stake in native wei times the seconds for which it stood.
     rewards
-        Credit-wei that were divided among stakers.
+        Credit-wei that arrived for stakers; they are released in the period after (docs/economy.md).
     """
 
     seconds: int

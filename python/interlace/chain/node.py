@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, Self
 
 from interlace import _core
 from interlace.chain.access_list import FollowedBlock
-from interlace.chain.account import DEV_MNEMONIC, Account
+from interlace.chain.account import DEV_MNEMONIC, Account, checksum_address
 from interlace.chain.client import Client
 from interlace.chain.controls import Controls, read_dump
 from interlace.chain.hooks import ConsoleHook, Hook
@@ -63,6 +63,8 @@ class Chain(Controls):
         `None` mines as soon as a transaction is ready, 0 only when asked, else a block every so many milliseconds.
     order
         Which transactions a block takes first: those that tip most (``fees``) or those that came first (``fifo``).
+    fee_recipient
+        Who gets the tips of the blocks' transactions; nobody (address zero) by default. Base fees are burned.
     auto_impersonate
         Whether every account can send without a signature.
     threads
@@ -137,6 +139,7 @@ class Chain(Controls):
         timestamp: int | None = None,
         instructions: bool = True,
         order: Literal["fees", "fifo"] = "fees",
+        fee_recipient: str | None = None,
         auto_impersonate: bool = False,
         threads: int | None = None,
         predictor: Literal["history", "none"] | Predictor = "history",
@@ -182,7 +185,7 @@ class Chain(Controls):
                 fork_url, fork_block, fork, fork_cache, others=(genesis, state, deployments, base_fee_wei)
             ),
             "mining": _mining(block_time_ms),
-            "beneficiary": "0x" + "00" * 20,
+            "beneficiary": "0x" + "00" * 20 if fee_recipient is None else checksum_address(fee_recipient),
             "gas_limit": None,
             "order": order,
             "start": timestamp,

@@ -21,6 +21,7 @@ from .bench import bench
 from .completions import completions
 from .db import db
 from .demo import demo
+from .economy import economy
 from .fixtures import blocktest, statetest
 from .lanes import lanes
 from .org import org
@@ -71,6 +72,7 @@ app.command()(completions)
 app.command()(demo)
 app.command()(verify)
 app.command()(yields)
+app.command()(economy)
 app.command()(lanes)
 app.command()(asset)
 app.command()(quote)

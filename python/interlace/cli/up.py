@@ -71,6 +71,12 @@ def up(
     timestamp: Annotated[
         int | None, typer.Option(min=0, max=(1 << 62), help="Unix seconds of genesis, where the clock starts.")
     ] = None,
+    fee_recipient: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Who gets the tips of a block's transactions; by default the economy's contract."
+        ),
+    ] = None,
     auto_impersonate: Annotated[
         bool, typer.Option("--auto-impersonate", help="Let every account send without a signature.")
     ] = False,
@@ -120,6 +126,7 @@ def up(
     Example: interlace up --port 8545 --data-dir my-chain
     """
     from interlace.chain import DEV_MNEMONIC, Chain
+    from interlace.contracts import ADDRESSES
 
     phrase = DEV_MNEMONIC if mnemonic is None else mnemonic
     if no_mining and block_time is not None:
@@ -161,6 +168,7 @@ def up(
         base_fee_wei=base_fee,
         timestamp=timestamp,
         order=_order(order),
+        fee_recipient=fee_recipient or (ADDRESSES["TransactionFees"] if economy else None),
         threads=threads,
         vm=_vm(vm),
         instructions=instructions,
@@ -230,7 +238,11 @@ def _deployments(phrase: str) -> list[Deployment]:
 
     people = [account.address for account in Account.list_from_mnemonic(10, phrase)]
     config = dataclasses.replace(
-        EconomyConfig.development(), governor=people[9], treasury=people[8], validators=tuple(people[5:8])
+        EconomyConfig.development(),
+        governor=people[9],
+        sequencer=people[9],
+        treasury=people[8],
+        validators=tuple(people[5:8]),
     )
     return economy_deployments(config)
 
@@ -292,7 +304,7 @@ def _banner(facts: dict[str, object], host: str) -> None:
     assert isinstance(contracts, dict)
     if contracts:
         lines += ["Contracts of the economy", ""]
-        lines += [f"  {name:<13} {address}" for name, address in contracts.items()]
+        lines += [f"  {name:<15} {address}" for name, address in contracts.items()]
         lines.append("")
     lines += [f"Chain id   {facts['chain_id']} ({facts['fork']} rules)", f"JSON-RPC   {facts['rpc_url']}"]
     lines.append(f"WebSocket  {facts['ws_url']}")

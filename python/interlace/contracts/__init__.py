@@ -8,13 +8,27 @@ What it does not do: it sends no transaction; `artifact(name).abi` at `ADDRESSES
 from __future__ import annotations
 
 from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, Artifact, artifact
-from interlace.contracts.economy import ADDRESSES, EconomyConfig, FeeShares, deployments, economy_deployments
+from interlace.contracts.economy import (
+    ADDRESSES,
+    COMPUTE,
+    METERS,
+    TRANSACTION,
+    VALIDATION,
+    EconomyConfig,
+    FeeShares,
+    deployments,
+    economy_deployments,
+)
 from interlace.contracts.terms import BeaconTerms, ValidationTerms
 
 __all__ = [
     "ADDRESSES",
+    "COMPUTE",
+    "METERS",
     "NAMES",
     "ORGANISATION_PARTS",
+    "TRANSACTION",
+    "VALIDATION",
     "Artifact",
     "BeaconTerms",
     "EconomyConfig",

@@ -17,8 +17,7 @@ from interlace.errors import ChainError
 
 NAMES = (
     "CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange",
-    "Beacon", "DataValidation",
-    "Agents", "OrganisationFactory",
+    "Beacon", "DataValidation", "TransactionFees", "Agents", "OrganisationFactory",
 )  # fmt: skip
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
 

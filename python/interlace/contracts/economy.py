@@ -17,13 +17,15 @@ from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, artifact
 from interlace.contracts.terms import BeaconTerms, ValidationTerms
 from interlace.errors import ChainError
 
-_NUMBERS: Final = {"Agents": 13, "OrganisationFactory": 14}
-"""Numbers that do not follow from the place in `NAMES`."""
-
 ADDRESSES: Final[dict[str, str]] = {
-    name: checksum_address(f"0x1ace{_NUMBERS.get(name, place):036x}") for place, name in enumerate(NAMES, start=1)
+    name: checksum_address(f"0x1ace{place:036x}") for place, name in enumerate(NAMES, start=1)
 }
 """Contract name to EIP-55 address, the same on every chain."""
+
+METERS: Final = ("compute", "data validation", "transactions")
+"""What fees are for, by the number of the meter. The first two are paid in credits, the last in native tokens."""
+
+COMPUTE, VALIDATION, TRANSACTION = range(3)
 
 BASIS_POINTS: Final = 10_000
 CREDIT_WEI: Final = 10**18
@@ -39,6 +41,13 @@ class FeeShares:
     validators: int = 500
     holders: int = 500
     treasury: int = 500
+
+
+VALIDATION_SHARES: Final = FeeShares(node=8_000, data=250, model=250)
+"""What becomes of a fee for the validation of data: most of it is the validator's, who is the node of that meter."""
+
+TRANSACTION_SHARES: Final = FeeShares(node=7_000, data=0, model=0, validators=1_000, holders=1_500, treasury=500)
+"""What becomes of a transaction's fee: the node is the sequencer; no class served, so data and model have no part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +72,18 @@ class EconomyConfig:
         How long after its deadline a voucher can still be settled.
     withdrawal_delay_seconds
         How long escrow stays after the payer asks it back; longer than the grace.
-    stake_lock_seconds
-        How long a stake stays after the holder's last staking.
+    unbonding_seconds
+        How long a holder waits for a stake that was asked back; it earns nothing and votes nothing meanwhile.
+    stream_seconds
+        Length of a period of rewards: what arrives for stakers in one is released evenly over the next.
     challenge_bond_wei
         Credit-wei that a challenger puts up.
     beacon, validation
         Terms of the random numbers and of the validation of data.
+    shares, validation_shares, transaction_shares
+        How a fee is divided: of a paid call, of a validation of data, and of a transaction.
+    sequencer
+        Whose the node's part of transaction fees is: who makes the blocks. The treasury by default.
     """
 
     governor: str
@@ -79,28 +94,35 @@ class EconomyConfig:
     vote_seconds: int = 3_600
     settlement_grace_seconds: int = 86_400
     withdrawal_delay_seconds: int = 172_800
-    stake_lock_seconds: int = 86_400
+    unbonding_seconds: int = 604_800
+    stream_seconds: int = 86_400
     challenge_bond_wei: int = CREDIT_WEI
     shares: FeeShares = field(default_factory=FeeShares)
     beacon: BeaconTerms = field(default_factory=BeaconTerms)
     validation: ValidationTerms = field(default_factory=ValidationTerms)
+    validation_shares: FeeShares = VALIDATION_SHARES
+    transaction_shares: FeeShares = TRANSACTION_SHARES
+    sequencer: str = ""
 
     def __post_init__(self) -> None:
         """Check what the constructors would refuse."""
         for name in ("governor", "treasury"):
             object.__setattr__(self, name, _nonzero(name, getattr(self, name)))
+        object.__setattr__(self, "sequencer", _nonzero("sequencer", self.sequencer or self.treasury))
         members = tuple(_nonzero("validator", member) for member in self.validators)
         object.__setattr__(self, "validators", members)
         _demand(1 <= len(members) <= 64, f"{len(members)} validators; 1 to 64 are possible")
         _demand(len(set(members)) == len(members), "a validator is named twice")
         possible = len(members) // 2 < self.threshold <= len(members)
         _demand(possible, f"threshold {self.threshold} of {len(members)}; more than half, at most all")
-        shares = astuple(self.shares)
-        _demand(all(0 <= share <= BASIS_POINTS for share in shares), f"shares {shares}; each is 0 to 10,000")
-        _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
-        for name in ("window_seconds", "vote_seconds"):
+        for shares in map(astuple, self.meters):
+            _demand(all(0 <= share <= BASIS_POINTS for share in shares), f"shares {shares}; each is 0 to 10,000")
+            _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
+        served = self.transaction_shares.data + self.transaction_shares.model
+        _demand(served == 0, f"a transaction serves no class, and {served} of its fee are for data and model")
+        for name in ("window_seconds", "vote_seconds", "stream_seconds"):
             _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
-        for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "stake_lock_seconds"):
+        for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "unbonding_seconds"):
             _demand(0 <= getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 0 to 2^32 - 1")
         _demand(
             self.withdrawal_delay_seconds > self.settlement_grace_seconds,
@@ -110,11 +132,17 @@ class EconomyConfig:
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
         self.validation.fits(self.beacon)
 
+    @property
+    def meters(self) -> tuple[FeeShares, FeeShares, FeeShares]:
+        """The shares of each meter, by its number: compute, data validation, transactions."""
+        return self.shares, self.validation_shares, self.transaction_shares
+
     @classmethod
     def development(cls) -> Self:
         """Return the economy of a developer chain: well-known keys, a window of one minute.
 
-        Account 9 of the developers' phrase governs, 8 is the treasury, 5 to 7 are validators of whom two decide.
+        Account 9 of the developers' phrase governs and has the sequencer's part, 8 is the treasury, 5 to 7 are
+        validators of whom two decide.
         """
         accounts = [account.address for account in Account.list_from_mnemonic(10)]
         return cls(
@@ -126,7 +154,6 @@ class EconomyConfig:
             vote_seconds=60,
             settlement_grace_seconds=3_600,
             withdrawal_delay_seconds=7_200,
-            stake_lock_seconds=60,
             beacon=BeaconTerms(commit_seconds=30, reveal_seconds=30, quorum=2, bond_wei=CREDIT_WEI),
             validation=ValidationTerms(
                 commit_seconds=60,
@@ -137,6 +164,9 @@ class EconomyConfig:
                 min_stake_wei=10 * CREDIT_WEI,
                 appeal_bond_wei=CREDIT_WEI,
             ),
+            unbonding_seconds=60,
+            stream_seconds=60,
+            sequencer=accounts[9],
         )
 
 
@@ -150,16 +180,17 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
     members = config.validators
     arguments: dict[str, tuple[int | str, ...]] = {
         "CreditToken": (),
-        "StakingVault": (at["CreditToken"], config.stake_lock_seconds),
+        "StakingVault": (at["CreditToken"], config.unbonding_seconds, config.stream_seconds),
         "Assets": (at["CreditToken"], at["FeeRouter"]),
         "Programs": (at["Assets"],),
         # The list of members is the one dynamic argument: its place holds the offset of its length.
         "Validators": (at["CreditToken"], 3 * 32, config.threshold, len(members), *members),
         "FeeRouter": (
             *(at[name] for name in ("CreditToken", "Assets", "Validators", "StakingVault", "Settlement")),
+            at["DataValidation"],
             config.governor,
             config.treasury,
-            *astuple(config.shares),
+            *(share for shares in config.meters for share in astuple(shares)),
         ),
         "Settlement": (
             *(at[name] for name in ("CreditToken", "Programs", "Validators", "FeeRouter")),
@@ -176,6 +207,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             *(at[name] for name in ("CreditToken", "Assets", "Beacon", "FeeRouter")),
             *config.validation.words,
         ),
+        "TransactionFees": (*(at[name] for name in ("FeeRouter", "Validators", "StakingVault")), config.sequencer),
         "Agents": (),
         # The factory makes organisations from exactly the code that ships; it knows that by its hashes.
         "OrganisationFactory": (

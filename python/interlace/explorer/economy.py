@@ -21,7 +21,7 @@ from eth_abi.abi import decode
 from interlace import _json
 from interlace._core import keccak256
 from interlace.chain.abi import canonical_type
-from interlace.contracts import ADDRESSES, artifact
+from interlace.contracts import ADDRESSES, COMPUTE, artifact
 from interlace.errors import RpcError, ServiceError
 
 MAX_BLOCKS_PER_QUERY = 5_000
@@ -150,6 +150,8 @@ class Economy:
     _on_RevenueUnshared = _on_RevenueSettled  # noqa: N815
 
     def _on_Routed(self, event: Mapping[str, Any], _: Mapping[str, Any]) -> None:  # noqa: N802
+        if event["meter"] != COMPUTE:  # the page is about paid calls; `interlace economy` has all meters
+            return
         self._sums.routed += event["amount"]
         for party in _PARTIES:
             self._sums.paid[party] += event[f"{party}Part"]
@@ -181,7 +183,7 @@ class Economy:
 
     def _document(self) -> dict[str, object]:
         sums = self._sums
-        shares = decode(["uint16"] * 6, self._view("FeeRouter", "shares()"))
+        shares = decode(["uint16"] * 6, self._view("FeeRouter", "sharesOf(uint8)", COMPUTE))
         token = {
             "name": decode(["string"], self._view("CreditToken", "name()"))[0],
             "symbol": decode(["string"], self._view("CreditToken", "symbol()"))[0],
@@ -208,8 +210,8 @@ class Economy:
             ],
         }
 
-    def _view(self, contract: str, signature: str) -> bytes:
-        data = "0x" + keccak256(signature.encode())[:4].hex()
+    def _view(self, contract: str, signature: str, *words: int) -> bytes:
+        data = "0x" + (keccak256(signature.encode())[:4] + b"".join(word.to_bytes(32, "big") for word in words)).hex()
         return bytes.fromhex(self._request("eth_call", {"to": ADDRESSES[contract], "data": data}, "latest")[2:])
 
     def _request(self, method: str, *params: object) -> Any:  # noqa: ANN401 - a JSON value

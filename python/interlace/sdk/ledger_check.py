@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interlace.contracts import ADDRESSES
+from interlace.contracts import ADDRESSES, COMPUTE
 
 from .purse import credit_balance
 from .units import Credits
@@ -69,10 +69,10 @@ class Check:
 
 
 def routed_parts(net: Network) -> dict[str, tuple[int, int]]:
-    """Return (basis points, credit-wei) of each party, over all fees that the router split."""
+    """Return (basis points, credit-wei) of each party, over all fees for calls that the router split."""
     router = net.contract("FeeRouter")
-    shares = router.call("shares")
-    events = router.logs("Routed")
+    shares = router.call("sharesOf", COMPUTE)
+    events = [event for event in router.logs("Routed") if int(event.args["meter"]) == COMPUTE]
     return {
         party: (int(bp), sum(int(event.args[f"{party}Part"]) for event in events))
         for party, bp in zip(PARTIES, shares, strict=True)

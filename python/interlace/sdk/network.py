@@ -199,7 +199,8 @@ def devnet(*, port: int = 0, workdir: str | Path | None = None) -> Network:
 
 def economy_chain(*, port: int = 0, host: str = "127.0.0.1", config: EconomyConfig | None = None) -> Chain:
     """Start a developer chain with the economy's contracts; `config` is the developers' one when absent."""
-    return Chain(port=port, host=host, deployments=economy_deployments(config)).start()
+    made = economy_deployments(config)
+    return Chain(port=port, host=host, deployments=made, fee_recipient=ADDRESSES["TransactionFees"]).start()
 
 
 def connect(url: str, *, workdir: str | Path | None = None) -> Network:

@@ -332,6 +332,38 @@ class Party:
         """Stake native tokens for votes and for the holders' part of every fee; returns the whole stake."""
         return self._purse.stake(parse_amount(amount))
 
+    def unstake(self, amount: Amount) -> int:
+        """Ask for staked tokens back: they stop to vote and to earn now.
+
+        Returns
+        -------
+        int
+            The unix second from which `withdraw_stake` pays them.
+
+        Raises
+        ------
+        ChainError
+            ``chain.reverted``: more than is staked, or eight requests wait already.
+        """
+        return self._purse.unstake(parse_amount(amount))
+
+    def withdraw_stake(self) -> Credits:
+        """Take back all staked tokens whose time has come; returns native tokens.
+
+        Raises
+        ------
+        ChainError
+            ``chain.reverted`` when there is none yet.
+        """
+        return self._purse.withdraw_stake()
+
+    def claim_native(self, role: Role) -> Credits:
+        """Claim one's role's part of transaction fees, which are divided first; returns native tokens.
+
+        Roles are ``holder``, and ``node``, ``treasury`` or ``validator``, which are claimed together.
+        """
+        return self._purse.claim_native(role)
+
     def claim(self, source: DataAsset | Model | Role) -> Credits:
         """Claim what a data set, a model, or one's role in the economy has earned.
 

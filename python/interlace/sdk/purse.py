@@ -100,12 +100,32 @@ class Purse:
 
     def claim(self, role: Role) -> Credits:
         """Claim what a role has earned."""
-        if role not in _CONTRACT_OF_ROLE:
-            known = ", ".join(_CONTRACT_OF_ROLE)
-            raise UsageError("sdk.unknown-role", f"{role!r} is no role", hint=f"an asset of one's own, or {known}")
-        contract = self._net.contract(_CONTRACT_OF_ROLE[role])
-        receipt = contract.send(self._account, "claim", self._account.address)
-        return Credits(sum(event.args["amount"] for event in contract.events(receipt) if event.name == "Claimed"))
+        _known(role)
+        return self._paid(_CONTRACT_OF_ROLE[role], "claim", "Claimed")
+
+    def unstake(self, amount: int) -> int:
+        """Ask for `amount` of the stake back; return the unix second from which it can be withdrawn."""
+        vault = self._net.contract("StakingVault")
+        receipt = vault.send(self._account, "requestUnstake", amount)
+        return int(next(e.args["availableAt"] for e in vault.events(receipt) if e.name == "Unstaked"))
+
+    def withdraw_stake(self) -> Credits:
+        """Take back all stakes whose time has come."""
+        return self._paid("StakingVault", "withdraw", "Withdrawn")
+
+    def claim_native(self, role: Role) -> Credits:
+        """Claim what a role has earned of transaction fees, which are divided first."""
+        _known(role)
+        self._net.contract("TransactionFees").send(self._account, "distribute")
+        if role == "holder":
+            return self._paid("StakingVault", "claimNative", "ClaimedNative")
+        return self._paid("TransactionFees", "claim", "Claimed")
+
+    def _paid(self, name: str, function: str, event: str) -> Credits:
+        """Send what pays this account, and return what it was paid."""
+        contract = self._net.contract(name)
+        receipt = contract.send(self._account, function, self._account.address)
+        return Credits(sum(int(e.args["amount"]) for e in contract.events(receipt) if e.name == event))
 
     def balances(self) -> Balances:
         """Return everything at once."""
@@ -128,7 +148,13 @@ class Purse:
         return Credits(self._net.contract("Settlement").call("escrowOf", self._account.address))
 
     def _staked(self) -> Credits:
-        return Credits(self._net.contract("StakingVault").call("stakeOf", self._account.address)[0])
+        return Credits(self._net.contract("StakingVault").call("stakeOf", self._account.address))
+
+
+def _known(role: str) -> None:
+    if role not in _CONTRACT_OF_ROLE:
+        known = ", ".join(_CONTRACT_OF_ROLE)
+        raise UsageError("sdk.unknown-role", f"{role!r} is no role", hint=f"an asset of one's own, or {known}")
 
 
 def credit_balance(net: Network, contract: str) -> int:

@@ -274,6 +274,9 @@ class Story:
 
     def _share(self, data: DataAsset, model: Model) -> None:
         with self.narrator.step("claim") as step:
+            # The holders' part is released over the period after the one in which it came.
+            period = int(self.net.contract("StakingVault").call("streamSeconds"))
+            self.net.pass_time(2 * period)
             parts = routed_parts(self.net)
             cast, s = self.cast, self.summary
             claims: list[tuple[str, list[tuple[Party, Callable[[], Credits]]]]] = [
@@ -292,6 +295,7 @@ class Story:
             verdict = "all sums agree to the last unit" if s.balanced else "THE SUMS DO NOT AGREE"
             step.conclude(f"{Credits(claimed)} claimed by {len(everyone) - 1} accounts, {left} credit-wei of rounding")
             step.remark(f"{verdict} ({len(s.checks)} comparisons)")
+            step.remark(f"the holders' part is released over {period} s, which passed in the same way")
 
 
 def _claimer(validator: Party) -> Callable[[], Credits]:
