@@ -157,7 +157,7 @@ def test_names_of_files_are_plain() -> None:
         assert code_of(file_object, name, b"") == "asset.bad-document"
 
 
-@pytest.mark.parametrize("member", (*DEMANDED, "interlace:chainId", "interlace:classId"))
+@pytest.mark.parametrize("member", [*DEMANDED, "interlace:chainId", "interlace:classId"])
 def test_what_is_demanded_cannot_be_left_out(member: str) -> None:
     document = described_table()
     del document[member]
