@@ -41,9 +41,10 @@ def test_the_shipped_contracts_hold_under_random_calls(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     walks = re.findall(r"\[PASS\] (invariant_\w+)\(\) \(runs: (\d+), calls: (\d+), reverts: (\d+)\)", done.stdout)
     assert {name for name, *_ in walks} == {
-        "invariant_nothingIsLostOrMade", "invariant_whatIsOwedIsHeld", "invariant_nobodyIsPaidTwice",
-        "invariant_feesOfUnfinishedDealsAreHeld", "invariant_everyCreditIsInOnePlace",
-    }, done.stdout  # fmt: skip
+        "invariant_nothingIsLostOrMadeOrPaidTwice",
+        "invariant_feesOfUnfinishedDealsAreHeld",
+        "invariant_everyCreditIsInOnePlace",
+    }, done.stdout
     assert all(int(calls) >= 1_000 and int(reverts) == 0 for _, _, calls, reverts in walks)
 
 
@@ -52,7 +53,6 @@ def test_a_wei_that_is_not_there_is_noticed(folder: Path) -> None:
     done = forge(folder, "--match-contract", "AssetsRevenueTest", TAMPER="1")
     assert done.returncode != 0
     assert "not conserved" in done.stdout
-    assert "nobodyIsPaidTwice() (runs" in done.stdout
 
 
 @pytest.mark.soak
