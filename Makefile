@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint rust-test emulated python-test bench soak fmt contracts clean
+.PHONY: help build demo test lint rust-test emulated python-test bench soak fmt contracts analyse clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,7 +23,8 @@ help:
 	  'make build   only set up (.venv/bin/interlace)' \
 	  'make bench   run the benchmarks' \
 	  'make soak    run the long campaigns' \
-	  'make fmt     format Rust and Python'
+	  'make fmt     format Rust and Python' \
+	  'make analyse static analysis of the contracts'
 
 # pip before 25.1 cannot install a dependency group, so it is brought up to date first.
 $(VENV)/.pip:
@@ -119,6 +120,13 @@ bench: build tests/clients/node_modules
 
 contracts: contracts/node_modules
 	cd contracts && node build.mjs
+
+# An environment of its own: slither wants another web3 than the tests.
+analyse: $(VENV)/.pip contracts/node_modules
+	$(STEP) 'static analysis of the contracts (a minute and a half)'
+	@test -x .build/analysis/bin/slither || { $(PYTHON) -m venv .build/analysis \
+	  && .build/analysis/bin/pip install --quiet --upgrade 'pip>=25.1' && .build/analysis/bin/pip install --quiet --group analysis; }
+	.build/analysis/bin/python scripts/analyse_contracts.py
 
 fmt:
 	cargo fmt --all

@@ -16,13 +16,15 @@ so that  sum(owed) + claimed * S + carry = received * S  without any rounding at
 
 from __future__ import annotations
 
+import functools
 import heapq
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spec.holders import Flow, TransactionFees, Vault
-from spec.money import BP, CREDIT, NATIVE, Credit, Pool, Refused, S, Token, demand
+from spec.money import BP, CREDIT, NATIVE, Credit, HookToken, Native, Pool, Refused, S, Token, demand
 
 MAX_STEPS, ROUTED_STEPS = 16, 4
 
@@ -105,6 +107,7 @@ class AssetClass:
     parents: list[Parent]
     licence: Licence
     allows_extension: bool = False
+    accepts: set[str] = field(default_factory=lambda: {NATIVE, CREDIT})
     total_share: int = 0
     expiries: list[tuple[int, int]] = field(default_factory=list)
     queue: list[list[int]] = field(default_factory=list)
@@ -114,10 +117,26 @@ class AssetClass:
     claimed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
+def guarded(operation: Callable[..., object]) -> Callable[..., object]:
+    """Refuse a guarded operation of Assets that starts before another one is over."""
+
+    @functools.wraps(operation)
+    def once(self: Assets, *args: object) -> object:
+        demand(not self.entered, "ReentrancyGuardReentrantCall")
+        self.entered = True
+        try:
+            return operation(self, *args)
+        finally:
+            self.entered = False
+
+    return once
+
+
 class Assets:
     """Classes and tokens. Every division first takes out the tokens that are due, in the order of time."""
 
-    def __init__(self, credit: Credit, native: Token) -> None:
+    def __init__(self, credit: Credit, native: Native) -> None:
+        self.native, self.entered = native, False
         self.money: dict[str, Token] = {NATIVE: native, CREDIT: credit}
         self.classes: dict[int, AssetClass] = {}
         self.tokens: dict[int, DatToken] = {}
@@ -153,6 +172,13 @@ class Assets:
     def transfer_class(self, who: str, class_id: int, to: str) -> None:
         """Hand over a class with its unshared revenue."""
         self._owned(who, class_id).owner = to
+
+    def accept(self, who: str, class_id: int, asset: str) -> None:
+        """Let a class earn in a further token."""
+        c = self._owned(who, class_id)
+        demand(asset not in c.accepts, "AssetAlreadyAccepted")
+        demand(len(c.accepts) < 8, "TooManyAssets")
+        c.accepts.add(asset)
 
     def mint(self, now: int, who: str, class_id: int, to: str, value: int, share: int, expire_at: int) -> int:
         """Mint; debt = share * acc, so nothing from before is earned."""
@@ -195,22 +221,28 @@ class Assets:
         demand(token.value >= amount, "InsufficientValue")
         token.value -= amount
 
+    @guarded
     def settle(self, now: int, source: str, class_id: int, asset: str, amount: int) -> None:
-        """Settle directly; refused without a live share or behind a backlog."""
-        c = self._class(class_id)
-        demand(self.money[asset].balance[source] >= amount or asset == NATIVE, "ERC20InsufficientBalance")
+        """Settle directly what arrives; refused without a live share or behind a backlog."""
+        c, token = self._class(class_id), self.money[asset]
+        demand(asset in c.accepts, "AssetNotAccepted")
+        demand(token.balance[source] >= amount or asset == NATIVE, "ERC20InsufficientBalance")
         demand(amount > 0, "ZeroAmount")
-        demand(not self._would_leave(c, now), "ExpiryBacklog")
+        # A token that calls back has worked off some of them by then.
+        expires = token.expires if isinstance(token, HookToken) else None
+        before = expires[1] if expires and expires[0] == class_id else 0
+        demand(not self._would_leave(c, now, before), "ExpiryBacklog")
         alive = any(not t.expire_at or t.expire_at >= now for t in self.tokens.values() if self._counts(t, class_id))
         demand(alive, "NoLiveShares")
-        self._receive(source, c, asset, amount)
+        arrived = self._receive(now, source, c, asset, amount)
         self.work(now, class_id, MAX_STEPS)
-        self._divide(c, asset, amount)
+        self._divide(c, asset, arrived)
 
+    @guarded
     def settle_routed(self, now: int, class_id: int, amount: int) -> None:
         """Settle from the router; never refused for the state of the class."""
         c = self._class(class_id)
-        self._receive("router", c, CREDIT, amount)
+        self._receive(now, "router", c, CREDIT, amount)
         if self.work(now, class_id, ROUTED_STEPS):
             if c.queue and c.queue[-1][0] == now:
                 c.queue[-1][1] += amount
@@ -237,28 +269,33 @@ class Assets:
         acc = t.frozen.get(asset, 0) if t.expired else self.classes[t.class_id].pools[asset].acc
         return t.share * acc - t.debt[asset]
 
+    @guarded
     def claim(self, now: int, who: str, token_id: int, asset: str) -> int:
         """Pay a token's whole units, also after expiry; debt += amount * S."""
         token = self._own(who, token_id)
+        # Native tokens are never queued, so what is worked off first does not change what is owed in them.
+        refused = asset == NATIVE and who in self.native.refusing and self.owed(token_id, asset) >= S
+        demand(not refused, "NativeTransferFailed")
         self.work(now, token.class_id, MAX_STEPS)
         amount = self.owed(token_id, asset) // S
         token.debt[asset] += amount * S
-        self._pay(self.classes[token.class_id], asset, who, amount)
+        self._pay(now, self.classes[token.class_id], asset, who, amount)
         return amount
 
+    @guarded
     def claim_unshared(self, now: int, who: str, class_id: int, asset: str) -> int:
         """Pay the class's owner what found no live share."""
         c = self._owned(who, class_id)
         self.work(now, class_id, MAX_STEPS)
         amount, c.unshared[asset] = c.unshared[asset], 0
-        self._pay(c, asset, who, amount)
+        self._pay(now, c, asset, who, amount)
         return amount
 
     def check(self) -> None:
         """For each class and asset: owed + carry + S * (unshared + queued + claimed) = S * received; and solvency."""
         owed: dict[tuple[int, str], int] = defaultdict(int)
         for token_id, t in self.tokens.items():
-            for asset in self.money:
+            for asset in self.classes[t.class_id].accepts:
                 pending = self.owed(token_id, asset)
                 assert pending >= 0
                 owed[t.class_id, asset] += pending
@@ -275,8 +312,8 @@ class Assets:
     def _due(self, c: AssetClass, now: int) -> bool:
         return bool(c.expiries) and c.expiries[0][0] < (c.queue[0][0] if c.queue else now)
 
-    def _would_leave(self, c: AssetClass, now: int) -> bool:
-        return sum(at < now for at, _ in c.expiries) + len(c.queue) > MAX_STEPS
+    def _would_leave(self, c: AssetClass, now: int, before: int = 0) -> bool:
+        return sum(at < now for at, _ in c.expiries) + len(c.queue) > MAX_STEPS + before
 
     def _counts(self, token: DatToken, class_id: int) -> bool:
         return token.class_id == class_id and token.counted
@@ -295,13 +332,27 @@ class Assets:
         else:
             c.pools[asset].distribute(amount, c.total_share)
 
-    def _receive(self, source: str, c: AssetClass, asset: str, amount: int) -> None:
-        self.money[asset].move(source, "assets", amount)
-        c.received[asset] += amount
+    def _receive(self, now: int, source: str, c: AssetClass, asset: str, amount: int) -> int:
+        """Take in an amount and return what arrived."""
+        token = self.money[asset]
+        before = token.balance["assets"]
+        token.move(source, "assets", amount)
+        self._called_back(now, token)
+        arrived = token.balance["assets"] - before
+        c.received[asset] += arrived
+        return arrived
 
-    def _pay(self, c: AssetClass, asset: str, to: str, amount: int) -> None:
-        self.money[asset].move("assets", to, amount)
+    def _pay(self, now: int, c: AssetClass, asset: str, to: str, amount: int) -> None:
         c.claimed[asset] += amount
+        if asset == NATIVE and amount:
+            self.native.pay("assets", to, amount)
+        elif amount:
+            self.money[asset].move("assets", to, amount)
+            self._called_back(now, self.money[asset])
+
+    def _called_back(self, now: int, token: Token) -> None:
+        if isinstance(token, HookToken) and token.expires:
+            self.work(now, *token.expires)
 
     def _class(self, class_id: int) -> AssetClass:
         demand(class_id in self.classes, "UnknownClass")
@@ -611,7 +662,7 @@ class Economy:
     def __init__(
         self, members: list[str], threshold: int, meters: list[Shares], terms: Terms, unbonding: int, stream: int
     ) -> None:
-        self.credit, self.native = Credit(), Token()
+        self.credit, self.native = Credit(), Native()
         self.vault = Vault(self.credit, self.native, unbonding, stream)
         self.assets = Assets(self.credit, self.native)
         self.validators = Validators(self.credit, members, threshold)

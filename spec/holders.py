@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spec.money import BP, CREDIT, NATIVE, Credit, Pool, S, Token, demand
+from spec.money import BP, CREDIT, NATIVE, Credit, Native, Pool, S, Token, demand
 
 if TYPE_CHECKING:
     from spec.economy import Router
@@ -78,7 +78,8 @@ class Flow:
 class Vault:
     """Stakes, unbonding stakes, and the holders' part in credits and native tokens, released over time by stake."""
 
-    def __init__(self, credit: Credit, native: Token, unbonding_seconds: int, stream_seconds: int) -> None:
+    def __init__(self, credit: Credit, native: Native, unbonding_seconds: int, stream_seconds: int) -> None:
+        self.native = native
         self.money: dict[str, Token] = {NATIVE: native, CREDIT: credit}
         self.unbonding_seconds = unbonding_seconds
         self.holders: dict[str, Holder] = defaultdict(Holder)
@@ -126,9 +127,10 @@ class Vault:
         h = self.holders[who]
         due = [entry for entry in h.unbonding if entry[1] <= now]
         demand(bool(due), "NothingToWithdraw")
+        self.native.demand_taker(who)
         h.unbonding = [entry for entry in h.unbonding if entry[1] > now]
         amount = sum(entry[0] for entry in due)
-        self.money[NATIVE].move("vault", who, amount)
+        self.native.pay("vault", who, amount)
         return amount
 
     def add_reward(self, now: int, source: str, amount: int, asset: str = CREDIT) -> None:
@@ -142,9 +144,16 @@ class Vault:
         """Pay whole units; the fraction stays."""
         h = self._settled(now, who)
         amount = h.accrued[asset] // S
+        if not amount:
+            return 0
+        if asset == NATIVE:
+            self.native.demand_taker(who)
         h.accrued[asset] -= amount * S
         self.flows[asset].claimed += amount
-        self.money[asset].move("vault", who, amount)
+        if asset == NATIVE:
+            self.native.pay("vault", who, amount)
+        else:
+            self.money[asset].move("vault", who, amount)
         return amount
 
     def check(self) -> None:
@@ -160,7 +169,7 @@ class Vault:
 class TransactionFees:
     """Divides what block makers send it, in native tokens, by the shares of meter 2; validators have equal parts."""
 
-    def __init__(self, native: Token, router: Router, node: str) -> None:
+    def __init__(self, native: Native, router: Router, node: str) -> None:
         self.native, self.router, self.node = native, router, node
         self.part: dict[str, int] = defaultdict(int)
         self.earned, self.paid = defaultdict[str, int](int), defaultdict[str, int](int)
@@ -196,9 +205,12 @@ class TransactionFees:
     def claim(self, who: str) -> int:
         """Pay it."""
         amount = self.owed(who)
+        if not amount:
+            return 0
+        self.native.demand_taker(who)
         self.part[who], self.paid[who] = 0, self.earned[who]
         self.claimed += amount
-        self.native.move("fees", who, amount)
+        self.native.pay("fees", who, amount)
         return amount
 
     def check(self) -> None:

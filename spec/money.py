@@ -1,14 +1,17 @@
-"""What every specification of money begins with: refusals, tokens, and the division of a sum by weights.
+"""What every specification of money begins with: refusals, the division of a sum by weights, and tokens.
 
-Invariant: an operation that raises `Refused` changes nothing; a `Pool` neither loses nor makes a fraction (the formulas
-stand at the head of spec/economy.py).
-Source: docs/contracts.md.
-What it does not do: it knows no contract by name.
+The tokens are native, credit, and two that do what no token should.
+
+Invariant: an operation that raises `Refused` changes nothing; a move keeps the sum of all balances; a `Pool` neither
+loses nor makes a fraction (the formulas stand at the head of spec/economy.py).
+Source: docs/contracts.md; ERC-20. tests/contracts has the contracts that behave like the last two tokens.
+What it does not do: it knows no allowances and no signatures, and no contract by name.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 S = 10**18
@@ -58,6 +61,48 @@ class Token:
         demand(self.balance[source] >= amount, "ERC20InsufficientBalance")
         self.balance[source] -= amount
         self.balance[target] += amount
+
+
+class Native(Token):
+    """The native token, whose receivers are programs: one may refuse it, another makes a call when it arrives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusing: set[str] = set()
+        self.on_arrival: Callable[[str], None] | None = None
+
+    def demand_taker(self, target: str) -> None:
+        """Refuse if the receiver would."""
+        demand(target not in self.refusing, "NativeTransferFailed")
+
+    def pay(self, source: str, target: str, amount: int) -> None:
+        """Move units and let the receiver do what it does then."""
+        self.demand_taker(target)
+        self.move(source, target, amount)
+        if self.on_arrival:
+            self.on_arrival(target)
+
+
+class FeeToken(Token):
+    """A token that keeps one percent of each transfer, rounded down, for itself."""
+
+    def move(self, source: str, target: str, amount: int) -> None:
+        """Move units; the receiver gets less."""
+        super().move(source, target, amount)
+        self.balance[target] -= amount // 100
+        self.balance["fee"] += amount // 100
+
+
+class HookToken(Token):
+    """A token that calls back into Assets during each transfer.
+
+    A call that Assets guards is refused and changes nothing, so it is not in the books. Working off expiries is
+    anybody's right at any time: `expires` is the class and the number of steps that the token works off.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expires: tuple[int, int] | None = None
 
 
 class Credit(Token):

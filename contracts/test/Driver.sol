@@ -11,12 +11,29 @@ import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 contract Actor is IERC1271 {
     address private immutable _driver = msg.sender;
     address private immutable _key;
+    address private _target;
+    bytes private _attack;
+    bool private _refuses;
+    bool private _attacking;
 
     constructor(address key) payable {
         _key = key;
     }
 
-    receive() external payable {}
+    /// @dev Whoever sends it native tokens gives it a turn: it refuses them, or makes the call that it is armed with, once.
+    receive() external payable {
+        require(!_refuses);
+        if (_target == address(0) || _attacking) return;
+        _attacking = true;
+        (bool ok, ) = _target.call(_attack);
+        _attacking = false;
+        ok; // an attack that is refused changes nothing, and the money was still wanted
+    }
+
+    function arm(address target, bytes calldata attack, bool refuses) external {
+        require(msg.sender == address(this));
+        (_target, _attack, _refuses) = (target, attack, refuses);
+    }
 
     function execute(address to, uint256 value, bytes calldata data) external returns (bool ok, bytes memory answer) {
         require(msg.sender == _driver);

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from interlace.contracts import EconomyConfig, FeeShares
-from spec.economy import CREDIT, NATIVE, Economy, Leaf, Parent, Refused, Shares, Terms
+from spec.economy import CREDIT, NATIVE, Economy, Leaf, Parent, Refused, S, Shares, Terms
+from spec.money import FeeToken, HookToken
 from tests.contracts.world import UNITS
 
 ACTORS = ("data", "model", "node1", "node2", "payer1", "payer2", "val1", "val2", "val3", "treasury")
@@ -27,9 +28,24 @@ SHARES = FeeShares(node=4_999, data=1_501, model=2_003, validators=497, holders=
 FEES = FeeShares(node=6_001, data=0, model=0, validators=1_999, holders=1_503, treasury=497)
 TERMS = Terms(window=50, vote=40, grace=200, withdrawal_delay=300, bond=10**15)
 UNBONDING_SECONDS, STREAM_SECONDS = 30, 20
+FEE, HOOK = "fee", "hook"
+ASSETS = (NATIVE, CREDIT, FEE, HOOK)
+"""What a class may earn in; the last two take a part of each transfer, and call back in the middle of it."""
+ACCEPTED = ((1, FEE), (3, FEE), (3, HOOK), (5, HOOK))
+"""Classes that earn in more than native tokens and credits from the start."""
+HOSTILE_WEI = 10**22
+CLAIMS = (
+    ("StakingVault", "claim"), ("StakingVault", "claimNative"), ("Validators", "claim"), ("FeeRouter", "claim"),
+    ("TransactionFees", "claim"),
+)  # fmt: skip
 
 Call = tuple[str, str, tuple[Any, ...], int]
-"""Contract, function, arguments and native value; arguments name actors as `@data` and leaves as `#id`."""
+"""Contract, function, arguments and native value; arguments name actors as `@data` and leaves as `#id`.
+
+An argument that is itself a call stands for its bytes.
+"""
+ATTACKS = ("claim", "settle", "expire", "withdraw", "unbond", "refuse", "nothing")
+"""What an actor does when native tokens arrive."""
 
 
 def config_for(addresses: dict[str, str]) -> EconomyConfig:
@@ -61,8 +77,15 @@ def base() -> Economy:
     for actor in ACTORS:
         economy.native.balance[actor] = NATIVE_WEI
         economy.credit.deposit(actor, NATIVE_WEI)
+    economy.native.balance["credit"] = economy.credit.locked
+    economy.assets.money |= {FEE: FeeToken(), HOOK: HookToken()}
+    for actor in ACTORS:
+        for asset in (FEE, HOOK):
+            economy.assets.money[asset].balance[actor] = HOSTILE_WEI
     for owner, _, parents in CLASSES:
         economy.assets.create(owner, list(parents))
+    for class_id, asset in ACCEPTED:
+        economy.assets.accept(CLASSES[class_id - 1][0], class_id, asset)
     for payer in PAYERS:
         economy.settlement.deposit("payer1", payer, 10**20)
     economy.check()
@@ -87,6 +110,10 @@ class Sequence:
         self.rng, self.now, self.world = random.Random(seed), start, copy.deepcopy(world)
         self.nonce = self.batches = 0
         self.served: list[Leaf] = []
+        self.attacks: dict[str, tuple[str, tuple[Any, ...]]] = {}
+        self.attacking: set[str] = set()
+        self.struck = 0
+        self.world.native.on_arrival = self.arrived
 
     def segments(self) -> Iterator[tuple[int, list[Operation]]]:
         """Yield the whole sequence."""
@@ -112,7 +139,7 @@ class Sequence:
             (4, self.claim_token), (1, self.claim_unshared), (1, self.transfer_class), (2, self.expire),
             (3, self.stake), (2, self.unstake), (2, self.unbond), (4, self.claim_simple), (1, self.reward),
             (1, self.native_reward), (2, self.fees), (1, self.shares), (2, self.deposit), (2, self.withdrawal),
-            (1, self.credits),
+            (1, self.credits), (1, self.accept), (2, self.arm), (1, self.arm_token),
         ]  # fmt: skip
         drawn = self.rng.choices([k for _, k in kinds], [w for w, _ in kinds])[0]
         statuses = {e.status for e in self.world.settlement.entries.values()}
@@ -282,15 +309,15 @@ class Sequence:
 
     def settle(self) -> list[Operation]:
         who, class_id, amount = self.actor(), self.rng.randint(1, 5), self.amount()
-        asset = self.rng.choice((NATIVE, CREDIT))
+        asset = self.rng.choice(ASSETS)
         amount = min(amount, 10**18)
         apply = lambda: self.world.assets.settle(self.now, who, class_id, asset, amount)  # noqa: E731
         if asset == NATIVE:
             return self.one(who, ("Assets", "settleRevenueETH", (class_id,), amount), apply)
-        return self.one(who, ("Assets", "settleRevenueERC20", (class_id, "@credit", amount), 0), apply)
+        return self.one(who, ("Assets", "settleRevenueERC20", (class_id, f"@{asset}", amount), 0), apply)
 
     def claim_token(self) -> list[Operation]:
-        token_id, asset = self.token(), self.rng.choice((NATIVE, CREDIT, CREDIT))
+        token_id, asset = self.token(), self.rng.choice((*ASSETS, CREDIT))
         who = self.either(self.owner_of(token_id))
         call: Call = ("Assets", "claim", (token_id, f"@{asset}", f"@{who}"), 0)
         return self.one(who, call, lambda: self.world.assets.claim(self.now, who, token_id, asset))
@@ -369,16 +396,19 @@ class Sequence:
         return self.one("treasury", call, lambda: self.world.router.set_shares(meter, Shares(*parts)))
 
     def claim_simple(self) -> list[Operation]:
-        who, world = self.actor(), self.world
-        claims: list[tuple[str, str, Callable[[], int]]] = [
-            ("StakingVault", "claim", lambda: world.vault.claim(self.now, who)),
-            ("StakingVault", "claimNative", lambda: world.vault.claim(self.now, who, NATIVE)),
-            ("Validators", "claim", lambda: world.validators.claim(who)),
-            ("FeeRouter", "claim", lambda: world.router.claim(who)),
-            ("TransactionFees", "claim", lambda: world.fees.claim(who)),
-        ]
-        contract, function, apply = self.rng.choice(claims)
-        return self.one(who, (contract, function, (f"@{who}",), 0), apply)
+        who, (contract, function) = self.actor(), self.rng.choice(CLAIMS)
+        return self.take(who, contract, function)
+
+    def claim_of(self, who: str, contract: str, function: str) -> Callable[[], int]:
+        world = self.world
+        claims: dict[tuple[str, str], Callable[[], int]] = {
+            ("StakingVault", "claim"): lambda: world.vault.claim(self.now, who),
+            ("StakingVault", "claimNative"): lambda: world.vault.claim(self.now, who, NATIVE),
+            ("Validators", "claim"): lambda: world.validators.claim(who),
+            ("FeeRouter", "claim"): lambda: world.router.claim(who),
+            ("TransactionFees", "claim"): lambda: world.fees.claim(who),
+        }
+        return claims[contract, function]
 
     def credits(self) -> list[Operation]:
         who, amount = self.actor(), min(self.amount(), 10**18)
@@ -387,11 +417,215 @@ class Sequence:
         def apply() -> None:
             if deposit:
                 self.world.credit.deposit(who, amount)
-                self.world.native.balance[who] -= amount
+                self.world.native.move(who, "credit", amount)
             else:
-                self.world.credit.withdraw(who, amount)
-                self.world.native.balance[who] += amount
+                self.withdraw_now(who, amount)
 
         if deposit:
             return self.one(who, ("CreditToken", "deposit", (), amount), apply)
         return self.one(who, ("CreditToken", "withdraw", (amount,), 0), apply)
+
+    def withdraw_now(self, who: str, amount: int) -> None:
+        self.world.credit.withdraw(who, amount)
+        try:
+            self.world.native.pay("credit", who, amount)
+        except Refused:
+            self.world.credit.deposit(who, amount)
+            raise
+
+    # ---- hostile receivers and tokens ----------------------------------------------------------------
+
+    def accept(self) -> list[Operation]:
+        class_id, asset = self.rng.randint(1, 5), self.rng.choice((FEE, HOOK))
+        who = self.either(self.world.assets.classes[class_id].owner)
+        call: Call = ("Assets", "acceptAsset", (class_id, f"@{asset}"), 0)
+        return self.one(who, call, lambda: self.world.assets.accept(who, class_id, asset))
+
+    def arm(self, who: str = "", kind: str = "") -> list[Operation]:
+        """Let an actor do something, or refuse, whenever native tokens arrive."""
+        rng, who = self.rng, who or self.actor()
+        kind = kind or rng.choice(ATTACKS)
+        mine = [i for i, token in self.world.assets.tokens.items() if token.owner == who] or [1]
+        token_id, asset = rng.choice(mine), rng.choice(ASSETS)
+        class_id, amount = rng.randint(1, 5), rng.randint(1, 10**6)
+        attack: tuple[tuple[str, tuple[Any, ...]], Call] | None = {
+            "claim": ((kind, (token_id, asset)), ("Assets", "claim", (token_id, f"@{asset}", f"@{who}"), 0)),
+            "settle": ((kind, (class_id, amount)), ("Assets", "settleRevenueERC20", (class_id, "@credit", amount), 0)),
+            "expire": ((kind, (class_id, 2)), ("Assets", "expire", (class_id, 2), 0)),
+            "withdraw": ((kind, (amount,)), ("CreditToken", "withdraw", (amount,), 0)),
+            "unbond": ((kind, ()), ("StakingVault", "withdraw", (f"@{who}",), 0)),
+        }.get(kind)
+        target = {"withdraw": "@credit", "unbond": "@vault"}.get(kind, "@assets")
+
+        def apply() -> None:
+            self.attacks.pop(who, None)
+            self.world.native.refusing.discard(who)
+            if attack:
+                self.attacks[who] = attack[0]
+            elif kind == "refuse":
+                self.world.native.refusing.add(who)
+
+        arguments = (target, attack[1], False) if attack else (f"@{NATIVE}", b"", kind == "refuse")
+        armed = self.one(who, ("Actor", "arm", arguments, 0), apply)
+        return armed if kind == "nothing" else armed + self.take_back(who, rng.randint(1, 10**6))
+
+    def take_back(self, who: str, amount: int) -> list[Operation]:
+        """Turn credits of an actor into native tokens, which arrive."""
+        call: Call = ("CreditToken", "withdraw", (amount,), 0)
+        return self.one(who, call, lambda: self.withdraw_now(who, amount))
+
+    def arrived(self, who: str) -> None:
+        """Native tokens arrived: do what the actor is armed with, unless it is doing so already."""
+        if who not in self.attacks or who in self.attacking:
+            return
+        kind, given = self.attacks[who]
+        assets = self.world.assets
+        self.attacking.add(who)
+        try:
+            if kind == "claim":
+                assets.claim(self.now, who, *given)
+            elif kind == "settle":
+                assets.settle(self.now, who, given[0], CREDIT, given[1])
+            elif kind == "expire":
+                assets.work(self.now, *given)
+            elif kind == "withdraw":
+                self.withdraw_now(who, *given)
+            else:
+                self.world.vault.withdraw(self.now, who)
+            self.struck += 1
+        except Refused:
+            pass
+        finally:
+            self.attacking.discard(who)
+
+    def arm_token(self) -> list[Operation]:
+        """Let the token that calls back make another call from now on: one that is guarded, or work off expiries."""
+        rng, class_id = self.rng, self.rng.choice((3, 3, 5, 1))
+        hook = self.world.assets.money[HOOK]
+        assert isinstance(hook, HookToken)
+        expires = (class_id, rng.randint(1, 3)) if rng.random() < 0.6 else None
+        guarded: Call = rng.choice(
+            (
+                ("Assets", "settleRevenueERC20", (class_id, f"@{HOOK}", 1), 0),
+                ("Assets", "settleRevenueETH", (class_id,), 0),
+                ("Assets", "claim", (self.token(), f"@{HOOK}", f"@{HOOK}"), 0),
+                ("Assets", "claimUnshared", (class_id, f"@{CREDIT}", f"@{HOOK}"), 0),
+            )
+        )
+        call = ("Assets", "expire", expires, 0) if expires else guarded
+
+        def apply() -> None:
+            hook.expires = expires
+
+        return self.one(self.actor(), ("CallbackToken", "arm", ("@assets", call), 0), apply)
+
+    # ---- everybody leaves ----------------------------------------------------------------------------
+
+    def leave(self, order: int) -> Iterator[tuple[int, list[Operation]]]:
+        """End all that is open, and let everyone take out everything, in the order that a seed gives.
+
+        Only an actor that refuses what it is owed stops doing so first; tokens stay as they are.
+        """
+        rng, world = random.Random(order), self.world
+        self.now += TERMS.window + TERMS.vote + TERMS.withdrawal_delay
+        drawn: list[Operation] = []
+        for who in ACTORS:
+            drawn += self.arm(who, "nothing")
+        for leaf_id, entry in sorted(world.settlement.entries.items()):
+            drawn += self.ended(leaf_id, entry.status)
+        for who in PAYERS[:2]:
+            drawn += self.ask_back(who)
+        for who in ACTORS:
+            drawn += self.ask_stake_back(who)
+        yield from self.parted(drawn)
+        self.now += max(TERMS.withdrawal_delay, UNBONDING_SECONDS, 2 * STREAM_SECONDS)
+        takes: list[Callable[[], list[Operation]]] = []
+        for who in ACTORS:
+            takes += [functools.partial(self.take, who, *place) for place in CLAIMS]
+            takes += [functools.partial(self.take_stake, who)]
+        takes += [functools.partial(self.take_escrow, who) for who in PAYERS[:2]]
+        for token_id, token in world.assets.tokens.items():
+            takes += [functools.partial(self.take_revenue, token.owner, token_id, asset) for asset in ASSETS]
+        takes += [functools.partial(self.take_unshared, class_id) for class_id in world.assets.classes]
+        rng.shuffle(takes)
+        # Whoever comes first works off a bounded part of what waits; the rest is done before the last have come twice.
+        done: list[Operation] = []
+        for class_id in world.assets.classes:
+            done += self.work_off(class_id)
+        yield from self.parted(done)
+        done = []
+        for take in takes:
+            done += take()
+        yield from self.parted(done)
+
+    def parted(self, operations: list[Operation]) -> Iterator[tuple[int, list[Operation]]]:
+        """Return operations of one time in transactions that fit into a block."""
+        for start in range(0, len(operations), 24):
+            yield self.now, operations[start : start + 24]
+            self.now += 1
+
+    def ended(self, leaf_id: str, status: str) -> list[Operation]:
+        settlement = self.world.settlement
+        if status == "pending":
+            call: Call = ("Settlement", "release", ([f"#{leaf_id}"],), 0)
+            return self.one("data", call, lambda: settlement.release(self.now, [leaf_id]))
+        if status == "challenged":
+            return self.one(
+                "data", ("Settlement", "resolve", (f"#{leaf_id}",), 0), lambda: settlement.resolve(self.now, leaf_id)
+            )
+        return []
+
+    def ask_back(self, who: str) -> list[Operation]:
+        amount = self.world.settlement.escrow[who]
+        call: Call = ("Settlement", "requestWithdrawal", (amount,), 0)
+        return self.one(who, call, lambda: self.world.settlement.request_withdrawal(self.now, who, amount))
+
+    def work_off(self, class_id: int) -> list[Operation]:
+        call: Call = ("Assets", "expire", (class_id, 1_000), 0)
+        return self.one("val1", call, lambda: int(self.world.assets.work(self.now, class_id, 1_000)))
+
+    def take(self, who: str, contract: str, function: str) -> list[Operation]:
+        return self.one(who, (contract, function, (f"@{who}",), 0), self.claim_of(who, contract, function))
+
+    def ask_stake_back(self, who: str) -> list[Operation]:
+        """Make room in the queue, and ask for the whole stake."""
+        amount = self.world.vault.holders[who].stake
+        call: Call = ("StakingVault", "requestUnstake", (amount,), 0)
+        return self.take_stake(who) + self.one(who, call, functools.partial(self._request, who, amount))
+
+    def take_stake(self, who: str) -> list[Operation]:
+        call: Call = ("StakingVault", "withdraw", (f"@{who}",), 0)
+        return self.one(who, call, lambda: self.world.vault.withdraw(self.now, who))
+
+    def take_escrow(self, who: str) -> list[Operation]:
+        call: Call = ("Settlement", "withdraw", (f"@{who}",), 0)
+        return self.one(who, call, lambda: self.world.settlement.withdraw(self.now, who))
+
+    def take_revenue(self, who: str, token_id: int, asset: str) -> list[Operation]:
+        call: Call = ("Assets", "claim", (token_id, f"@{asset}", f"@{who}"), 0)
+        return self.one(who, call, lambda: self.world.assets.claim(self.now, who, token_id, asset))
+
+    def take_unshared(self, class_id: int) -> list[Operation]:
+        who = self.world.assets.classes[class_id].owner
+        call: Call = ("Assets", "claimUnshared", (class_id, f"@{CREDIT}", f"@{who}"), 0)
+        return self.one(who, call, lambda: self.world.assets.claim_unshared(self.now, who, class_id, CREDIT))
+
+
+def assert_all_have_left(world: Economy) -> None:
+    """Nothing is left behind but fractions of a unit and the escrow of a payer that is no actor."""
+    for actor in ACTORS:
+        assert not world.settlement.escrow[actor]
+        assert not world.router.claimable[actor]
+        assert not world.vault.holders[actor].stake
+        assert not world.vault.holders[actor].unbonding
+        assert not world.fees.owed(actor)
+        assert all(world.vault.owed(actor, asset) < S for asset in (CREDIT, NATIVE))
+    for class_id, c in world.assets.classes.items():
+        assert not c.queue, class_id
+        assert not any(c.unshared.values()), class_id
+    assert all(world.assets.owed(i, asset) < S for i in world.assets.tokens for asset in ASSETS)
+
+
+def purses(world: Economy) -> dict[tuple[str, str], int]:
+    """Return what every actor holds of every token."""
+    return {(who, asset): world.assets.money[asset].balance[who] for who in ACTORS for asset in ASSETS}

@@ -51,6 +51,16 @@ view = functools.cache(calldata)
 """The same questions are asked after every segment; encoding them is most of the work."""
 
 
+LEAVES = 8
+"""One sequence in so many ends with everybody leaving."""
+TOKENS = {campaign.FEE: "FeeToken", campaign.HOOK: "CallbackToken"}
+
+
+def arrived(asset: str, amount: int) -> int:
+    """Return what arrives of a transfer."""
+    return amount - amount // 100 if asset == campaign.FEE else amount
+
+
 class Bench:
     """A chain with the driver and the base world on it."""
 
@@ -64,6 +74,8 @@ class Bench:
         assert [checksum_address(a) for a in evm.call(self.driver, "actors")] == [self.address[a] for a in ACTORS]
         self.build()
         self.world = campaign.base()
+        fees = self.evm.call(("FeeToken", self.address["fee"]), "balanceOf", self.address["fee"])
+        self.world.assets.money["fee"].balance["fee"] = fees
         self.start = evm.now
         self.compare(self.world)
         self.snapshot = evm.snapshot()
@@ -83,6 +95,19 @@ class Bench:
         uri = ("interlace:test", b"\x01" * 32, 0, "interlace:policy")
         for owner, kind, parents in campaign.CLASSES:
             calls.append((owner, ("Assets", "createDerivedClass", (kind, *uri, parents, Licence()), 0)))
+        for class_id, asset in campaign.ACCEPTED:
+            owner = campaign.CLASSES[class_id - 1][0]
+            calls.append((owner, ("Assets", "acceptAsset", (class_id, f"@{asset}"), 0)))
+        for asset, name in TOKENS.items():
+            # The token keeps a part of what is given, so more is given.
+            self.address[asset] = self.evm.deploy(name, 10**24, sender=self.deployer.address)[1]
+            for actor in ACTORS:
+                give = campaign.HOSTILE_WEI
+                while arrived(asset, give) < campaign.HOSTILE_WEI:
+                    give += campaign.HOSTILE_WEI - arrived(asset, give)
+                at = (name, self.address[asset])
+                self.evm.send(at, "transfer", self.address[actor], give, sender=self.deployer.address)
+                calls.append((actor, (name, "approve", ("@assets", 1 << 255), 0)))
         calls += [("model", ("Programs", "register", (manifest(u), c), 0)) for c, u in UNITS.items()]
         calls += [(node, ("Settlement", "setReceiptKey", (self.key(node).address,), 0)) for node in NODES]
         calls += [("payer1", ("Settlement", "depositFor", (f"@{payer}", 10**20), 0)) for payer in PAYERS]
@@ -97,14 +122,29 @@ class Bench:
         """Run calls in one transaction; return how each ended."""
         steps = []
         for who, contract, function, args, value in calls:
-            resolved = tuple(self.address[a[1:]] if isinstance(a, str) and a[:1] == "@" else a for a in args)
-            data = calldata(contract, function, *resolved) if function else b""
-            steps.append((ACTORS.index(who), ADDRESSES[contract], value, data))
+            steps.append(
+                (ACTORS.index(who), self.target(contract, who), value, self.bytes_of(contract, function, args))
+            )
         receipt = self.evm.send(self.driver, "run", steps, sender=self.deployer.address)
         logs = [log for log in receipt["logs"] if log["topics"] == ["0x" + DONE.hex()]]
         answers = [decode(["bool", "bytes"], bytes.fromhex(log["data"][2:])) for log in logs]
         assert len(answers) == len(steps)
         return answers
+
+    def target(self, contract: str, who: str) -> str:
+        """Return where a contract is; an actor itself is `Actor`."""
+        short = {"FeeToken": campaign.FEE, "CallbackToken": campaign.HOOK, "Actor": who}.get(contract)
+        return self.address[short] if short else ADDRESSES[contract]
+
+    def bytes_of(self, contract: str, function: str, args: tuple[Any, ...]) -> bytes:
+        """Encode a call: `@name` is an address, and a call among its arguments the bytes of that call."""
+
+        def value(arg: Any) -> Any:
+            if isinstance(arg, tuple) and len(arg) == 4 and isinstance(arg[0], str):
+                return self.bytes_of(*arg[:3])
+            return self.address[arg[1:]] if isinstance(arg, str) and arg[:1] == "@" else arg
+
+        return calldata(contract, function, *map(value, args)) if function else b""
 
     # ---- a sequence ----------------------------------------------------------------------------------
 
@@ -118,6 +158,12 @@ class Bench:
             sequence.world.vault.advance(now)
             self.compare(sequence.world, f"seed {seed} at {now}")
             count += len(operations)
+        if seed % LEAVES == 0:
+            for now, operations in sequence.leave(seed):
+                self.play_segment(seed, now, operations, served)
+                count += len(operations)
+            campaign.assert_all_have_left(sequence.world)
+            self.compare(sequence.world, f"seed {seed}, all have left")
         return count
 
     def play_segment(self, seed: int, now: int, operations: list[Operation], served: dict[str, ServedCall]) -> None:
@@ -177,6 +223,9 @@ class Bench:
             ("CreditToken", "balanceOf", (at[name],), world.credit.balance[name])
             for name in (*everyone, *CONTRACTS, "settlement")
         ]
+        for asset, contract in TOKENS.items():
+            held = world.assets.money[asset].balance
+            wanted += [(contract, "balanceOf", (at[name],), held[name]) for name in (*ACTORS, "assets", asset)]
         wanted.append(("CreditToken", "totalSupply", (), world.credit.locked))
         for name in everyone:
             wanted.append(("Settlement", "escrowOf", (at[name],), world.settlement.escrow[name]))
@@ -200,12 +249,12 @@ class Bench:
             queued = (sum(amount for _, amount in c.queue), len(c.queue))
             wanted.append(("Assets", "totalShareOf", (class_id,), c.total_share))
             wanted.append(("Assets", "queuedOf", (class_id,), queued))
-            for asset in (NATIVE, CREDIT):
+            for asset in campaign.ASSETS:
                 pool = c.pools[asset]
                 wanted.append(("Assets", "poolOf", (class_id, at[asset]), (pool.acc, pool.carry)))
                 wanted.append(("Assets", "unsharedOf", (class_id, at[asset]), c.unshared[asset]))
         for token_id in world.assets.tokens:
-            for asset in (NATIVE, CREDIT):
+            for asset in campaign.ASSETS:
                 owed = world.assets.owed(token_id, asset)
                 wanted.append(("Assets", "pendingScaled", (token_id, at[asset]), owed))
         self.read(wanted, context)
@@ -215,7 +264,7 @@ class Bench:
 
     def read(self, wanted: list[tuple[str, str, tuple[Any, ...], Any]], context: str) -> None:
         """Read all views in one call and compare each."""
-        targets = [ADDRESSES[contract] for contract, _, _, _ in wanted]
+        targets = [self.target(contract, "") for contract, _, _, _ in wanted]
         data = [view(contract, function, *args) for contract, function, args, _ in wanted]
         answers = self.evm.call(self.driver, "read", targets, data)
         for (contract, function, args, expected), answer in zip(wanted, answers, strict=True):

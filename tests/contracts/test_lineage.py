@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from interlace._core import keccak256
 from interlace.contracts import ADDRESSES
-from spec.economy import BP, Assets, Credit, Licence, Parent, Router, Shares, Token, by_largest_remainder
+from spec.economy import BP, Assets, Licence, Parent, Router, Shares, by_largest_remainder
+from spec.money import Credit, Native
 from tests.contracts.evm import ETHER, refused
 from tests.contracts.world import manifest
 
@@ -39,7 +40,7 @@ def lineages(rng: random.Random, first: int, count: int, most: int) -> list[list
 
 
 def spec_router(classes: list[list[Parent]], shares: Shares = SHARES) -> Router:
-    native = Token()
+    native = Native()
     credit = Credit()
     assets = Assets(credit, native)
     for parents in classes:

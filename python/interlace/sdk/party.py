@@ -7,6 +7,7 @@ What it does not do: it computes no hashes and no shares; the rooms below and th
 
 from __future__ import annotations
 
+import datetime
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from interlace.assets.content import content_root
+from interlace.assets.croissant import dataset_document, model_document
+from interlace.assets.described import Described, sign_described
 from interlace.assets.descriptor import Descriptor
 from interlace.assets.licence import Permission
 from interlace.assets.registry import WEIGHT_SUM, Parent, Registered
@@ -115,6 +118,38 @@ class Party:
         shared = self.net.registry.register_shared(self.account, descriptor, shares)
         first = next(iter(shared.token_ids.values()))
         return DataAsset(descriptor, Registered(shared.class_id, first), shared.token_ids)
+
+    def describe(self, asset: DataAsset | Model, files: Mapping[str, bytes] | None = None) -> Described:
+        """Describe one of this party's assets for other tools, and sign it: Croissant 1.1, or a model's document.
+
+        Parameters
+        ----------
+        files
+            Of a model: bytes by name of further files, such as ``model.onnx``.
+
+        Raises
+        ------
+        AssetError
+            ``asset.missing``, ``asset.content-differs``; ``asset.not-published``; ``asset.wrong-signer`` when the asset
+            is another's; ``asset.bad-document`` when it has too many columns or files.
+        """
+        registry, client = self.net.registry, self.net.client
+        line = registry.lineage(asset.class_id)
+        seconds = int(client.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        day = datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
+        chain_id = client.chain_id
+        parents = [{"class_id": p.class_id, "weight": p.weight, "relation": p.relation} for p in line.parents]
+        if isinstance(asset, Model):
+            document = model_document(
+                asset.card, asset.program, chain_id=chain_id, class_id=asset.class_id, owner=line.owner,
+                licence=line.licence, published=day, files=files, parents=parents,
+            )  # fmt: skip
+        else:
+            document = dataset_document(
+                asset.descriptor, self.net.store.get(asset.root), chain_id=chain_id, class_id=asset.class_id,
+                owner=line.owner, licence=line.licence, published=day, parents=parents,
+            )  # fmt: skip
+        return sign_described(document, self.account)
 
     def train(
         self,
