@@ -19,6 +19,7 @@ mod replay;
 mod state;
 mod stf;
 mod tensor;
+mod trace;
 mod vm;
 
 use pyo3::prelude::*;

@@ -16,7 +16,8 @@ from interlace.contracts.artifacts import NAMES, artifact
 from interlace.errors import ChainError
 
 ADDRESSES: Final[dict[str, str]] = {
-    name: checksum_address(f"0x1ace{number:036x}") for number, name in enumerate(NAMES, start=1)
+    name: checksum_address(f"0x1ace{15 if name == 'Dispute' else number:036x}")
+    for number, name in enumerate(NAMES, start=1)
 }
 """Contract name to EIP-55 address, the same on every chain."""
 
@@ -62,6 +63,12 @@ class EconomyConfig:
         How long a stake stays after the holder's last staking.
     challenge_bond_wei
         Credit-wei that a challenger puts up.
+    dispute_bond_wei
+        Credit-wei that each side of a dispute puts up.
+    dispute_window_seconds
+        How long a claim can be disputed.
+    dispute_clock_seconds
+        How long each side of a dispute may think, in all its moves together.
     """
 
     governor: str
@@ -74,6 +81,9 @@ class EconomyConfig:
     withdrawal_delay_seconds: int = 172_800
     stake_lock_seconds: int = 86_400
     challenge_bond_wei: int = CREDIT_WEI
+    dispute_bond_wei: int = CREDIT_WEI
+    dispute_window_seconds: int = 86_400
+    dispute_clock_seconds: int = 86_400
     shares: FeeShares = field(default_factory=FeeShares)
 
     def __post_init__(self) -> None:
@@ -89,7 +99,7 @@ class EconomyConfig:
         shares = astuple(self.shares)
         _demand(all(0 <= share <= BASIS_POINTS for share in shares), f"shares {shares}; each is 0 to 10,000")
         _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
-        for name in ("window_seconds", "vote_seconds"):
+        for name in ("window_seconds", "vote_seconds", "dispute_window_seconds", "dispute_clock_seconds"):
             _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
         for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "stake_lock_seconds"):
             _demand(0 <= getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 0 to 2^32 - 1")
@@ -99,6 +109,7 @@ class EconomyConfig:
             f"{self.settlement_grace_seconds} s is over",
         )
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
+        _demand(0 < self.dispute_bond_wei < 1 << 128, f"a bond of {self.dispute_bond_wei} credit-wei in disputes")
 
     @classmethod
     def development(cls) -> Self:
@@ -117,6 +128,8 @@ class EconomyConfig:
             settlement_grace_seconds=3_600,
             withdrawal_delay_seconds=7_200,
             stake_lock_seconds=60,
+            dispute_window_seconds=600,
+            dispute_clock_seconds=600,
         )
 
 
@@ -151,6 +164,12 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "Readers": (at["Assets"],),
         "Exchange": (at["CreditToken"],),
+        "Dispute": (
+            at["CreditToken"],
+            config.dispute_bond_wei,
+            config.dispute_window_seconds,
+            config.dispute_clock_seconds,
+        ),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
