@@ -22,7 +22,7 @@ from spec.trace import NODE, TILE, TILE_BYTES, VALUES, hidden, levels
 
 POSTED, CHALLENGED, STANDS, FELL = range(1, 5)
 ROOTS, PICK, REVEAL, DESCEND, SHOW, ELEMENT, SUMS, SEGMENT = range(1, 9)
-PARTS, MAX_TERMS, MAX_OPENED, MAX_CHUNKS = 64, 256, 128, 32
+PARTS, MAX_TERMS, MAX_OPENED, MAX_CHUNKS = 32, 256, 128, 32
 Path = Sequence[bytes]
 Openings = Sequence[tuple[int, int, bytes, Path]]
 Chunks = Sequence[tuple[int, bytes, Path]]
@@ -47,7 +47,9 @@ class Shown:
     totals: list[int] = field(default_factory=list)
 
 
-def climb(start: bytes, place: int, width: int, path: list[bytes], tag: bytes, *, arity: int = 4, up: int = 99) -> bytes:
+def climb(
+    start: bytes, place: int, width: int, path: list[bytes], tag: bytes, *, arity: int = 4, up: int = 99
+) -> bytes:
     """Return the hash `up` levels above one of `width`, or the root; take siblings off the front of `path`."""
     found = start
     while width > 1 and up > 0:
@@ -57,6 +59,11 @@ def climb(start: bytes, place: int, width: int, path: list[bytes], tag: bytes, *
             found = keccak(tag + b"".join(found if at == place else path.pop(0) for at in group))
         place, width, up = place // arity, -(-width // arity), up - 1
     return found
+
+
+def unpacked(totals: bytes) -> list[int]:
+    """Return sums of 16 bytes each, the highest first."""
+    return [int.from_bytes(totals[at : at + 16], "big", signed=True) for at in range(0, len(totals), 16)]
 
 
 class Dispute:
@@ -232,8 +239,9 @@ class Dispute:
         step = -(-(self.end - self.start) // PARTS)
         return [(at, min(at + step, self.end)) for at in range(self.start, self.end, step)]
 
-    def _sums(self, totals: Sequence[int], largest: int) -> None:
-        demand(len(totals) == len(self.parts()), "WrongCount")
+    def _sums(self, packed: bytes, largest: int) -> None:
+        demand(len(packed) == 16 * len(self.parts()), "WrongCount")
+        totals = unpacked(packed)
         demand(-128 <= largest <= 127, "BadLargest")
         if self.whole:
             self.task.largest = largest
@@ -241,20 +249,21 @@ class Dispute:
             demand(totals[-1] == self.high, "WrongLast")
         self.shown.totals, self.phase = list(totals), SEGMENT
 
-    def _part(self, totals: Sequence[int], part: int) -> tuple[int, int, int, int]:
-        demand(list(totals) == self.shown.totals, "WrongTotals")
+    def _part(self, packed: bytes, part: int) -> tuple[int, int, int, int]:
+        totals = unpacked(packed)
+        demand(totals == self.shown.totals, "WrongTotals")
         demand(0 <= part < len(totals), "NoSuchPlace")
         start, end = self.parts()[part]
         return start, end, totals[part - 1] if part else self.low, totals[part]
 
-    def _narrow(self, totals: Sequence[int], part: int) -> None:
+    def _narrow(self, totals: bytes, part: int) -> None:
         start, end, low, high = self._part(totals, part)
         demand(end - start > 1, "HasNoTerms")
         self.start, self.end, self.low, self.high, self.whole = start, end, low, high, False
         self.phase = SUMS
 
     def _refuteSum(  # noqa: N802
-        self, totals: Sequence[int], part: int, openings: Openings, chunks: Chunks
+        self, totals: bytes, part: int, openings: Openings, chunks: Chunks
     ) -> str:
         start, end, low, high = self._part(totals, part)
         demand(end - start <= MAX_TERMS, "TooManyTerms")
@@ -263,10 +272,10 @@ class Dispute:
         demand(found != high - low, "Holds")
         return "won"
 
-    def _refuteResult(self, totals: Sequence[int], openings: Openings, chunks: Chunks) -> str:  # noqa: N802
+    def _refuteResult(self, packed: bytes, openings: Openings, chunks: Chunks) -> str:  # noqa: N802
         demand(self.whole, "NotWhole")
-        demand(list(totals) == self.shown.totals, "WrongTotals")
-        found = referee.result(self.task, totals[-1], *self._open(openings, chunks))
+        demand(unpacked(packed) == self.shown.totals, "WrongTotals")
+        found = referee.result(self.task, self.shown.totals[-1], *self._open(openings, chunks))
         demand(found != self.task.claimed, "Holds")
         return "won"
 

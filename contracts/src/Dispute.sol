@@ -38,7 +38,7 @@ contract Dispute {
     uint16 public constant SEMANTICS = 1;
     /// @notice Levels of a tree that one answer reveals, and parts that a sum is cut into.
     uint256 public constant LEVELS = 3;
-    uint256 public constant PARTS = 64;
+    uint256 public constant PARTS = 32;
     /// @notice Terms that the referee adds in one move.
     uint256 public constant MAX_TERMS = 256;
     /// @notice Bytes of an input, of an output, and of what a prover says where the input can be had.
@@ -101,7 +101,7 @@ contract Dispute {
     event Descended(bytes32 indexed claimHash, uint256 level, uint256 position);
     event TileShown(bytes32 indexed claimHash, bytes tile);
     event Contested(bytes32 indexed claimHash, uint256 element, int256 claimed, uint256 terms);
-    event Summed(bytes32 indexed claimHash, int128[] totals, int16 largest);
+    event Summed(bytes32 indexed claimHash, bytes totals, int16 largest);
     event Narrowed(bytes32 indexed claimHash, uint256 from, uint256 to);
     event Decided(bytes32 indexed claimHash, address indexed winner, address indexed loser, bool stands);
     event Settled(bytes32 indexed claimHash);
@@ -299,21 +299,22 @@ contract Dispute {
     }
 
     /// @notice Prover: show what the terms add to, up to the end of each part of those in dispute.
+    /// @param totals Sixteen bytes for each part, the highest first, two's complement.
     /// @param largest Of a softmax's row, once; of no account otherwise.
-    function sums(bytes32 claimHash, int128[] calldata totals, int16 largest) external {
+    function sums(bytes32 claimHash, bytes calldata totals, int16 largest) external {
         Game storage game = _turn(claimHash, SUMS);
-        (uint256 step, uint256 parts) = _parts(game);
-        require(totals.length == parts && step != 0, WrongCount(totals.length, parts));
+        (, uint256 parts) = _parts(game);
+        require(totals.length == 16 * parts, WrongCount(totals.length, 16 * parts));
         require(largest >= -128 && largest <= 127, BadLargest(largest));
         if (game.whole) game.largest = largest;
-        else require(totals[parts - 1] == game.high, WrongLast(totals[parts - 1], game.high));
-        game.totals = keccak256(abi.encode(totals));
+        else require(_total(totals, parts - 1) == game.high, WrongLast(_total(totals, parts - 1), game.high));
+        game.totals = keccak256(totals);
         game.phase = SEGMENT;
         emit Summed(claimHash, totals, game.largest);
     }
 
     /// @notice Challenger: name the first part whose terms add to something else, to be cut again.
-    function narrow(bytes32 claimHash, int128[] calldata totals, uint256 part) external {
+    function narrow(bytes32 claimHash, bytes calldata totals, uint256 part) external {
         Game storage game = _turn(claimHash, SEGMENT);
         (uint256 from, uint256 to, int128 low, int128 high) = _part(game, totals, part);
         require(to - from > 1, HasNoTerms());
@@ -326,7 +327,7 @@ contract Dispute {
     function refuteSum(
         Records.Claim calldata claim,
         bytes calldata manifest,
-        int128[] calldata totals,
+        bytes calldata totals,
         uint256 part,
         Tiles.Opening[] calldata openings,
         Tiles.Chunk[] calldata chunks
@@ -343,15 +344,16 @@ contract Dispute {
     function refuteResult(
         Records.Claim calldata claim,
         bytes calldata manifest,
-        int128[] calldata totals,
+        bytes calldata totals,
         Tiles.Opening[] calldata openings,
         Tiles.Chunk[] calldata chunks
     ) external {
         (bytes32 claimHash, Game storage game) = _proof(claim, manifest, SEGMENT);
         require(game.whole, NotWhole());
-        require(keccak256(abi.encode(totals)) == game.totals, WrongTotals());
+        require(keccak256(totals) == game.totals, WrongTotals());
         Referee.Task memory t = _contested(game);
-        (int256 found,) = referee.resultOf(manifest, game.traceRoot, t, totals[totals.length - 1], openings, chunks);
+        int128 total = _total(totals, totals.length / 16 - 1);
+        (int256 found,) = referee.resultOf(manifest, game.traceRoot, t, total, openings, chunks);
         require(found != t.claimed, Holds(found));
         _decide(claimHash, game, false);
     }
@@ -476,16 +478,21 @@ contract Dispute {
         parts = (terms + step - 1) / step;
     }
 
-    function _part(Game storage game, int128[] calldata totals, uint256 part)
+    function _part(Game storage game, bytes calldata totals, uint256 part)
         private
         view
         returns (uint256 from, uint256 to, int128 low, int128 high)
     {
-        require(keccak256(abi.encode(totals)) == game.totals, WrongTotals());
-        require(part < totals.length, NoSuchPlace(part));
+        require(keccak256(totals) == game.totals, WrongTotals());
+        require(part < totals.length / 16, NoSuchPlace(part));
         (uint256 step,) = _parts(game);
         from = game.from + part * step;
         to = from + step < game.to ? from + step : game.to;
-        (low, high) = (part == 0 ? game.low : totals[part - 1], totals[part]);
+        (low, high) = (part == 0 ? game.low : _total(totals, part - 1), _total(totals, part));
+    }
+
+    /// One of the totals, which have 16 bytes each, the highest first.
+    function _total(bytes calldata totals, uint256 part) private pure returns (int128) {
+        return int128(uint128(bytes16(totals[16 * part:16 * part + 16])));
     }
 }

@@ -7,13 +7,15 @@ What it does not do: it decides nothing; the specification or the contract does.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from eth_utils.crypto import keccak
 
-from interlace.models import Program, tensor
+from interlace.models import GraphBuilder, Program, tensor
 from interlace.proofs import dispute as game
 from interlace.proofs.terms import Element
 from interlace.records import Claim, hash_input, hash_output
@@ -163,14 +165,18 @@ class Vexing(game.Challenger):
             part, read = rng.randrange(len(state.totals)), self.reader()
             start, end = state.parts[part]
             if rng.random() < 0.3 and end - start > 1:
-                return game.Move("narrow", (self.claim_hash, state.totals, part))
+                return game.Move("narrow", (self.claim_hash, game.pack(state.totals), part))
             totals = state.totals if rng.random() < 0.8 else [total + 1 for total in state.totals]
             if rng.random() < 0.5:
                 element.result(totals[-1], read)
-                return game.Move("refuteResult", (self._claim, self.manifest, totals, *self._shown(read, state)))
+                return game.Move(
+                    "refuteResult", (self._claim, self.manifest, game.pack(totals), *self._shown(read, state))
+                )
             for at in range(start, end):
                 element.term(at, read)
-            return game.Move("refuteSum", (self._claim, self.manifest, totals, part, *self._shown(read, state)))
+            return game.Move(
+                "refuteSum", (self._claim, self.manifest, game.pack(totals), part, *self._shown(read, state))
+            )
         return None
 
     def _shown(self, read: Any, state: game.State) -> tuple[list[Any], list[Any]]:
@@ -233,7 +239,9 @@ class OnModel:
         return self.game.status == model.FELL
 
 
-def play(board: Any, prover: game.Defender, doubter: game.Challenger, seen: Callable[[game.Move], None] | None = None) -> bool:
+def play(
+    board: Any, prover: game.Defender, doubter: game.Challenger, seen: Callable[[game.Move], None] | None = None
+) -> bool:
     """Play to the end; return whether the claim fell. A side that has no move that is accepted loses by its clock."""
     tries = 0
     while (state := board.state()).phase:
@@ -267,6 +275,20 @@ def against_vexing(case: Case, rng: random.Random, make: Callable[[Case, Trace],
     return play(make(case, case.true), honest, Vexing(claim, *parts, case.true, rng=rng))
 
 
-def encoded(case: Case) -> bytes:
-    """Return the input as the package encodes it."""
-    return tensor.encode(random_input(0, case.program))
+def large(widths: tuple[int, ...], seed: int = 1) -> Case:
+    """Return a perceptron and a run of it, by the package: the specification would take long."""
+    rng = np.random.default_rng(seed)
+    builder, value = GraphBuilder((widths[0],)), 0
+    for layer, (k, n) in enumerate(itertools.pairwise(widths)):
+        weights, bias = rng.integers(-127, 128, (k, n)).astype(np.int8), rng.integers(-999, 999, n).astype(np.int32)
+        value = builder.matmul(value, weights, bias)
+        if layer < len(widths) - 2:
+            value = builder.requantise(value, rng.integers(1 << 20, 1 << 22, n), 33, 0, 127)
+    program = builder.build(value)
+    data = rng.integers(-128, 128, widths[0]).astype(np.int8)
+    written, lengths, _ = spec.read_manifest(program.to_bytes())
+    written.slices = [program.weights[sum(lengths[:at]) : sum(lengths[: at + 1])] for at in range(len(lengths))]
+    heads = [len(spec.encode_tensor(ty.dtype, ty.dims, [])) for ty in written.types[1:]]
+    results = program.core.run_traced(tensor.encode(data))
+    values = [data.tobytes(), *(result[head:] for result, head in zip(results, heads, strict=True))]
+    return Case(program, written, [int(v) for v in data], Trace(written, values))

@@ -16,7 +16,7 @@ from interlace import _core
 from interlace.chain import Account, Client, Contract, Event, Receipt
 from interlace.chain.programs import STORE, chunk_address
 from interlace.contracts import ADDRESSES, artifact
-from interlace.proofs.dispute import PICK, SUMS, Challenger, Defender, Move, State, claim_struct
+from interlace.proofs.dispute import PICK, SUMS, Challenger, Defender, Move, State, claim_struct, unpack
 from interlace.records import Claim, hash_input
 
 POSTED, CHALLENGED, STANDS, FELL = range(1, 5)
@@ -78,7 +78,7 @@ class Board:
             shown = self._last(event, claim_hash, from_block)
             if shown is not None:
                 value = shown.args[name]
-                setattr(state, name, value if isinstance(value, bytes) else list(value))
+                setattr(state, name, unpack(value) if name == "totals" else value if name == "tile" else list(value))
         return state
 
     def _last(self, name: str, claim_hash: bytes, from_block: int) -> Event | None:

@@ -22,9 +22,9 @@ ROOTS, PICK, REVEAL, DESCEND, TILE, ELEMENT, SUMS, SEGMENT = range(1, 9)
 """Whose turn it is, and for what: odd phases are the prover's."""
 
 LEVELS: Final = 3
-PARTS: Final = 64
+PARTS: Final = 32
 VALUES_TAG, NODE_TAG, WEIGHTS_TAG = b"\x04", b"\x03", b"\x01"
-MOST_TERMS: Final = 64
+MOST_TERMS: Final = 8
 """A challenger has a part cut again rather than open what more terms read, up to the 256 that the referee adds."""
 MOST_OPENED: Final = 24
 MOST_CHUNKS: Final = 8
@@ -85,6 +85,16 @@ class State:
         """The parts that the terms in dispute are cut into."""
         step = -(-(self.end - self.start) // PARTS)
         return [(at, min(at + step, self.end)) for at in range(self.start, self.end, step)]
+
+
+def pack(totals: Sequence[int]) -> bytes:
+    """Return sums as the contract takes them: 16 bytes each, the highest first."""
+    return b"".join(total.to_bytes(16, "big", signed=True) for total in totals)
+
+
+def unpack(totals: bytes) -> list[int]:
+    """Return what `pack` packed."""
+    return [int.from_bytes(totals[at : at + 16], "big", signed=True) for at in range(0, len(totals), 16)]
 
 
 def tree_path(leaves: Sequence[bytes], leaf: int, tag: bytes, arity: int = 4) -> list[bytes]:
@@ -165,7 +175,8 @@ class Defender(_Side):
         if state.phase == TILE:
             return Move("showTile", (self.claim_hash, self.trace.tile(value, state.position)))
         if state.phase == SUMS:
-            return Move("sums", (self.claim_hash, *self._sums(state)))
+            totals, largest = self._sums(state)
+            return Move("sums", (self.claim_hash, pack(totals), largest))
         return None
 
     def _sums(self, state: State) -> tuple[list[int], int]:
@@ -240,15 +251,15 @@ class Challenger(_Side):
             before = total
         read = self.reader()
         element.result(before, read)
-        return Move("refuteResult", (self._claim, self.manifest, state.totals, *self.evidence(read, state.roots)))
+        return Move("refuteResult", (self._claim, self.manifest, pack(state.totals), *self.evidence(read, state.roots)))
 
     def _against(self, state: State, part: int, terms: int, read: Reader) -> Move:
         """Refute a part at once, or have it cut again while that is cheaper."""
         small = terms <= MOST_TERMS and len(read.tiles) <= MOST_OPENED and len(read.chunks) <= MOST_CHUNKS
         if small or terms == 1:
             evidence = self.evidence(read, state.roots)
-            return Move("refuteSum", (self._claim, self.manifest, state.totals, part, *evidence))
-        return Move("narrow", (self.claim_hash, state.totals, part))
+            return Move("refuteSum", (self._claim, self.manifest, pack(state.totals), part, *evidence))
+        return Move("narrow", (self.claim_hash, pack(state.totals), part))
 
     def evidence(self, read: Reader, roots: Sequence[bytes]) -> tuple[list[Any], list[Any]]:
         """Return what was read as the referee takes it: tiles with their ways to the trace's root, chunks with theirs."""
