@@ -66,10 +66,8 @@ def test_traces_are_those_of_the_specification() -> None:
             for tile in range(len(tree[0]) if tree else 0):
                 assert found.tile(value, tile) == case.true.tile(value, tile)
                 assert found.tile_path(value, tile) == case.true.tile_path(value, tile)
-        assert (
-            found.tile(999, 0) == b""
-            and found.hashes(0, 99) == found.value_path(999) == found.tile_path(0, 99999) == []
-        )
+        assert found.tile(999, 0) == b""
+        assert found.hashes(0, 99) == found.value_path(999) == found.tile_path(0, 99999) == []
 
 
 def test_liars_lose_and_true_provers_do_not() -> None:
@@ -121,7 +119,9 @@ def test_a_million_parameters_within_the_bounds(chain: Chain) -> None:
         assert play(board, *sides(case, false, board.claim, random.Random(1)))
         total = sum(gas for _, gas in board.gas)
         print(f"{len(board.gas)} moves, {total:,} gas: {board.gas}")
-        assert len(board.gas) <= 12 and total <= 2_000_000 and board.gas[-1][1] <= 150_000
+        assert len(board.gas) <= 12
+        assert total <= 2_000_000
+        assert board.gas[-1][1] <= 150_000
 
 
 def test_a_watcher_finds_the_false_claim(chain: Chain) -> None:
@@ -132,7 +132,8 @@ def test_a_watcher_finds_the_false_claim(chain: Chain) -> None:
     watcher = Watcher(
         board.board, board.doubter, {case.program.id: case.program.core}, lambda *_: (SALT, case.input_bytes)
     )
-    assert watcher.look() == [board.claim.hash()] and watcher.look() == []
+    assert watcher.look() == [board.claim.hash()]
+    assert watcher.look() == []
     liar, _ = sides(case, false, board.claim, random.Random(8))
     now = chain.client.rpc("eth_getBlockByNumber", "latest", False)["timestamp"]
     for _ in range(12):
