@@ -97,14 +97,14 @@ class Dispute:
         self.challenger, self.status, self.phase, self.moved = who, CHALLENGED, ROOTS, now
         self.left = {0: self.terms.clock, 1: self.terms.clock}
 
-    def settle(self, now: int, who: str) -> None:
+    def settle(self, now: int, who: str) -> None:  # noqa: ARG002
         """Anyone, when nobody doubted it in time."""
         demand(self.status == POSTED, "NotInState")
         demand(now >= self.until, "TooEarly")
         self.status = STANDS
         self._give(self.prover, self.terms.bond)
 
-    def timeout(self, now: int, who: str) -> None:
+    def timeout(self, now: int, who: str) -> None:  # noqa: ARG002
         """Anyone, when the side that is to move has no time left."""
         demand(self.status == CHALLENGED, "NotInState")
         demand(now > self.moved + self.left[self.phase % 2], "TooEarly")

@@ -1,6 +1,6 @@
 """Disputes on a chain: put up a claim, defend it, look at the claims of others, and lead a false one to its end.
 
-Invariant: what a side answers follows from the contract's state and its events alone, so a side that was stopped goes on
+Invariant: what a side answers follows from state and events alone, so a side that was stopped goes on
 where it was; a move that does not fit is refused by the contract and costs its gas.
 Source: docs/disputes.md.
 What it does not do: it keeps nothing on disk and does not wait; a service calls `step` as often as its clock demands.
