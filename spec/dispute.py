@@ -3,8 +3,8 @@
 Invariant: `check()` holds after every operation, and an operation that raises `Refused` changes nothing. A decided game
 pays both bonds to its winner, once.
 Source: docs/disputes.md.
-What it does not do: one claim, and one program; signatures, the chain and its accounts are names here. It shares no code
-with the package. What was shown last is kept for the players, as a chain's log keeps it.
+What it does not do: one claim, and one program; signatures, the chain and its accounts are names here. It shares no
+code with the package. What was shown last is kept for the players, as a chain's log keeps it.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ PRODUCTS = (spec.MATMUL, spec.CONV2D, spec.MULTIPLY)
 
 
 def levels(leaves: Sequence[bytes], tag: bytes) -> list[list[bytes]]:
-    """Return all levels of a tree, the leaves first: four hashes are one, a last one that is alone goes up unchanged."""
+    """Return all levels of a tree, the leaves first: four hashes are one, a lone last one goes up as it is."""
     found = [list(leaves)]
     while len(found[-1]) > 1:
         groups = [found[-1][at : at + 4] for at in range(0, len(found[-1]), 4)]

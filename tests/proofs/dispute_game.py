@@ -98,7 +98,7 @@ def carried(case: Case, place: int, data: bytes) -> list[bytes]:
     program = case.written
     results = [[int.from_bytes(v[at : at + spec.ELEMENT_BYTES[ty.dtype]], "little", signed=True)
                 for at in range(0, len(v), spec.ELEMENT_BYTES[ty.dtype])]
-               for v, ty in zip([*case.true.values[:place], data, *case.true.values[place + 1 :]], program.types, strict=True)]  # fmt: skip
+               for v, ty in zip([*case.true.values[:place], data, *case.true.values[place + 1 :]], program.types, strict=True)]  # fmt: skip # noqa: E501
     for value in range(place + 1, len(results)):
         node = program.nodes[value - 1]
         operands = [results[operand] for operand in node.operands]

@@ -262,7 +262,7 @@ class Challenger(_Side):
         return Move("narrow", (self.claim_hash, pack(state.totals), part))
 
     def evidence(self, read: Reader, roots: Sequence[bytes]) -> tuple[list[Any], list[Any]]:
-        """Return what was read as the referee takes it: tiles with their ways to the trace's root, chunks with theirs."""
+        """Return what was read as the referee takes it: tiles and chunks, with their ways to their roots."""
         openings = [
             (value, tile, data, [*self.trace.tile_path(value, tile), *tree_path(roots, value, VALUES_TAG)])
             for (value, tile), data in read.tiles.items()
