@@ -36,7 +36,7 @@ class OnChain:
         try:
             self.note(move.name, self.board.contract.send(who, move.name, *move.args))
         except ChainError as error:
-            assert error.code == "chain.reverted", error
+            assert error.code == "chain.reverted", error  # noqa: PT017
             self.refusal = error.message
             return False
         return True
