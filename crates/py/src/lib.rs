@@ -20,6 +20,7 @@ mod state;
 mod stf;
 mod sumcheck;
 mod tensor;
+mod trace;
 mod vm;
 
 use pyo3::prelude::*;

@@ -3,11 +3,13 @@
 //! Invariant: bytes that another thread of the interpreter could change are copied before the GIL is released.
 
 use crate::border::{CoreError, enter};
+use crate::trace::{PyTrace, trace};
 use interlace_tensor::{Error, Op, Path, Program, SEMANTICS, Scratch, Tensor, TensorType, weights_root};
 use pyo3::{buffer::PyBuffer, prelude::*, pybacked::PyBackedBytes, types::PyBytes};
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyProgram>()?;
+    m.add_class::<PyTrace>()?;
     m.add_function(wrap_pyfunction!(tensor_type, m)?)?;
     m.add_function(wrap_pyfunction!(tensor_weights_root, m)?)
 }
@@ -197,6 +199,11 @@ impl PyProgram {
             Ok(results.iter().map(Tensor::encode).collect::<Vec<_>>())
         })?;
         Ok(results.iter().map(|bytes| PyBytes::new(py, bytes)).collect())
+    }
+
+    /// Encoded tensor: what the run computed, and the hashes over it.
+    fn trace(&self, py: Python<'_>, input: PyBackedBytes) -> PyResult<PyTrace> {
+        trace(py, &self.inner, &input)
     }
 
     fn __repr__(&self) -> String {

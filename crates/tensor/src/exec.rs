@@ -87,6 +87,16 @@ pub struct Scratch {
     matrix: Vec<u8>,
 }
 
+impl Scratch {
+    /// The values of the run before, of which the output was taken.
+    pub(crate) fn into_values(mut self, output: &Data) -> impl Iterator<Item = Data> {
+        if let Some(last) = self.values.last_mut() {
+            *last = output.clone();
+        }
+        self.values.into_iter()
+    }
+}
+
 impl Program {
     /// Runs the program on the fastest path.
     ///

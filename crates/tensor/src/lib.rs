@@ -32,6 +32,7 @@ mod proof;
 mod reader;
 mod rows;
 mod tensor;
+mod trace;
 mod weights;
 
 pub use error::Error;
@@ -42,4 +43,5 @@ pub use op::{Multiplier, Op, Pads, Window};
 pub use plan::units_of_node;
 pub use program::{Cost, HEADER_BYTES, Manifest, Program, SEMANTICS};
 pub use tensor::{DType, Data, Tensor, TensorType};
+pub use trace::{TILE_BYTES, Trace};
 pub use weights::{CHUNK_BYTES, chunk_count, leaf, root_of_leaves, weights_root};

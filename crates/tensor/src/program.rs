@@ -255,6 +255,11 @@ impl Program {
         Some((self.plan.types.get(node + 1)?, *self.plan.units.get(node)?))
     }
 
+    /// Type of each value; the first is the input's.
+    pub(crate) fn types(&self) -> &[TensorType] {
+        &self.plan.types
+    }
+
     /// What the program takes.
     #[must_use]
     pub const fn input_type(&self) -> &TensorType {

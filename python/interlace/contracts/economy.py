@@ -84,6 +84,12 @@ class EconomyConfig:
         How a fee is divided: of a paid call, of a validation of data, and of a transaction.
     sequencer
         Whose the node's part of transaction fees is: who makes the blocks. The treasury by default.
+    dispute_bond_wei
+        Credit-wei that each side of a dispute puts up.
+    dispute_window_seconds
+        How long a claim can be disputed.
+    dispute_clock_seconds
+        How long each side of a dispute may think, in all its moves together.
     """
 
     governor: str
@@ -97,6 +103,9 @@ class EconomyConfig:
     unbonding_seconds: int = 604_800
     stream_seconds: int = 86_400
     challenge_bond_wei: int = CREDIT_WEI
+    dispute_bond_wei: int = CREDIT_WEI
+    dispute_window_seconds: int = 86_400
+    dispute_clock_seconds: int = 86_400
     shares: FeeShares = field(default_factory=FeeShares)
     beacon: BeaconTerms = field(default_factory=BeaconTerms)
     validation: ValidationTerms = field(default_factory=ValidationTerms)
@@ -120,7 +129,7 @@ class EconomyConfig:
             _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
         served = self.transaction_shares.data + self.transaction_shares.model
         _demand(served == 0, f"a transaction serves no class, and {served} of its fee are for data and model")
-        for name in ("window_seconds", "vote_seconds", "stream_seconds"):
+        for name in ("window_seconds", "vote_seconds", "stream_seconds", "dispute_window_seconds", "dispute_clock_seconds"):
             _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
         for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "unbonding_seconds"):
             _demand(0 <= getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 0 to 2^32 - 1")
@@ -130,6 +139,7 @@ class EconomyConfig:
             f"{self.settlement_grace_seconds} s is over",
         )
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
+        _demand(0 < self.dispute_bond_wei < 1 << 128, f"a bond of {self.dispute_bond_wei} credit-wei in disputes")
         self.validation.fits(self.beacon)
 
     @property
@@ -167,6 +177,8 @@ class EconomyConfig:
             unbonding_seconds=60,
             stream_seconds=60,
             sequencer=accounts[9],
+            dispute_window_seconds=600,
+            dispute_clock_seconds=600,
         )
 
 
@@ -213,6 +225,12 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         "OrganisationFactory": (
             *(int.from_bytes(keccak256(artifact(name).initcode), "big") for name in ORGANISATION_PARTS),
             *(at[name] for name in ("CreditToken", "Agents", "Assets")),
+        ),
+        "Dispute": (
+            at["CreditToken"],
+            config.dispute_bond_wei,
+            config.dispute_window_seconds,
+            config.dispute_clock_seconds,
         ),
     }
     return [
