@@ -41,9 +41,7 @@ def main() -> None:
                 act(data)
                 least[place] = min(least[place], 1e6 * (time.perf_counter() - start))
         name = "-".join(map(str, widths))
-        print(
-            f"{name}: {len(core.weights):,} B, {least[0]:.1f} us, traced {least[1]:.1f}, {least[1] / least[0]:.2f}"
-        )
+        print(f"{name}: {len(core.weights):,} B, {least[0]:.1f} us, traced {least[1]:.1f}, {least[1] / least[0]:.2f}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CRATES = ["primitives", "trie", "tensor", "sumcheck", "evm", "stf", "state", "executor", "fixtures", "chain", "rpc", "py"]
+CRATES = [
+    "primitives",
+    "trie",
+    "tensor",
+    "sumcheck",
+    "evm",
+    "stf",
+    "state",
+    "executor",
+    "fixtures",
+    "chain",
+    "rpc",
+    "py",
+]
 PYTHON_ROOMS = [
     "chain", "contracts", "models", "records", "proofs", "assets", "serving", "governance", "sdk", "explorer", "cli",
 ]  # fmt: skip
