@@ -82,7 +82,12 @@ def test_whoever_leaves_gets_the_same_in_any_order() -> None:
         for leaving, order in ((sequence, seed), (other, seed + 1)):
             refused = [op for _, drawn in leaving.leave(order) for op in drawn if op.error]
             # Whoever has nothing to take is told so; nobody is refused what is theirs.
-            assert {op.error for op in refused} <= {"ZeroAmount", "NotValidator", "NoWithdrawalRequested", "NothingToWithdraw"}
+            assert {op.error for op in refused} <= {
+                "ZeroAmount",
+                "NotValidator",
+                "NoWithdrawalRequested",
+                "NothingToWithdraw",
+            }
             campaign.assert_all_have_left(leaving.world)
         assert campaign.purses(sequence.world) == campaign.purses(other.world), seed
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).resolve().parents[1]
 ASSETS, MONEY = "contracts/test_assets.py", "contracts/test_money.py"
+HOLDERS = "contracts/test_holders.py"
 SETTLEMENT, READERS = "contracts/test_settlement.py", "contracts/test_readers.py"
 SERVING, HERE = "serving/test_admission.py", "contracts/test_checklist.py"
 CAMPAIGN = "contracts/test_campaign.py::test_the_contracts_do_what_the_specification_does"
@@ -147,9 +148,12 @@ ATTACKS = {
     ],
     "votes that are used twice by a transfer": [
         f"{HERE}::test_a_stake_cannot_be_transferred",
-        f"{MONEY}::test_votes_follow_the_stake_and_its_history",
+        f"{HOLDERS}::test_votes_follow_the_stake_and_its_history",
     ],
-    "votes for one block": [f"{MONEY}::test_a_stake_is_locked_to_the_second"],
+    "votes for one block": [
+        f"{HOLDERS}::test_votes_follow_the_stake_and_its_history",
+        f"{HOLDERS}::test_a_stake_is_withdrawn_after_the_unbonding_time_and_not_before",
+    ],
     "a document's address that leads somewhere": [f"{HERE}::test_a_class_whose_document_lies_elsewhere_is_not_fetched"],
     "an old reader after a new key": [
         "assets/test_private_content.py::test_the_key_of_an_old_version_does_not_open_the_new"

@@ -1,4 +1,4 @@
-"""Fees that go upstream: the contract pays what the specification says, to the unit, and no more classes than it may."""
+"""Fees that go upstream: the contract pays what the specification says, to the unit, and not too many classes."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ contract Sink {
         _credit = credit;
     }
 
-    function route(address, uint256, uint256 amount) external {
+    function route(uint8, address, uint256, uint256 amount) external {
         _credit.transferFrom(msg.sender, address(this), amount);
     }
 }

@@ -1,4 +1,4 @@
-"""Measuring machines on Ethereum's own fixtures: what a case executes, with revm's interpreter and with translated code.
+"""Measuring machines on Ethereum's own fixtures: what a case executes, by revm's interpreter and by translated code.
 
 Invariant: a case is timed only if it passes, and each execution must give what the case's own gave; the two take turns.
 What it does not do: a case that executes nothing (a transaction that must be refused) has no figures.

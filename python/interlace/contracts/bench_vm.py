@@ -162,8 +162,8 @@ class BlocksResult:
         """Return the figures as a table."""
         head = f"{'block':>10} {'interpreter':>12} {'translated':>12} {'speed-up':>8}"
         rows = [
-            f"{figures.number or 0:>10} {figures.plain_seconds * 1e3:>9.2f} ms {figures.analysed_seconds * 1e3:>9.2f} ms "
-            f"{figures.speedup:>7.2f}x"
+            f"{figures.number or 0:>10} {figures.plain_seconds * 1e3:>9.2f} ms "
+            f"{figures.analysed_seconds * 1e3:>9.2f} ms {figures.speedup:>7.2f}x"
             for figures in self.blocks
         ]
         total = f"{len(self.blocks)} blocks: median {self.median_speedup:.2f}x, all together {self.total_speedup:.2f}x"
@@ -229,7 +229,10 @@ def bench_vm(
     step("counting instructions")
     counts = count([(code, data) for _, _, code, data in prepared])
     counted = tuple(
-        replace(one, instructions_per_gas={machine: number / one.gas for machine, number in found.items()} if found else None)
+        replace(
+            one,
+            instructions_per_gas={machine: number / one.gas for machine, number in found.items()} if found else None,
+        )
         for one, found in zip(figures, counts.instructions, strict=True)
     )
     return VmResult(rounds, counted, counts.absent)
@@ -239,9 +242,7 @@ TIMES = 3
 """Of so many executions of a real block in a round the shortest counts."""
 
 
-def bench_blocks(
-    recorded: _core.Replay, rounds: int, step: Callable[[str], None] = lambda _: None
-) -> BlocksResult:
+def bench_blocks(recorded: _core.Replay, rounds: int, step: Callable[[str], None] = lambda _: None) -> BlocksResult:
     """Measure the transactions of real blocks; those that were not recorded over a flat state are left out.
 
     Raises

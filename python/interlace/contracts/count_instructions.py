@@ -1,4 +1,4 @@
-"""Instructions of a processor that a kernel's call takes, counted by valgrind: the same on an idle machine and a busy one.
+"""Instructions of a processor that a kernel's call takes, counted by valgrind: the same on idle and busy machines.
 
 Invariant: a count is that of one call alone, with code analysed and translated: what a process that makes the call once
 more retires beyond one that does not. Without valgrind there is no count, and it is said why.
@@ -121,7 +121,7 @@ def main(path: str) -> None:
         for vm in MACHINES.values():
             kernel.call(vm)
         rows.append({machine: _forked(kernel, machine) for machine in ("nothing", *MACHINES)})
-    print(json.dumps(rows))  # noqa: T201 (its only reader is `count`)
+    print(json.dumps(rows))
 
 
 if __name__ == "__main__":

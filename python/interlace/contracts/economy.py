@@ -129,7 +129,13 @@ class EconomyConfig:
             _demand(sum(shares) == BASIS_POINTS, f"shares add up to {sum(shares)}, not 10,000")
         served = self.transaction_shares.data + self.transaction_shares.model
         _demand(served == 0, f"a transaction serves no class, and {served} of its fee are for data and model")
-        for name in ("window_seconds", "vote_seconds", "stream_seconds", "dispute_window_seconds", "dispute_clock_seconds"):
+        for name in (
+            "window_seconds",
+            "vote_seconds",
+            "stream_seconds",
+            "dispute_window_seconds",
+            "dispute_clock_seconds",
+        ):
             _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
         for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "unbonding_seconds"):
             _demand(0 <= getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 0 to 2^32 - 1")

@@ -2,7 +2,7 @@
 
 Invariant: terms that were made are terms that the constructors accept.
 Source: docs/data-validation.md; contracts/src/Beacon.sol and DataValidation.sol.
-What it does not do: it does not know whether a bond is dear enough for what rides on a draw; that is for who starts a chain.
+What it does not do: it does not know whether a bond is dear enough for what rides on a draw; its founder does.
 """
 
 from __future__ import annotations
