@@ -15,7 +15,7 @@ from interlace.assets.score import Weights
 from interlace.assets.validation import UNAVAILABLE, Answer, Rules, Validations, Validator
 from interlace.chain import Account, Chain
 from interlace.cli.main import main
-from interlace.contracts import EconomyConfig, economy_deployments
+from interlace.contracts import VALIDATION, EconomyConfig, economy_deployments
 from interlace.errors import AssetError
 from tests.assets.data_cases import real
 
@@ -107,6 +107,13 @@ def test_a_class_gets_the_score_that_anyone_computes(chain: Chain, capsys: pytes
     assert f"ppm {report['score'] * 100}, request {request_id}" in capsys.readouterr().out.splitlines()[-1]
     assert main(["asset", "1", "--rpc", chain.url, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["score"]["report"] == "0x" + report.hash.hex()
+    # Their parts of the fee go through the router, as fees of the second meter.
+    router, shares = contract(chain.client, "FeeRouter"), EconomyConfig.development().validation_shares
+    for person in people:
+        person.collect(request_id)
+    assert router.call("routedOf", VALIDATION) == FEE
+    for account in (account for account in OTHERS if account.address in drawn):
+        assert int(router.call("claimable", account.address)) >= FEE // 3 * shares.node // 10_000
 
 
 def test_a_chain_without_the_contracts_has_no_scores() -> None:
