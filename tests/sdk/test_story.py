@@ -65,6 +65,16 @@ def test_a_fine_tuned_model_pays_its_base(tmp_path: Path):
     assert said.endswith(f"that is 85% of what was paid; the model {licence}\n")
 
 
+def test_one_claim_is_checked_in_every_way(tmp_path: Path):
+    said = printed("one_claim.py", tmp_path)
+    rows = [line.split()[0] for line in said.splitlines()[2:-1]]
+    assert rows == ["run", "quorum", "dispute", "sumcheck", "sumcheck"]
+    gas = int(re.search(r"([\d,]+) gas to put it up", said)[1].replace(",", ""))
+    assert gas < 150_000
+    sizes = [int(size.replace(",", "")) for size in re.findall(r"([\d,]+) bytes of proof", said)]
+    assert 100_000 > sizes[0] > sizes[1] > 10_000
+
+
 def test_an_organisation_changes_its_price_by_vote(tmp_path: Path):
     said = printed("organisation.py", tmp_path)
     assert said.count("'against': 10, 'for': 70, 'abstain': 0, 'quorum': 36") == 2
