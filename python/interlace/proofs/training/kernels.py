@@ -11,11 +11,16 @@ it from the limits of its inputs when it is made. What passes the room of its ar
   B have every partial sum, of any subset in any order, within K * A * B; if that is at most 2^53, each intermediate
   result is a whole number that float64 holds, so additions, multiplications and fused multiply-adds are all exact, and
   the result is one whatever the order of summation, the blocking, the threads or the instruction set.
-- the others run in int64: their largest intermediate value must be below 2^63. Shifts round half up: (x + 2^(s-1)) >> s.
+- the others run in int64: their largest intermediate value must be below 2^63.
+
+Shifts round half up: (x + 2^(s-1)) >> s.
 
 Source: docs/verified-training.md, which has the table of bounds.
 What it does not do: no operator knows why it is called; `steps` puts them together.
 """
+
+# Operators share one signature; most of them do not need all of it.
+# ruff: noqa: ARG002
 
 from __future__ import annotations
 
@@ -212,7 +217,9 @@ class Product(Operator):
         """Return a line of each factor."""
         height, width = self.shape
         row, column = divmod(element, width)
-        line = range(row, self.inner * height, height) if self.first else range(row * self.inner, (row + 1) * self.inner)
+        line = (
+            range(row, self.inner * height, height) if self.first else range(row * self.inner, (row + 1) * self.inner)
+        )
         if self.second:
             return line, range(column * self.inner, (column + 1) * self.inner)
         return line, range(column, self.inner * width, width)
@@ -222,9 +229,7 @@ class Product(Operator):
         return sum(a * b for a, b in zip(*values, strict=True))
 
 
-def product(
-    name: str, a: Operator, b: Operator, *, first: bool = False, second: bool = False
-) -> Product:
+def product(name: str, a: Operator, b: Operator, *, first: bool = False, second: bool = False) -> Product:
     """Return the product of the outputs of two operators, its limit the sum of the largest products."""
     height, inner = a.shape[::-1] if first else a.shape
     other, width = b.shape[::-1] if second else b.shape
@@ -274,9 +279,9 @@ class SoftmaxGradient(Operator):
         """Return the output."""
         logits, labels = inputs
         below = logits.max(axis=1, keepdims=True) - logits
-        weights = exponentials()[np.minimum(below, TABLE_SIZE - 1)]
+        weights: Array = exponentials()[np.minimum(below, TABLE_SIZE - 1)]
         total = weights.sum(axis=1, keepdims=True)
-        shares = ((weights << SHARE_BITS) + (total >> 1)) // total
+        shares: Array = ((weights << SHARE_BITS) + (total >> 1)) // total
         shares[np.arange(len(labels)), labels] -= 1 << SHARE_BITS
         return shares
 
@@ -331,7 +336,7 @@ class ColumnSum(Operator):
 
     def compute(self, inputs: Sequence[Array], context: Context) -> Array:
         """Return the output."""
-        return inputs[0].sum(axis=0)
+        return np.asarray(inputs[0].sum(axis=0), dtype=np.int64)
 
     def needs(self, element: int, context: Context) -> Needs:
         """Return the column."""
@@ -376,7 +381,8 @@ class Momentum(Operator):
     def compute(self, inputs: Sequence[Array], context: Context) -> Array:
         """Return the output."""
         direction, gradient = inputs
-        return np.clip(_shifted(direction * self.keep, 8) + gradient, -self.limit, self.limit)
+        turned: Array = _shifted(direction * self.keep, 8) + gradient
+        return np.clip(turned, -self.limit, self.limit)
 
     def needs(self, element: int, context: Context) -> Needs:
         """Return direction and gradient of this place."""
@@ -403,7 +409,8 @@ class Update(Operator):
     def compute(self, inputs: Sequence[Array], context: Context) -> Array:
         """Return the output."""
         weights, direction = inputs
-        return np.clip(weights - _shifted(direction * self.rate, self.shift), -self.limit, self.limit)
+        moved: Array = weights - _shifted(direction * self.rate, self.shift)
+        return np.clip(moved, -self.limit, self.limit)
 
     def needs(self, element: int, context: Context) -> Needs:
         """Return weight and direction of this place."""

@@ -106,7 +106,9 @@ class Recipe:
         _within("rate", self.rate, 1, (1 << 16) - 1)
         _within("momentum", self.momentum, 0, 255)
         if self.steps % self.interval:
-            raise TrainingError("training.recipe", f"{self.steps} steps are no multiple of the interval {self.interval}")
+            raise TrainingError(
+                "training.recipe", f"{self.steps} steps are no multiple of the interval {self.interval}"
+            )
         for name, value in (("batch", self.batch), ("shards", self.shards)):
             if value & (value - 1):
                 raise TrainingError("training.recipe", f"{name} is {value}, which is no power of two")
@@ -185,7 +187,7 @@ class Data:
         if given.ndim != 2 or classes.shape != given.shape[:1] or not given.size or not whole:
             raise TrainingError(
                 "training.data",
-                f"inputs {given.dtype}{given.shape} and labels {classes.dtype}{classes.shape} are not whole numbers [n, k] and [n]",
+                f"{given.dtype}{given.shape} and {classes.dtype}{classes.shape} are not whole numbers [n, k] and [n]",
                 hint="recipe.quantised turns floats into integers",
             )
         if given.min() < -INPUT_LIMIT or given.max() > INPUT_LIMIT or classes.min() < 0 or classes.max() >= MAX_WIDTH:
@@ -242,4 +244,5 @@ def quantised(values: npt.ArrayLike) -> npt.NDArray[np.int8]:
         raise TrainingError("training.data", f"{given.shape} is not a table of finite numbers")
     low, high = given.min(axis=0), given.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
-    return (np.floor((given - low) / span * (2 * INPUT_LIMIT)) - INPUT_LIMIT).astype(np.int8)
+    scaled: npt.NDArray[np.float64] = np.floor((given - low) / span * (2 * INPUT_LIMIT)) - INPUT_LIMIT
+    return scaled.astype(np.int8)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import isqrt
+from math import isqrt, prod
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -118,9 +118,7 @@ def plan(recipe: Recipe) -> Plan:
     for layer in range(len(recipe.layers)):
         for name, limit in (("w", WEIGHT_LIMIT), ("b", BIAS_LIMIT)):
             kept = sources[f"{name}{layer}"]
-            shared.append(
-                kernels.Shrink(f"{kept.name}.used", (kept.name,), kept.shape, limit, GUARD_BITS, kept.limit)
-            )
+            shared.append(kernels.Shrink(f"{kept.name}.used", (kept.name,), kept.shape, limit, GUARD_BITS, kept.limit))
     used = {operator.name: operator for operator in shared}
     shards = tuple(tuple(_shard(recipe, number, used)) for number in range(recipe.shards))
     after, renewed = _after(recipe, sources, shards)
@@ -148,9 +146,7 @@ def _shard(recipe: Recipe, number: int, used: Mapping[str, Operator]) -> Iterabl
         hidden = layer < last
         shift = hidden_shift(layer) if hidden else _input_bits(layer) + WEIGHT_BITS - kernels.LOGIT_BITS
         given, limit, low = total.limit + bias.limit, *((INPUT_LIMIT, 0) if hidden else (LOGIT_LIMIT, -LOGIT_LIMIT))
-        value = kernels.Activate(
-            name(f"a{layer}"), (total.name, bias.name), total.shape, limit, shift, low, given
-        )
+        value = kernels.Activate(name(f"a{layer}"), (total.name, bias.name), total.shape, limit, shift, low, given)
         yield total
         yield value
         values.append(value)
@@ -167,9 +163,7 @@ def _back(
     """Yield the way back of one shard, its gradients last."""
     logits = values[-1]
     share = 1 << kernels.SHARE_BITS
-    gradient: Operator = kernels.SoftmaxGradient(
-        name("e"), (logits.name, labels.name), logits.shape, share
-    )
+    gradient: Operator = kernels.SoftmaxGradient(name("e"), (logits.name, labels.name), logits.shape, share)
     yield gradient
     gradients = [gradient]
     for layer in range(len(recipe.layers) - 1, 0, -1):
@@ -206,7 +200,12 @@ def _after(
             limit = sum(part.limit for part in parts)
             total = kernels.Gather(f"g{kind}{layer}", tuple(part.name for part in parts), kept.shape, limit)
             turned = kernels.Momentum(
-                f"d{kind}{layer}.next", (direction.name, total.name), kept.shape, DIRECTION_LIMIT, recipe.momentum, limit
+                f"d{kind}{layer}.next",
+                (direction.name, total.name),
+                kept.shape,
+                DIRECTION_LIMIT,
+                recipe.momentum,
+                limit,
             )
             moved = kernels.Update(
                 f"{kind}{layer}.next",
@@ -220,6 +219,11 @@ def _after(
             after += [total, turned, moved]
             renewed |= {kept.name: moved.name, direction.name: turned.name}
     return after, renewed
+
+
+def size(shape: tuple[int, ...]) -> int:
+    """Return how many elements a tensor of this shape has."""
+    return prod(shape)
 
 
 def perform(operators: Iterable[Operator], tensors: Tensors, context: Context, execute: Execute = plainly) -> None:
@@ -267,7 +271,7 @@ def unpack(recipe: Recipe, data: bytes) -> Tensors:
         of `kernels` would not hold.
     """
     shapes = [plan(recipe).sources[name] for name in plan(recipe).names]
-    sizes = [int(np.prod(source.shape)) for source in shapes]
+    sizes = [size(source.shape) for source in shapes]
     if len(data) != 8 * sum(sizes):
         raise TrainingError("training.state", f"{len(data)} bytes, a state of this recipe has {8 * sum(sizes)}")
     flat = np.frombuffer(data, dtype=">i8").astype(np.int64)

@@ -49,7 +49,9 @@ class Claim:
         count = self.recipe.segments + 1
         sizes = {len(value) if isinstance(value, bytes) else 0 for value in self.checkpoints}
         if len(self.checkpoints) != count or sizes != {WORD}:
-            raise TrainingError("training.claim", f"{len(self.checkpoints)} hashes, the recipe takes {count} of 32 bytes")
+            raise TrainingError(
+                "training.claim", f"{len(self.checkpoints)} hashes, the recipe takes {count} of 32 bytes"
+            )
 
     @cached_property
     def ladder(self) -> Ladder:
@@ -101,7 +103,7 @@ def advance(
     execute: Execute = steps.plainly,
     seen: Callable[[int, Tensors], None] | None = None,
 ) -> Tensors:
-    """Return the state after `count` steps from step `first`; `seen` is told each step's number and the state after it."""
+    """Return the state after `count` steps from step `first`; `seen` is told each step and the state after."""
     for step in range(first, first + count):
         state = steps.renewed(recipe, steps.trace(recipe, data, state, step, execute))
         if seen is not None:
@@ -147,7 +149,9 @@ def outputs(recipe: Recipe, state: Tensors, inputs: npt.ArrayLike) -> Array:
     given = np.asarray(inputs)
     whole = np.issubdtype(given.dtype, np.integer) and given.ndim == 2 and given.shape[1] == recipe.widths[0]
     if not whole or (given.size and np.abs(given.astype(np.int64)).max() > INPUT_LIMIT):
-        raise TrainingError("training.data", f"{given.dtype}{given.shape} is not [n, {recipe.widths[0]}] of -127 to 127")
+        raise TrainingError(
+            "training.data", f"{given.dtype}{given.shape} is not [n, {recipe.widths[0]}] of -127 to 127"
+        )
     used = dict(state)
     context = Context(recipe.seed, 0)
     steps.perform(steps.plan(recipe).shared, used, context)
