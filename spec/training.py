@@ -94,7 +94,7 @@ def begin(r: Recipe) -> dict[str, Tensor]:
             radius += 1
         places = [[i * below + j for j in range(below)] for i in range(above)]
         state[f"w{layer}"] = [
-            [chance(r.seed, "training.weights", layer, place, 2 * radius + 1) - radius for place in row]
+            [chance(r.seed, "interlace.training.weights", layer, place, 2 * radius + 1) - radius for place in row]
             for row in places
         ]
         state[f"dw{layer}"] = [[0] * below for _ in range(above)]
@@ -131,7 +131,7 @@ def every_tensor(
         t[f"b{layer}.used"] = each(lambda b: within(half_up(b, 1024), -(2**29), 2**29), state[f"b{layer}"])
     size = r.batch // r.shards
     for shard in range(r.shards):
-        drawn = [chance(r.seed, "training.batch", step, shard * size + i, r.rows) for i in range(size)]
+        drawn = [chance(r.seed, "interlace.training.batch", step, shard * size + i, r.rows) for i in range(size)]
         t[f"{shard}.x"], t[f"{shard}.y"] = [inputs[row] for row in drawn], [labels[row] for row in drawn]
         values = [t[f"{shard}.x"]]
         for layer in layers:

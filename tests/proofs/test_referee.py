@@ -170,7 +170,7 @@ def test_those_who_agree_are_not_judged_and_two_liars_can_both_lose() -> None:
 def test_a_check_taken_away_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the check of openings a liar has the referee compute from its own inputs and convict the honest side."""
     _, data, run = small()
-    false, defender = lie(9, "0.e1", 2)
+    false, defender = lie(9, "0.gb1", 0)
 
     class Inventing(Defender):
         def answer(self, question):

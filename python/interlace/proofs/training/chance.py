@@ -19,9 +19,9 @@ from interlace import _core
 Array: TypeAlias = npt.NDArray[np.int64]
 Words: TypeAlias = npt.NDArray[np.uint64]
 
-BATCH: Final = b"training.batch"
-WEIGHTS: Final = b"training.weights"
-SEGMENTS: Final = b"training.segments"
+BATCH: Final = b"interlace.training.batch"
+WEIGHTS: Final = b"interlace.training.weights"
+SEGMENTS: Final = b"interlace.training.segments"
 _PER_BLOCK: Final = 4
 
 

@@ -27,6 +27,7 @@ from interlace.proofs.training.commit import TensorTree
 MAX_WIDTH: Final = 4096
 MAX_LAYERS: Final = 8
 MAX_LAYER_WEIGHTS: Final = 1 << 22
+"""4 million: a state of eight such layers takes half a gigabyte."""
 MAX_ROWS: Final = 1 << 20
 MAX_DATA: Final = 1 << 26
 MAX_BATCH: Final = 1024
