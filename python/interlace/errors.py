@@ -8,6 +8,7 @@
       ProgramError       an integer program, model or tensor that is not acceptable
       RecordError        a claim, voucher or receipt that does not decode, link or verify
         VerificationError  evidence that contradicts a receipt
+      TrainingError      a training run, claim or worker's report that is not acceptable
       UsageError         a call of the SDK or a command that cannot be meant
       AssetError         an asset that cannot be anchored, derived or claimed
       OrganisationError  an organisation, proposal or vote that is not acceptable
@@ -76,6 +77,10 @@ class VerificationError(RecordError):
     """Evidence that contradicts a receipt."""
 
 
+class TrainingError(InterlaceError):
+    """A training run, claim or worker's report that is not acceptable."""
+
+
 class UsageError(InterlaceError):
     """A call of the SDK or a command that cannot be meant as it was made."""
 
@@ -114,6 +119,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "sumcheck": VerificationError,
     "tee": VerificationError,
     "audit": VerificationError,
+    "training": TrainingError,
     "sdk": UsageError,
     "cli": UsageError,
     "asset": AssetError,

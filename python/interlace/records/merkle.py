@@ -36,7 +36,16 @@ class MerkleTree:
         self._count = len(leaves)
         self._nodes = _core.merkle_tree(b"".join(fixed(leaf, WORD, "leaf") for leaf in leaves))
 
-    def _node(self, index: int) -> bytes:
+    @classmethod
+    def of_packed(cls, leaves: bytes) -> MerkleTree:
+        """Return the tree over leaves that stand behind each other; raises as the constructor does."""
+        tree = cls.__new__(cls)
+        tree._count = len(leaves) // WORD
+        tree._nodes = _core.merkle_tree(leaves)
+        return tree
+
+    def node(self, index: int) -> bytes:
+        """Return a node by its place in the array: children of ``i`` at ``2 i + 1`` and ``2 i + 2``, 0 is the root."""
         return self._nodes[WORD * index : WORD * (index + 1)]
 
     def __len__(self) -> int:
@@ -46,7 +55,7 @@ class MerkleTree:
     @property
     def root(self) -> bytes:
         """The root, 32 bytes."""
-        return self._node(0)
+        return self.node(0)
 
     def proof(self, leaf_index: int) -> list[bytes]:
         """Return the siblings from leaf `leaf_index` up to the root.
@@ -60,7 +69,7 @@ class MerkleTree:
             raise RecordError("record.range", f"leaf {leaf_index} of a tree with {self._count} leaves")
         node, siblings = 2 * self._count - 2 - leaf_index, []
         while node > 0:
-            siblings.append(self._node(node + 1 if node % 2 else node - 1))
+            siblings.append(self.node(node + 1 if node % 2 else node - 1))
             node = (node - 1) // 2
         return siblings
 
