@@ -13,7 +13,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = dirname(here);
 
 // Which contracts are written where; test contracts never enter the package, those that are measured do.
-const SHIPPED = ["CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange"];
+const SHIPPED = ["CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange", "ZkVerifiers"];
 const at = process.argv.indexOf("--out");
 const out = at < 0 ? root : process.argv[at + 1];
 const PACKAGE = join(out, "python/interlace/contracts/compiled");

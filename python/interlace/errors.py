@@ -9,6 +9,7 @@
       RecordError        a claim, voucher or receipt that does not decode, link or verify
         VerificationError  evidence that contradicts a receipt
       UsageError         a call of the SDK or a command that cannot be meant
+      ZkError            a statement that cannot be proved, or tools for it that are missing
       AssetError         an asset that cannot be anchored, derived or claimed
       ServiceError       a request that a service refuses, or a service that does not answer
         BudgetError      a payment that the buyer's own policy forbids
@@ -79,6 +80,10 @@ class UsageError(InterlaceError):
     """A call of the SDK or a command that cannot be meant as it was made."""
 
 
+class ZkError(InterlaceError):
+    """A statement that cannot be proved in zero knowledge, or a tool for it that is missing or fails."""
+
+
 class AssetError(InterlaceError):
     """An asset that cannot be anchored, derived or claimed."""
 
@@ -106,6 +111,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "voucher": ServiceError,
     "receipt": RecordError,
     "verify": VerificationError,
+    "zk": ZkError,
     "sdk": UsageError,
     "cli": UsageError,
     "asset": AssetError,

@@ -20,6 +20,9 @@ NAMES = (
 )  # fmt: skip
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
 
+UNPLACED: Final = ("ZkVerifiers",)
+"""Contracts that ship without a fixed address: whoever wants one deploys it."""
+
 KERNELS = ("Token", "Pool", "Tick", "Hash", "Sort", "Ray", "Model", "Signature")
 """Contracts that are measured and never deployed: `interlace bench vm`."""
 
@@ -57,10 +60,11 @@ def artifact(name: str) -> Artifact:
     Raises
     ------
     ChainError
-        ``contracts.unknown`` for a name that is not in `NAMES`.
+        ``contracts.unknown`` for a name that is neither in `NAMES` nor in `UNPLACED`.
     """
-    if name not in NAMES:
-        raise ChainError("contracts.unknown", f"no contract is named {name!r}", hint=f"one of {', '.join(NAMES)}")
+    if name not in (*NAMES, *UNPLACED):
+        known = ", ".join((*NAMES, *UNPLACED))
+        raise ChainError("contracts.unknown", f"no contract is named {name!r}", hint=f"one of {known}")
     return _read("compiled", name)
 
 
