@@ -20,7 +20,9 @@ from typing import TypeVar
 import numpy as np
 from sklearn.datasets import load_digits
 
+from interlace._core import keccak256
 from interlace.chain import Chain, Contract
+from interlace.chain.abi import encode_arguments
 from interlace.contracts import artifact
 from interlace.errors import ChainError
 from interlace.models import encode_tensor, train_classifier
@@ -86,6 +88,10 @@ def main() -> None:
             print(f"{'register':<34}{registered.gas_used:8,} gas")
             asked = registry.send(account, "verify", name, words(claim), evidence.encode())
             print(f"{'verify, the whole transaction':<34}{asked.gas_used:8,} gas")
+            direct = encode_arguments("verifyProof", ["bytes", "uint256[]"], [evidence.proof, evidence.instances(claim.hash())])
+            data = keccak256(b"verifyProof(bytes,uint256[])")[:4] + direct
+            alone = chain.client.send(account, deployed.contract_address, 0, data)
+            print(f"{'the verifier alone':<34}{alone.gas_used:8,} gas")
             tampered = dataclasses.replace(evidence, proof=evidence.proof[:-1] + bytes([evidence.proof[-1] ^ 1]))
             try:
                 registry.call("verify", name, words(claim), tampered.encode())

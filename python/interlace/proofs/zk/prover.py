@@ -62,11 +62,18 @@ def plan(program: Program) -> Plan:
             base, legs = digits(circuit.magnitude, logrows)
             with driver.speaking("lay out the circuit"):
                 ezkl.gen_settings(str(model), str(settings), py_run_args=_arguments(ezkl, logrows, base, legs))
-            text = settings.read_text()
-            rows = int(json.loads(text)["num_rows"])
+            laid_out = json.loads(settings.read_text())
+            rows = int(laid_out["num_rows"])
             if rows + _SPARE_ROWS <= 1 << logrows:
-                return Plan(program, circuit, logrows, base, legs, rows, text)
+                return Plan(program, circuit, logrows, base, legs, rows, _ordered(laid_out))
     raise ZkError("zk.too-large", f"{rows:,} rows do not fit 2^{MAX_LOGROWS}")
+
+
+def _ordered(settings: dict[str, Any]) -> str:
+    """Return settings whose tables stand in order: ezkl lists them as its hash maps fall, and keys follow that list."""
+    for tables in ("required_range_checks", "required_lookups"):
+        settings[tables] = sorted(settings.get(tables, []), key=json.dumps)
+    return json.dumps(settings)
 
 
 def digits(magnitude: int, logrows: int) -> tuple[int, int]:
