@@ -1,8 +1,9 @@
 """One zero-knowledge proof of the digits network, from setup to gas: what docs/zero-knowledge.md tells.
 
-Run: ``python -m benches.zk_proofs``; it needs ezkl 23.0.5, scikit-learn and ``npm ci`` in contracts/. Times move with the load.
+Run: ``python -m benches.zk_proofs``; it needs ezkl 23.0.5, scikit-learn and ``npm ci`` in contracts/.
+Times move with the load.
 
-Invariant: nothing is printed that was not measured in this run; the proof is checked here and by the chain before a figure is shown.
+Invariant: nothing is printed that was not measured in this run; the proof is checked here and by the chain.
 What it does not do: it uses a reference string for development, whose secret was on this machine.
 """
 
@@ -51,7 +52,10 @@ def main() -> None:
     """Train, set up, prove, verify, deploy, ask."""
     digits = load_digits()
     program = train_classifier(digits.data, digits.target, hidden=(32,)).quantised.program
-    print(f"program 0x{program.id.hex()}, {program.units:,} units; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"program 0x{program.id.hex()}, {program.units:,} units; "
+        f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+    )
     plan = timed("lay out", lambda: zk.plan(program))
     print(f"{'rows':<34}{plan.rows:8,} of 2^{plan.logrows}, digits to {plan.base}, {plan.legs} of them")
     srs = timed("reference string, once", lambda: zk.development_srs(plan.logrows))
@@ -88,7 +92,9 @@ def main() -> None:
             print(f"{'register':<34}{registered.gas_used:8,} gas")
             asked = registry.send(account, "verify", name, words(claim), evidence.encode())
             print(f"{'verify, the whole transaction':<34}{asked.gas_used:8,} gas")
-            direct = encode_arguments("verifyProof", ["bytes", "uint256[]"], [evidence.proof, evidence.instances(claim.hash())])
+            direct = encode_arguments(
+                "verifyProof", ["bytes", "uint256[]"], [evidence.proof, evidence.instances(claim.hash())]
+            )
             data = keccak256(b"verifyProof(bytes,uint256[])")[:4] + direct
             alone = chain.client.send(account, deployed.contract_address, 0, data)
             print(f"{'the verifier alone':<34}{alone.gas_used:8,} gas")

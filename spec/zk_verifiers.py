@@ -1,6 +1,7 @@
 """The registry of verifiers in plain Python: what is registered, and why a claim is refused, in the contract's order.
 
-Invariant: a key's name is the hash of all that it says; `verify` gives the name of the contract's error, or the instances for its verifier.
+Invariant: a key's name is the hash of all that it says; `verify` gives the name of the contract's error,
+or the instances for its verifier.
 Source: contracts/src/ZkVerifiers.sol; docs/records.md.
 What it does not do: it proves nothing and shares no code with the package.
 """

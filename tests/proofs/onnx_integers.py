@@ -1,6 +1,7 @@
 """Runs the ONNX files that circuits are written as on Python's integers, without any code of the package.
 
-Invariant: exact at every size; a division gives either of the two quotients that ezkl 23.0.5 accepts, as the caller chooses.
+Invariant: exact at every size; a division gives either of the two quotients that ezkl 23.0.5 accepts, as the caller
+chooses.
 Source: the ONNX operator set 13; ezkl's division holds q to |v - q·d| < d.
 What it does not do: it knows only the operators that the circuits have.
 """

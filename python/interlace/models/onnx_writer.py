@@ -1,7 +1,8 @@
 """A small ONNX file of float32 numbers that are integers, written operator by operator.
 
 Invariant: every constant equals its float32 number; one that does not is refused before anything is written.
-Source: the ONNX operator set 13, ``MatMul``, ``Add``, ``Sub``, ``Mul``, ``Div``, ``Less``, ``Cast``, ``Relu``, ``Slice``, ``Reshape``.
+Source: the ONNX operator set 13, ``MatMul``, ``Add``, ``Sub``, ``Mul``, ``Div``, ``Less``, ``Cast``, ``Relu``,
+``Slice``, ``Reshape``.
 What it does not do: it runs nothing and gives no operator a meaning; whoever reads the file does.
 """
 
@@ -72,10 +73,12 @@ class Sheet:
             from onnx import TensorProto, helper, numpy_helper
         except ImportError:
             raise ProgramError("model.extra-missing", "onnx is not installed", hint="pip install onnx") from None
-        nodes = [
-            helper.make_node(operator, list(operands), [name], **({"to": TensorProto.FLOAT} if operator == "Cast" else {}))
-            for operator, operands, name in self.operations
-        ]
+        nodes = []
+        for operator, operands, name in self.operations:
+            node = helper.make_node(operator, list(operands), [name])
+            if operator == "Cast":
+                node.attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+            nodes.append(node)
         graph = helper.make_graph(
             nodes,
             "integers",

@@ -1,8 +1,9 @@
 """Zero-knowledge proofs of integer programs by ezkl, which its user installs (extra ``[zk]``).
 
-Invariant: a claim and its proof are checked the same way here and by the contract ZkVerifiers: tensors hash to the claim, and the
-proof's public numbers are input, claim and output.
-What it does not do: inputs are public; reference strings made here are for development; ezkl is neither shipped nor audited by us.
+Invariant: a claim and its proof are checked the same way here and by the contract ZkVerifiers: tensors hash to the
+claim, and the proof's public numbers are input, claim and output.
+What it does not do: inputs are public; reference strings made here are for development; ezkl is neither shipped nor
+audited by us.
 """
 
 from __future__ import annotations

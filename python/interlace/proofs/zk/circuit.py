@@ -1,11 +1,11 @@
 """An integer program as a circuit: the same integers, written as ONNX operators that ezkl proves at scale 0.
 
-A rescaling is ``floor(v / 2^s)``. The division of ezkl 23.0.5 only holds its quotient q to ``|v - q·2^s| < 2^s``, which two
-integers satisfy, so whoever proves could choose. We ask for a quotient of ``v + 2^s``, take the remainder, and subtract one where
-it is negative: both of the choices then lead to the floor.
+A rescaling is ``floor(v / 2^s)``. The division of ezkl 23.0.5 only holds its quotient q to
+``|v - q·2^s| < 2^s``, which two integers satisfy, so whoever proves could choose. We ask for a quotient of ``v + 2^s``,
+take the remainder, and subtract one where it is negative: both of the choices then lead to the floor.
 
-Invariant: the output of the circuit equals that of `Program.run` for every input of the program's type, whichever of its two
-quotients a division takes.
+Invariant: the output of the circuit equals that of `Program.run` for every input of the program's type, whichever of
+its two quotients a division takes.
 Source: docs/integer-programs.md (bytes, arithmetic); docs/zero-knowledge.md (what the circuit binds).
 What it does not do: it covers no operator but those in `COVERED`, and refuses the others; it knows nothing of ezkl.
 """
@@ -67,7 +67,8 @@ def translate(program: Program) -> Circuit:
     Raises
     ------
     ZkError
-        `zk.program` for an operator without a circuit or a quotient that is too large, `zk.too-large` for too many elements or products.
+        `zk.program` for an operator without a circuit or a quotient that is too large, `zk.too-large` for too
+        many elements or products.
     """
     return _Translation(program).circuit()
 
@@ -112,7 +113,9 @@ class _Translation:
             if operator not in COVERED:
                 name = self.program.core.nodes()[index][0]
                 raise ZkError(
-                    "zk.program", f"value {index + 1}: {name} has no circuit", hint=f"covered: {', '.join(COVERED.values())}"
+                    "zk.program",
+                    f"value {index + 1}: {name} has no circuit",
+                    hint=f"covered: {', '.join(COVERED.values())}",
                 )
             values.append(self._node(operator, values, shapes[index]))
         last = values[-1]
@@ -223,7 +226,7 @@ class _Translation:
 
 def _box(number: int) -> Integers:
     """Return one number, to be added to or multiplied with every element."""
-    return np.array([[int(number)]], dtype=object)[0]
+    return np.array([int(number)], dtype=object)
 
 
 def _parts(numbers: Integers) -> list[Integers]:

@@ -1,7 +1,8 @@
 """The one place that calls ezkl, a package that its user installs.
 
 Invariant: nothing here reaches the network or the home directory; ezkl's own cache lies in ours. Failures are `zk.*`.
-Source: ezkl 23.0.5 (`gen_settings`, `compile_circuit`, `setup`, `gen_witness`, `prove`, `verify`, `create_evm_verifier`).
+Source: ezkl 23.0.5 (`gen_settings`, `compile_circuit`, `setup`, `gen_witness`, `prove`, `verify`,
+`create_evm_verifier`).
 What it does not do: it ships nothing of ezkl, which names no licence.
 """
 
@@ -79,7 +80,9 @@ def write_solidity(key: Path, settings: Path, srs: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "verifier.sol"
         arguments = [key, settings, source, Path(folder) / "verifier.abi", srs]
-        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), _NOWHERE)
+        proxies = dict.fromkeys(
+            ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), _NOWHERE
+        )
         # A process of its own: a thread of ezkl's may still run when an interpreter ends, and aborts it.
         done = subprocess.run(
             [sys.executable, "-c", _WRITE_SOLIDITY, *map(str, arguments)],

@@ -1,6 +1,7 @@
 """What accompanies a claim, and the public numbers that a proof of it is about.
 
-Invariant: the instances are those that the registry contract computes: input, the claim's hash, output, each in BN254's scalar field.
+Invariant: the instances are those that the registry contract computes: input, the claim's hash, output, each in
+BN254's scalar field.
 Source: contracts/src/ZkVerifiers.sol; docs/records.md (hashes of tensors).
 What it does not do: it verifies no proof.
 """

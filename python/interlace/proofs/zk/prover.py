@@ -1,7 +1,8 @@
 """Keys of a program's circuit, proofs with them, and the check of a claim.
 
-Invariant: a proof is handed out only if the circuit's output is that of `Program.run` and the proof verifies; a key's size is set by hand
-(one group of columns, digits as long as the table allows), so the same program and reference string give the same key.
+Invariant: a proof is handed out only if the circuit's output is that of `Program.run` and the proof verifies;
+a key's size is set by hand (one group of columns, digits as long as the table allows) and its tables stand in order, so
+the same program and reference string give the same verifying key.
 Source: docs/zero-knowledge.md; ezkl 23.0.5 through `driver`.
 What it does not do: it hides no input: inputs and outputs are public numbers of the proof. It trusts ezkl's code.
 """
@@ -106,7 +107,7 @@ class Key:
     Raises
     ------
     ZkError
-        `zk.key` if the folder holds no key, or one of another reference string.
+        `zk.no-key` if the folder holds no key, or one of another reference string.
     """
 
     def __init__(self, folder: str | os.PathLike[str], srs: Srs) -> None:
@@ -117,9 +118,9 @@ class Key:
             self.logrows: int = int(stated["logrows"])
             made_with = bytes.fromhex(stated["srs_sha256"])
         except (OSError, ValueError, KeyError, TypeError, ProgramError) as error:
-            raise ZkError("zk.key", f"{self.folder} holds no key: {error}") from None
+            raise ZkError("zk.no-key", f"{self.folder} holds no key: {error}") from None
         if made_with != srs.sha256:
-            raise ZkError("zk.key", f"made with the reference string {made_with.hex()}, given is {srs.sha256.hex()}")
+            raise ZkError("zk.no-key", f"made with the reference string {made_with.hex()}, given is {srs.sha256.hex()}")
 
     @property
     def input_header(self) -> bytes:
@@ -146,8 +147,8 @@ class Key:
         Raises
         ------
         ZkError
-            `zk.claim` for a claim that is not of this program, input and output; `zk.inexact` if the circuit computes something
-            else than the program, which would be a fault of ours or of ezkl's; `zk.driver`.
+            `zk.claim` for a claim that is not of this program, input and output; `zk.inexact` if the circuit computes
+            something else than the program, which would be a fault of ours or of ezkl's; `zk.driver`.
         """
         ezkl, output = driver.load(), self.program.run(values)
         evidence = Evidence(salt, encode(values), encode(output), b"")
@@ -164,7 +165,9 @@ class Key:
                 ezkl.gen_witness(str(data), str(self.folder / "circuit.ezkl"), str(witness))
             found_out = [_number(text) for text in json.loads(witness.read_text())["outputs"][0]]
             if found_out != expected[len(expected) - output.size :]:
-                raise ZkError("zk.inexact", f"the circuit of 0x{self.program.id.hex()} gives another output than the program")
+                raise ZkError(
+                    "zk.inexact", f"the circuit of 0x{self.program.id.hex()} gives another output than the program"
+                )
             with driver.speaking("prove"):
                 ezkl.prove(
                     str(witness),
@@ -174,6 +177,8 @@ class Key:
                     str(self.srs.path),
                 )
             made = bytes.fromhex(json.loads(proof.read_text())["hex_proof"].removeprefix("0x"))
+        if not self.accepts(expected, made):
+            raise ZkError("zk.driver", "ezkl made a proof that does not verify")
         return Evidence(salt, evidence.input, evidence.output, made)
 
     def accepts(self, public: list[int], proof: bytes) -> bool:
@@ -217,13 +222,13 @@ def setup(made: Plan, srs: Srs, folder: str | os.PathLike[str]) -> Key:
     Raises
     ------
     ZkError
-        `zk.srs` if the reference string is too small, `zk.key` if the folder exists, `zk.driver`.
+        `zk.srs` if the reference string is too small, `zk.no-key` if the folder exists, `zk.driver`.
     """
     if srs.logrows < made.logrows:
         raise ZkError("zk.srs", f"the reference string has 2^{srs.logrows} rows, the circuit 2^{made.logrows}")
     ezkl, final = driver.load(), Path(folder)
     if final.exists():
-        raise ZkError("zk.key", f"{final} exists", hint="name a folder that does not")
+        raise ZkError("zk.no-key", f"{final} exists", hint="name a folder that does not")
     part = Path(f"{final}.part")
     part.mkdir(parents=True, exist_ok=True)
     (part / "circuit.onnx").write_bytes(made.circuit.onnx)
@@ -242,7 +247,8 @@ def setup(made: Plan, srs: Srs, folder: str | os.PathLike[str]) -> Key:
 def verify(claim: Claim, evidence: Evidence, key: Key) -> Verdict:
     """Check a claim by its proof: whether the program on this input gives this output.
 
-    Whether the key is the program's is for `setup` to know: who did not make it runs `setup` with the same reference string and compares.
+    Whether the key is the program's is for `setup` to know: who did not make it runs `setup` with the same reference
+    string and compares.
     """
     given, output = evidence.links(claim)
     program = claim.program_id == key.program.id
@@ -259,7 +265,11 @@ def verify(claim: Claim, evidence: Evidence, key: Key) -> Verdict:
         ("zk.proof", proved, "the proof is one for this input, claim and output"),
     ]
     checks = [Check(code, Status.PASSED if holds else Status.FAILED, detail) for code, holds, detail in parts]
-    detail = "whoever made this development reference string could prove anything" if key.srs.development else "a ceremony's file"
+    detail = (
+        "whoever made this development reference string could prove anything"
+        if key.srs.development
+        else "a ceremony's file"
+    )
     checks.append(Check("zk.setup", Status.UNCHECKED if key.srs.development else Status.PASSED, detail))
     return Verdict(tuple(checks))
 

@@ -1,7 +1,8 @@
 """The structured reference string of a KZG setup: a file of a ceremony, or one made here for development.
 
 Invariant: a ceremony's file is used only if its SHA-256 is the stated one; one made here says so for good.
-Source: the layout of halo2's ``ParamsKZG``: k as u32 little-endian, 2^k points, 2^k points in Lagrange form, two points of G2.
+Source: the layout of halo2's ``ParamsKZG``: k as u32 little-endian, 2^k points, 2^k points in Lagrange form, two
+points of G2.
 What it does not do: it downloads nothing and cannot tell whether a ceremony was honest.
 """
 
