@@ -10,6 +10,7 @@
         VerificationError  evidence that contradicts a receipt
       TrainingError      a training run, claim or worker's report that is not acceptable
       UsageError         a call of the SDK or a command that cannot be meant
+      ZkError            a statement that cannot be proved, or tools for it that are missing
       AssetError         an asset that cannot be anchored, derived or claimed
       OrganisationError  an organisation, proposal or vote that is not acceptable
       ServiceError       a request that a service refuses, or a service that does not answer
@@ -85,6 +86,10 @@ class UsageError(InterlaceError):
     """A call of the SDK or a command that cannot be meant as it was made."""
 
 
+class ZkError(InterlaceError):
+    """A statement that cannot be proved in zero knowledge, or a tool for it that is missing or fails."""
+
+
 class AssetError(InterlaceError):
     """An asset that cannot be anchored, derived or claimed."""
 
@@ -120,6 +125,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "tee": VerificationError,
     "audit": VerificationError,
     "training": TrainingError,
+    "zk": ZkError,
     "sdk": UsageError,
     "cli": UsageError,
     "asset": AssetError,

@@ -23,6 +23,8 @@ NAMES = (
 
 ORGANISATION_PARTS: Final = ("Timelock", "Policy", "Members", "Organisation")
 """What the factory makes for each organisation, in the order in which it takes their code; no fixed address."""
+UNPLACED: Final = ("ZkVerifiers",)
+"""Contracts that ship without a fixed address: whoever wants one deploys it."""
 
 KERNELS = ("Token", "Pool", "Tick", "Hash", "Sort", "Ray", "Model", "Signature")
 """Contracts that are measured and never deployed: `interlace bench vm`."""
@@ -61,9 +63,9 @@ def artifact(name: str) -> Artifact:
     Raises
     ------
     ChainError
-        ``contracts.unknown`` for a name that is neither in `NAMES` nor in `ORGANISATION_PARTS`.
+        ``contracts.unknown`` for a name that is in none of `NAMES`, `ORGANISATION_PARTS` and `UNPLACED`.
     """
-    known = (*NAMES, *ORGANISATION_PARTS)
+    known = (*NAMES, *ORGANISATION_PARTS, *UNPLACED)
     if name not in known:
         raise ChainError("contracts.unknown", f"no contract is named {name!r}", hint=f"one of {', '.join(known)}")
     return _read("compiled", name)
