@@ -4,6 +4,7 @@
 use alloy_primitives::B256;
 use interlace_sumcheck::{Form, Key, ProverKey, prove, verify, verify_with_program};
 use interlace_tensor::{DType, Graph, Multiplier, Node, Op, Path, Program, TensorType};
+use proptest::prelude::*;
 
 /// Numbers that look random (SplitMix64).
 struct Numbers(u64);
@@ -207,4 +208,36 @@ fn what_is_not_covered_is_said() {
     bytes.truncate(bytes.len() - 1);
     assert_eq!(Key::decode(&bytes).unwrap_err().code(), "sumcheck.malformed-key");
     assert_eq!(Key::decode(b"ILS?").unwrap_err().code(), "sumcheck.malformed-key");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Bytes of strangers are refused with a code: keys, proofs, inputs and outputs, random or nearly right.
+    #[test]
+    fn bytes_of_strangers_never_panic(seed: u64, place in 0_usize..4_096, bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let program = dense(&[6, 5, 3], 1);
+        let honest = ProverKey::new(&program).unwrap();
+        let inputs = Numbers(seed).bytes(6);
+        let proved = prove(&honest, Form::Succinct, B256::ZERO, &inputs).unwrap();
+        let spoilt = |whole: &[u8]| {
+            let at = place % whole.len();
+            let end = (at + bytes.len()).min(whole.len());
+            let changed = [&whole[..at], &bytes, &whole[end..]].concat();
+            (changed != whole).then_some(changed)
+        };
+        if let Some(proof) = spoilt(&proved.proof) {
+            prop_assert!(verify(honest.key(), B256::ZERO, &inputs, &proved.outputs, &proof).is_err());
+        }
+        if let Some(outputs) = spoilt(&proved.outputs) {
+            prop_assert!(verify(honest.key(), B256::ZERO, &inputs, &outputs, &proved.proof).is_err());
+        }
+        if let Some(key) = spoilt(&honest.key().encode())
+            && let Ok(key) = Key::decode(&key)
+        {
+            prop_assert!(verify(&key, B256::ZERO, &inputs, &proved.outputs, &proved.proof).is_err());
+        }
+        prop_assert!(Key::decode(&bytes).is_err());
+        prop_assert!(verify(honest.key(), B256::ZERO, &bytes, &bytes, &bytes).is_err());
+    }
 }
