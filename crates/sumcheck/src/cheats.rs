@@ -8,7 +8,7 @@ use crate::{
     field::Base,
     prove::write,
     statement::{Column, Relation, Rescale, Source, Statement},
-    verify,
+    verify, verify_with_program,
     witness::Witness,
 };
 use alloc::{vec, vec::Vec};
@@ -40,9 +40,37 @@ struct Cheat {
     inputs: Vec<u8>,
 }
 
+/// Numbers through a product, a rescaling and a table.
+fn looked_up() -> Program {
+    let mut weights: Vec<u8> = (0..16_u8).map(|weight| weight.wrapping_mul(53) ^ 0x33).collect();
+    weights.extend([0; 16]);
+    weights.extend((0..=255_u8).map(|entry| entry.wrapping_mul(7) ^ 0x11));
+    let nodes = vec![
+        node(Op::MatMul { outputs: 4 }, &[0]),
+        node(Op::Requantise { multiplier: Multiplier::Tensor(1_400_000_000), shift: 38, lo: -128, hi: 127 }, &[1]),
+        node(Op::Table, &[2]),
+    ];
+    let graph = Graph { input: TensorType { dtype: DType::I8, dims: vec![4] }, nodes };
+    Program::assemble(&graph.encode(), &weights).unwrap()
+}
+
+/// The sum of two products.
+fn summed() -> Program {
+    let weights: Vec<u8> =
+        (0..64_u8).map(|weight| if weight % 32 < 16 { weight.wrapping_mul(29) } else { 0 }).collect();
+    let nodes =
+        vec![node(Op::MatMul { outputs: 4 }, &[0]), node(Op::MatMul { outputs: 4 }, &[0]), node(Op::AddI32, &[1, 2])];
+    let graph = Graph { input: TensorType { dtype: DType::I8, dims: vec![4] }, nodes };
+    Program::assemble(&graph.encode(), &weights).unwrap()
+}
+
 impl Cheat {
     fn new() -> Self {
-        let key = ProverKey::new(&program()).unwrap();
+        Self::of(&program())
+    }
+
+    fn of(program: &Program) -> Self {
+        let key = ProverKey::new(program).unwrap();
         let statement = Statement::new(&key.key.graph, &key.key.small, 2).unwrap();
         Self { key, statement, inputs: vec![100, 20, 255, 7, 128, 90, 1, 66] }
     }
@@ -172,4 +200,72 @@ fn a_result_stands_in_its_table() {
     let witness = key.witness();
     assert_ne!(witness.committed[place], honest.committed[place]);
     assert!(!cheat.accepted(&witness));
+}
+
+/// The pair that is looked up is in the table, but its first number is not the committed one.
+#[test]
+fn what_is_looked_up_is_what_was_computed() {
+    let cheat = Cheat::of(&looked_up());
+    let mut witness = cheat.witness();
+    assert!(cheat.accepted(&witness));
+    for relation in &cheat.statement.relations {
+        if let Relation::Lookup { x, column, table } = relation {
+            let other = if witness.values[*x][0] == 5 { 6 } else { 5 };
+            let result = table[(other + 128) as usize];
+            witness.values[*x][0] = other;
+            witness.committed[cheat.place(*column)] = Base::from_i64(result.into());
+            witness.values[cheat.statement.revealed][0] = result.into();
+        }
+    }
+    assert!(!cheat.accepted(&witness));
+}
+
+#[test]
+fn a_sum_is_the_sum() {
+    let cheat = Cheat::of(&summed());
+    assert!(cheat.accepted(&cheat.witness()));
+    for element in 0..8 {
+        let mut witness = cheat.witness();
+        for relation in &cheat.statement.relations {
+            if let Relation::Add { column, .. } = relation {
+                let place = cheat.place(*column) + element;
+                witness.committed[place] = witness.committed[place] + Base::ONE;
+            }
+        }
+        witness.values[cheat.statement.revealed][element] += 1;
+        assert!(!cheat.accepted(&witness));
+    }
+}
+
+/// A product that is another, with everything after it computed from that.
+#[test]
+fn a_product_is_the_product() {
+    let cheat = Cheat::of(&summed());
+    for element in 0..8 {
+        let mut witness = cheat.witness();
+        for relation in &cheat.statement.relations {
+            let (Relation::MatMul { column, .. } | Relation::Add { column, .. }) = relation else { continue };
+            if matches!(relation, Relation::MatMul { matrix: 0, .. } | Relation::Add { .. }) {
+                let place = cheat.place(*column) + element;
+                witness.committed[place] = witness.committed[place] + Base::ONE;
+            }
+        }
+        witness.values[cheat.statement.revealed][element] += 1;
+        assert!(!cheat.accepted(&witness));
+    }
+}
+
+/// One weight is another: the prover computes and proves with it, under the key and the id of the honest program.
+#[test]
+fn the_matrices_are_those_of_the_program() {
+    let honest = program();
+    let mut cheat = Cheat::of(&honest);
+    cheat.key.weights[5] ^= 1;
+    let witness = cheat.witness();
+    let write = |form| write(&cheat.key, form, B256::ZERO, &cheat.inputs, &cheat.statement, &witness).unwrap();
+    let (key, inputs) = (cheat.key.key(), &cheat.inputs);
+    let proved = write(Form::Succinct);
+    assert!(verify(key, B256::ZERO, inputs, &proved.outputs, &proved.proof).is_err());
+    let proved = write(Form::WithProgram);
+    assert!(verify_with_program(&honest, B256::ZERO, inputs, &proved.outputs, &proved.proof).is_err());
 }

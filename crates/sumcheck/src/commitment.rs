@@ -189,3 +189,45 @@ fn node(left: B256, right: B256) -> B256 {
     hasher.update(right);
     hasher.finalize()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Transcript;
+
+    fn judged(committed: &Committed, root: B256) -> Result<Ext, Error> {
+        let transcript = || {
+            let mut transcript = Transcript::new(b"test");
+            transcript.absorb(root.as_slice());
+            transcript
+        };
+        let mut sender = Sender::new(transcript());
+        let point = sender.transcript.challenges(10);
+        committed.open(&mut sender, &point);
+        let mut receiver = Receiver::new(transcript(), &sender.bytes);
+        let point = receiver.transcript.challenges(10);
+        verify(&mut receiver, root, &point)
+    }
+
+    fn values(seed: u64) -> Vec<Base> {
+        (0..1024).map(|index| Base::new(index * index + seed)).collect()
+    }
+
+    #[test]
+    fn what_is_committed_is_opened() {
+        let honest = Committed::new(values(1));
+        assert!(judged(&honest, honest.root()).is_ok());
+    }
+
+    /// One value is another when it is opened, with the columns and the tree of before.
+    #[test]
+    fn another_polynomial_is_not_opened() {
+        let honest = Committed::new(values(1));
+        let root = honest.root();
+        let mut other = values(1);
+        other[700] = other[700] + Base::ONE;
+        let liar = Committed { values: other.clone(), ..honest };
+        assert!(matches!(judged(&liar, root), Err(Error::Opening(_))));
+        assert!(matches!(judged(&Committed::new(other), root), Err(Error::Opening(_))));
+    }
+}
