@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 BUDGET_SECONDS = {
     "clients": 240,
-    "contracts": 240,
+    "contracts": 300,
     "engine": 180,
     "fixtures": 120,
     "models": 180,
