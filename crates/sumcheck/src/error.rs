@@ -1,7 +1,6 @@
 //! What can be wrong with a proof, or with a program that is to be proved.
 
 use alloc::string::String;
-use alloy_primitives::B256;
 
 /// Why a proof was refused, or none could be made. Every variant has a stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,14 +65,6 @@ pub enum Error {
     /// The key is not one of this program.
     #[error("the key's bytes are not a key: {0}")]
     Key(String),
-    /// The key is of another program.
-    #[error("the key is of program {got}, not {expected}")]
-    KeyProgram {
-        /// The program asked for.
-        expected: B256,
-        /// The key's.
-        got: B256,
-    },
 }
 
 impl Error {
@@ -94,7 +85,6 @@ impl Error {
             Self::Opening(_) => "sumcheck.opening",
             Self::Value(_) => "sumcheck.value",
             Self::Key(_) => "sumcheck.malformed-key",
-            Self::KeyProgram { .. } => "sumcheck.key-program",
         }
     }
 }
