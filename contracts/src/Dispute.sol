@@ -6,7 +6,7 @@
 // tile and element that differ from its own run wins against every other trace. No move costs more than its bounds allow.
 // Source: docs/disputes.md. The referee's arithmetic is in Referee.sol.
 // What it does not do: it keeps no program, and does not check that a manifest is one: nobody should rely on a claim for a
-// program that is not valid. It settles no vouchers; `outcome` says how a claim ended.
+// program that is not valid. It settles no vouchers; `outcome` says how a claim ended, `verdict` what Settlement asks.
 pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -15,8 +15,9 @@ import {Graphs} from "./Graphs.sol";
 import {Records} from "./Records.sol";
 import {Referee} from "./Referee.sol";
 import {Tiles} from "./Tiles.sol";
+import {IAssurance} from "./interfaces/IAssurance.sol";
 
-contract Dispute {
+contract Dispute is IAssurance {
     using SafeERC20 for IERC20;
     using Graphs for uint256;
 
@@ -363,6 +364,17 @@ contract Dispute {
     /// @notice How a claim stands: 0 was never posted; see POSTED to FELL.
     function outcome(bytes32 claimHash) external view returns (uint8 status) {
         return _games[claimHash].status;
+    }
+
+    /// @inheritdoc IAssurance
+    /// @dev Holds from the end of the window on, whether or not anybody called settle().
+    function verdict(bytes32 claimHash, address) external view returns (Verdict) {
+        Game storage game = _games[claimHash];
+        uint8 status = game.status;
+        if (status == 0) return Verdict.None;
+        if (status == FELL) return Verdict.Fails;
+        bool over = status == STANDS || (status == POSTED && block.timestamp >= game.until);
+        return over ? Verdict.Holds : Verdict.Open;
     }
 
     function gameOf(bytes32 claimHash) external view returns (Game memory) {

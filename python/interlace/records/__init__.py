@@ -8,6 +8,7 @@ What it does not do: no file and no network is touched here, and no record is ju
 
 from __future__ import annotations
 
+from interlace.records.assurance import Assurance
 from interlace.records.attestation import Attestation
 from interlace.records.codec import from_base64, to_base64
 from interlace.records.file import FORMAT, MAX_FILE_BYTES, ReceiptFile
@@ -31,6 +32,7 @@ __all__ = [
     "ASSURANCE_WINDOW",
     "FORMAT",
     "MAX_FILE_BYTES",
+    "Assurance",
     "Attestation",
     "Claim",
     "Domain",
