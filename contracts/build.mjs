@@ -16,6 +16,7 @@ const root = dirname(here);
 const SHIPPED = [
   ...["CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange", "Beacon", "DataValidation", "TransactionFees"],
   ...["Agents", "OrganisationFactory", "Dispute", "Timelock", "Policy", "Members", "Organisation", "ZkVerifiers"],
+  ...["ValidationRegistry", "ClaimValidator", "ReputationRegistry"],
 ];
 const at = process.argv.indexOf("--out");
 const out = at < 0 ? root : process.argv[at + 1];

@@ -3,7 +3,7 @@
 // Invariant: a wallet stands for an agent only if it signed so itself (or owned the identity when it was registered), and it is cleared
 // whenever the identity changes hands; so a wallet always acts for the present owner. Numbers begin at 1 and are never used twice.
 // Source: draft ERC-8004, identity registry; EIP-712 and ERC-1271 for a wallet's consent.
-// What it does not do: reputation and validation, the other two registries of the draft; it reads no file and vouches for nobody.
+// What it does not do: it reads no file and vouches for nobody. ReputationRegistry and ValidationRegistry are the draft's other two.
 pragma solidity ^0.8.28;
 
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";

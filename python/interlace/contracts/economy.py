@@ -22,6 +22,11 @@ ADDRESSES: Final[dict[str, str]] = {
 }
 """Contract name to EIP-55 address, the same on every chain."""
 
+TIERS: Final = ("Audits", "Quorum", "Dispute", "SumcheckProofs", "ZkVerifiers")
+"""Which contract decides each assurance, from 2 on; a chain need not have all."""
+
+ZERO: Final = "0x" + "00" * 20
+
 METERS: Final = ("compute", "data validation", "transactions")
 """What fees are for, by the number of the meter. The first two are paid in credits, the last in native tokens."""
 
@@ -238,6 +243,10 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             config.dispute_window_seconds,
             config.dispute_clock_seconds,
         ),
+        "ValidationRegistry": (at["Agents"],),
+        # The list of tiers from 2 on is the one dynamic argument; zero where this chain has none.
+        "ClaimValidator": (at["Agents"], at["ValidationRegistry"], 3 * 32, len(TIERS), *(at.get(t, ZERO) for t in TIERS)),
+        "ReputationRegistry": (at["Agents"], at["Settlement"]),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}

@@ -1,4 +1,5 @@
-"""Organisations: people and agents who decide by vote over prices, shares, members, council, use of data and money.
+"""Organisations: people and agents who decide by vote over prices, shares, members, council, use of data and money;
+and what is said of agents.
 
 Invariant: a proposal is shown as what it does, in typed effects; calldata that is none of them is shown raw, never
 hidden. What an organisation has decided follows from its events alone, and is checked against the hash that its
@@ -28,17 +29,20 @@ from .effects import (
 )
 from .history import Change, History
 from .organisation import Organisation, Proposal
+from .registries import AgentRegistries, Opinion, ValidationRequest
 from .rehearsal import Rehearsal, Step
 from .terms import Seat, Terms
 
 __all__ = [
     "Admit",
+    "AgentRegistries",
     "Award",
     "Call",
     "Change",
     "Effect",
     "Grant",
     "History",
+    "Opinion",
     "Organisation",
     "Parts",
     "Proposal",
@@ -53,6 +57,7 @@ __all__ = [
     "Spend",
     "Step",
     "Terms",
+    "ValidationRequest",
     "decode",
     "encode",
 ]
