@@ -23,6 +23,7 @@ mod elementwise;
 mod error;
 mod exec;
 mod graph;
+mod keccak;
 mod kernel;
 pub mod limits;
 mod op;

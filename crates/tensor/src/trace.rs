@@ -12,10 +12,11 @@
 
 use crate::{
     Error, Op, Path, Program, Scratch,
-    tensor::{Data, Tensor, hash, write_i32},
+    keccak::{MAX_BYTES, Message, hash_each},
+    tensor::{Data, Tensor, write_i32},
 };
 use alloc::{vec, vec::Vec};
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{B256, FixedBytesSliceExt as _};
 
 /// Bytes of elements under one leaf; the last tile of a value may have fewer.
 pub const TILE_BYTES: usize = 256;
@@ -24,6 +25,9 @@ const ARITY: usize = 4;
 const TILE_TAG: u8 = 2;
 const NODE_TAG: u8 = 3;
 const VALUES_TAG: u8 = 4;
+/// Tiles that are copied before they are hashed.
+const AT_ONCE: usize = 64;
+const _: () = assert!(TILE_BYTES < MAX_BYTES && 32 * ARITY < MAX_BYTES, "with its tag each fits a message");
 
 /// A Merkle tree: the leaves, and each level above them up to the root.
 #[derive(Debug)]
@@ -33,12 +37,10 @@ struct Tree {
 
 impl Tree {
     fn new(leaves: Vec<B256>, tag: u8) -> Self {
-        let mut levels = vec![leaves];
-        while let Some(last) = levels.last().filter(|level| level.len() > 1) {
-            let above = last.chunks(ARITY).map(|group| group_hash(tag, group)).collect();
-            levels.push(above);
-        }
-        Self { levels }
+        let mut trees = [Self { levels: vec![leaves] }];
+        grow(&mut trees, tag);
+        let [tree] = trees;
+        tree
     }
 
     fn root(&self) -> B256 {
@@ -59,16 +61,26 @@ impl Tree {
     }
 }
 
-/// The hash above one to four others; of one alone it is the same.
-fn group_hash(tag: u8, group: &[B256]) -> B256 {
-    if let [only] = group {
-        return *only;
+/// Adds the levels above the leaves of all trees, a level of all of them at a time.
+///
+/// The hash above one other is the same.
+fn grow(trees: &mut [Tree], tag: u8) {
+    loop {
+        let tops = || trees.iter().filter_map(|tree| tree.levels.last()).filter(|level| level.len() > 1);
+        let groups = tops().flat_map(|level| level.chunks(ARITY)).filter(|group| group.len() > 1);
+        let messages: Vec<_> = groups.map(|group| Message::new(tag, group.as_flattened())).collect();
+        if messages.is_empty() {
+            return;
+        }
+        let mut hashes = hash_each(&messages).into_iter();
+        for tree in trees.iter_mut() {
+            let Some(level) = tree.levels.last().filter(|level| level.len() > 1) else { continue };
+            let above =
+                level.chunks(ARITY).filter_map(|group| if let [only] = group { Some(*only) } else { hashes.next() });
+            let above = above.collect();
+            tree.levels.push(above);
+        }
     }
-    let mut bytes = [tag; 1 + 32 * ARITY];
-    for (to, from) in bytes[1..].chunks_exact_mut(32).zip(group) {
-        to.copy_from_slice(from.as_slice());
-    }
-    keccak256(&bytes[..=32 * group.len()])
 }
 
 /// What a run computed, and the hashes over it.
@@ -108,8 +120,8 @@ impl Trace {
     #[must_use]
     pub fn tile(&self, value: usize, tile: usize) -> Option<Vec<u8>> {
         let (data, tree) = self.values.get(value)?;
-        let mut buffer = [0; TILE_BYTES + 1];
-        (tile < tree.as_ref()?.levels.first()?.len()).then(|| tile_bytes(data, tile, &mut buffer)[1..].to_vec())
+        let mut buffer = [0; TILE_BYTES];
+        (tile < tree.as_ref()?.levels.first()?.len()).then(|| tile_bytes(data, tile, &mut buffer).to_vec())
     }
 
     /// Siblings from a tile to its value's root; `None` where there is no such tile.
@@ -126,10 +138,8 @@ impl Trace {
     }
 }
 
-/// The tag and the elements of a tile.
-fn tile_bytes<'a>(data: &Data, tile: usize, buffer: &'a mut [u8; TILE_BYTES + 1]) -> &'a [u8] {
-    buffer[0] = TILE_TAG;
-    let body = &mut buffer[1..];
+/// The elements of a tile.
+fn tile_bytes<'a>(data: &Data, tile: usize, body: &'a mut [u8; TILE_BYTES]) -> &'a [u8] {
     let length = match data {
         Data::I8(values) => {
             let rest = values.get(tile * TILE_BYTES..).unwrap_or_default();
@@ -142,13 +152,29 @@ fn tile_bytes<'a>(data: &Data, tile: usize, buffer: &'a mut [u8; TILE_BYTES + 1]
             (4 * rest.len()).min(TILE_BYTES)
         }
     };
-    &buffer[..=length]
+    &body[..length]
 }
 
-fn value_tree(data: &Data, bytes: usize) -> Tree {
-    let mut buffer = [0; TILE_BYTES + 1];
-    let tiles = 0..bytes.div_ceil(TILE_BYTES);
-    Tree::new(tiles.map(|tile| hash(&[tile_bytes(data, tile, &mut buffer)])).collect(), NODE_TAG)
+/// The trees of what is published.
+fn value_trees(values: &[(Data, Option<usize>)]) -> Vec<Tree> {
+    let mut buffer = [0; TILE_BYTES];
+    let (mut messages, mut hashes) = (Vec::with_capacity(AT_ONCE), Vec::new());
+    for (data, bytes) in values {
+        for tile in 0..bytes.unwrap_or_default().div_ceil(TILE_BYTES) {
+            messages.push(Message::new(TILE_TAG, tile_bytes(data, tile, &mut buffer)));
+            if messages.len() == AT_ONCE {
+                hashes.append(&mut hash_each(&messages));
+                messages.clear();
+            }
+        }
+    }
+    hashes.append(&mut hash_each(&messages));
+    let mut hashes = hashes.into_iter();
+    let published = values.iter().filter_map(|(_, bytes)| *bytes);
+    let leaves = published.map(|bytes| hashes.by_ref().take(bytes.div_ceil(TILE_BYTES)).collect());
+    let mut trees: Vec<_> = leaves.map(|leaves| Tree { levels: vec![leaves] }).collect();
+    grow(&mut trees, NODE_TAG);
+    trees
 }
 
 impl Program {
@@ -164,11 +190,10 @@ impl Program {
         let values: Vec<_> = values
             .zip(self.types())
             .zip(hidden)
-            .map(|((data, ty), hidden)| {
-                let tree = (!hidden).then(|| value_tree(&data, ty.data_bytes()));
-                (data, tree)
-            })
+            .map(|((data, ty), hidden)| (data, (!hidden).then_some(ty.data_bytes())))
             .collect();
+        let mut trees = value_trees(&values).into_iter();
+        let values: Vec<_> = values.into_iter().map(|(data, bytes)| (data, bytes.and_then(|_| trees.next()))).collect();
         let roots = values.iter().map(|(_, tree)| tree.as_ref().map_or(B256::ZERO, Tree::root)).collect();
         Ok(Trace { values, tree: Tree::new(roots, VALUES_TAG), output })
     }
