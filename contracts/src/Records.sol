@@ -10,7 +10,8 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 abstract contract Records is EIP712 {
     /// @notice A payer's promise to pay at most `maxCost` for one request to one node, until `deadline`.
     /// @param unitPrice Credit-wei for one unit of work.
-    /// @param assurance 0: the receipt alone, paid at once. 1: paid after a window in which it can be challenged.
+    /// @param assurance 0: the receipt alone, paid at once. 1: paid after a window in which it can be challenged. 2 to 6: paid
+    /// when the contract of that tier says that the claim holds (IAssurance).
     /// @param deadline Last unix second at which the request may be served.
     struct Voucher {
         address payer;

@@ -5,9 +5,11 @@
 // A leaf of assurance 1 is open to challenge while now < windowEnd; it can be released from windowEnd on. A challenge is
 // voted on while now < voteEnd and may be resolved as soon as one side has the validators' threshold. From voteEnd on,
 // without a threshold, it is refunded: undecided means refund.
+// A leaf of a tier (assurance 2 to 6) is released only when the tier's contract says that its claim holds, and refunded only when
+// that says it fails, or knows nothing of it from windowEnd on, or has not decided undecidedSeconds later.
 // Source: the life of a leaf in docs/contracts.md; OpenZeppelin MerkleProof (sorted pairs), ERC-1271.
-// What it does not do: it runs no program. That an output is right is the validators' vote; with assurance 0 nobody is
-// asked. It has no owner and no pause.
+// What it does not do: it runs no program. That an output is right is the validators' vote or a tier's verdict; with assurance 0
+// nobody is asked. It has no owner and no pause.
 pragma solidity ^0.8.28;
 
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
@@ -23,6 +25,7 @@ import {FeeRouter} from "./FeeRouter.sol";
 import {Programs} from "./Programs.sol";
 import {Records} from "./Records.sol";
 import {Validators} from "./Validators.sol";
+import {IAssurance} from "./interfaces/IAssurance.sol";
 
 contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
@@ -34,11 +37,14 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     uint256 public constant MAX_PROOF = 32;
     /// @notice Gas that a contract payer gets to answer for one signature (ERC-1271); the node pays for it.
     uint256 public constant SIGNATURE_GAS = 500_000;
+    /// @notice Gas that a tier's contract gets to tell a verdict; who calls release() or refund() brings it.
+    uint256 public constant VERDICT_GAS = 300_000;
     uint16 public constant SEMANTICS = 1;
     /// @dev The meter of the fees that are settled here (IRouter).
     uint8 private constant COMPUTE = 0;
-    /// @notice Highest assurance that this contract settles.
-    uint8 public constant MAX_ASSURANCE = 1;
+    /// @notice Highest assurance there is; those from FIRST_TIER on are decided by other contracts.
+    uint8 public constant MAX_ASSURANCE = 6;
+    uint8 public constant FIRST_TIER = 2;
 
     enum Status {
         Unknown,
@@ -50,12 +56,14 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
 
     /// @param voteSeconds How long validators may vote on a challenge.
     /// @param graceSeconds How long after its deadline a voucher can still be opened.
+    /// @param undecidedSeconds How long behind its window a leaf waits for a tier that has its claim but no verdict.
     /// @param bond Credit-wei that a challenger puts up.
     struct Terms {
         uint64 windowSeconds;
         uint64 voteSeconds;
         uint64 graceSeconds;
         uint64 withdrawalDelay;
+        uint64 undecidedSeconds;
         uint256 bond;
     }
 
@@ -80,6 +88,7 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         address payer;
         uint64 windowEnd;
         Status status;
+        uint8 assurance;
         address node;
         uint96 classId;
         uint128 cost;
@@ -105,7 +114,13 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     uint64 public immutable windowSeconds;
     uint64 public immutable voteSeconds;
     uint64 public immutable graceSeconds;
+    uint64 public immutable undecidedSeconds;
     uint256 public immutable bond;
+    IAssurance private immutable _audits;
+    IAssurance private immutable _quorum;
+    IAssurance private immutable _dispute;
+    IAssurance private immutable _sumcheck;
+    IAssurance private immutable _zk;
 
     /// @notice The hot key that signs a node's receipts and may commit for it; zero when there is none.
     mapping(address node => address) public receiptKeyOf;
@@ -114,6 +129,8 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     mapping(bytes32 leafId => Entry) private _entries;
     mapping(bytes32 leafId => Challenge) private _challenges;
     mapping(bytes32 leafId => mapping(address validator => bool)) public hasVoted;
+    /// @notice The claim that a leaf of a tier is decided by.
+    mapping(bytes32 leafId => bytes32) public claimOf;
     mapping(address payer => mapping(address node => BitMaps.BitMap)) private _nonces;
 
     event ReceiptKeyChanged(address indexed node, address indexed previous, address indexed key);
@@ -123,6 +140,8 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         bytes32 indexed leafId, address indexed payer, address indexed node, uint256 batchId, uint256 classId,
         uint64 nonce, uint256 cost, uint64 windowEnd
     );
+    /// @notice Beside Opened, for a leaf of a tier: which tier decides it, by which claim.
+    event AwaitsVerdict(bytes32 indexed leafId, bytes32 indexed claimHash, uint8 indexed assurance);
     event Challenged(bytes32 indexed leafId, address indexed challenger, uint64 voteEnd);
     event Voted(bytes32 indexed leafId, address indexed validator, bool uphold);
     event Released(bytes32 indexed leafId, address indexed node, uint256 cost);
@@ -164,16 +183,27 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     error WrongStatus(bytes32 leafId, Status status);
     error WindowOver(bytes32 leafId, uint64 windowEnd, uint256 nowAt);
     error WindowOpen(bytes32 leafId, uint64 windowEnd, uint256 nowAt);
+    error NotByVote(bytes32 leafId, uint8 assurance);
+    error NotByVerdict(bytes32 leafId, uint8 assurance);
+    error NotHeld(bytes32 leafId, IAssurance.Verdict verdict);
+    error NotRefundable(bytes32 leafId, IAssurance.Verdict verdict, uint256 refundFrom, uint256 nowAt);
+    error TooLittleGas(uint256 left, uint256 needed);
     error VoteOver(bytes32 leafId, uint64 voteEnd, uint256 nowAt);
     error VoteOpen(bytes32 leafId, uint64 voteEnd, uint256 nowAt);
     error NotValidator(address account);
     error InterestedVoter(bytes32 leafId, address validator);
     error AlreadyVoted(bytes32 leafId, address validator);
 
-    constructor(IERC20 credit_, Programs programs_, Validators validators_, FeeRouter router_, Terms memory terms)
-        Escrow(credit_, terms.withdrawalDelay)
-    {
-        require(terms.windowSeconds != 0 && terms.voteSeconds != 0, BadTerms());
+    /// @param tiers Who decides assurance 2 to 6: audits, quorum, dispute, sumcheck, zk. Zero: this chain has no such tier.
+    constructor(
+        IERC20 credit_,
+        Programs programs_,
+        Validators validators_,
+        FeeRouter router_,
+        IAssurance[MAX_ASSURANCE + 1 - FIRST_TIER] memory tiers,
+        Terms memory terms
+    ) Escrow(credit_, terms.withdrawalDelay) {
+        require(terms.windowSeconds != 0 && terms.voteSeconds != 0 && terms.undecidedSeconds != 0, BadTerms());
         require(terms.withdrawalDelay > terms.graceSeconds, BadTerms());
         programs = programs_;
         validators = validators_;
@@ -181,7 +211,9 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         windowSeconds = terms.windowSeconds;
         voteSeconds = terms.voteSeconds;
         graceSeconds = terms.graceSeconds;
+        undecidedSeconds = terms.undecidedSeconds;
         bond = terms.bond;
+        (_audits, _quorum, _dispute, _sumcheck, _zk) = (tiers[0], tiers[1], tiers[2], tiers[3], tiers[4]);
         credit_.approve(address(router_), type(uint256).max);
     }
 
@@ -213,7 +245,7 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         Sum memory sum;
         for (uint256 i = 0; i < leaves.length; ++i) {
             (bytes32 leafId, uint256 cost) = check(batchId, leaves[i], proofs[i]);
-            _open(batchId, leafId, leaves[i].voucher, cost, sum);
+            _open(batchId, leafId, leaves[i], cost, sum);
         }
         _flush(sum);
     }
@@ -249,19 +281,40 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         );
     }
 
-    /// @notice Route leaves whose window is over without a challenge; anyone may.
+    /// @notice Route leaves whose window is over without a challenge, and those of tiers whose claim holds; anyone may. One
+    /// that is neither reverts the whole call, so the caller leaves it out.
     function release(bytes32[] calldata leafIds) external nonReentrant {
         require(leafIds.length <= MAX_RELEASE, TooMany(leafIds.length, MAX_RELEASE));
         Sum memory sum;
         for (uint256 i = 0; i < leafIds.length; ++i) {
             Entry storage entry = _entries[leafIds[i]];
             require(entry.status == Status.Pending, WrongStatus(leafIds[i], entry.status));
-            require(
-                block.timestamp >= entry.windowEnd, WindowOpen(leafIds[i], entry.windowEnd, block.timestamp)
-            );
+            if (entry.assurance < FIRST_TIER) {
+                require(
+                    block.timestamp >= entry.windowEnd, WindowOpen(leafIds[i], entry.windowEnd, block.timestamp)
+                );
+            } else {
+                (IAssurance.Verdict verdict, ) = _verdict(leafIds[i], entry);
+                require(verdict == IAssurance.Verdict.Holds, NotHeld(leafIds[i], verdict));
+            }
             _release(leafIds[i], entry, sum);
         }
         _flush(sum);
+    }
+
+    /// @notice Give payers back what leaves of tiers cost whose claim fails, or was not decided in time; anyone may. One that
+    /// is not due reverts the whole call, so the caller leaves it out.
+    function refund(bytes32[] calldata leafIds) external nonReentrant {
+        require(leafIds.length <= MAX_RELEASE, TooMany(leafIds.length, MAX_RELEASE));
+        for (uint256 i = 0; i < leafIds.length; ++i) {
+            bytes32 leafId = leafIds[i];
+            Entry storage entry = _entries[leafId];
+            require(entry.status == Status.Pending, WrongStatus(leafId, entry.status));
+            require(entry.assurance >= FIRST_TIER, NotByVerdict(leafId, entry.assurance));
+            (IAssurance.Verdict verdict, uint256 from) = _verdict(leafId, entry);
+            require(block.timestamp >= from, NotRefundable(leafId, verdict, from, block.timestamp));
+            _refund(leafId, entry);
+        }
     }
 
     // ---- dispute ---------------------------------------------------------------------------------
@@ -270,6 +323,7 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
     function challenge(bytes32 leafId) external nonReentrant {
         Entry storage entry = _entries[leafId];
         require(entry.status == Status.Pending, WrongStatus(leafId, entry.status));
+        require(entry.assurance < FIRST_TIER, NotByVote(leafId, entry.assurance));
         require(block.timestamp < entry.windowEnd, WindowOver(leafId, entry.windowEnd, block.timestamp));
         entry.status = Status.Challenged;
         uint64 voteEnd = uint64(block.timestamp) + voteSeconds;
@@ -310,9 +364,7 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         } else {
             bool decided = dispute.refunds >= threshold || block.timestamp >= dispute.voteEnd;
             require(decided, VoteOpen(leafId, dispute.voteEnd, block.timestamp));
-            entry.status = Status.Refunded;
-            escrowOf[entry.payer] += entry.cost;
-            emit Refunded(leafId, entry.payer, entry.cost);
+            _refund(leafId, entry);
         }
         emit BondPaid(leafId, bondTo, bond);
         if (bond != 0) credit.safeTransfer(bondTo, bond);
@@ -326,6 +378,23 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
 
     function batchOf(uint256 batchId) external view returns (Batch memory) {
         return _batch(batchId);
+    }
+
+    /// @notice Who decides an assurance; zero if this chain has no such tier, or if it is decided here.
+    function tierOf(uint8 assurance) public view returns (IAssurance) {
+        if (assurance == 2) return _audits;
+        if (assurance == 3) return _quorum;
+        if (assurance == 4) return _dispute;
+        if (assurance == 5) return _sumcheck;
+        return assurance == 6 ? _zk : IAssurance(address(0));
+    }
+
+    /// @notice What the tier of a leaf says of its claim now, and the second from which refund() takes the leaf if it goes on
+    /// to say that: the highest number if the claim holds, which is never refunded.
+    function verdictOf(bytes32 leafId) external view returns (IAssurance.Verdict verdict, uint256 refundFrom) {
+        Entry storage entry = _entries[leafId];
+        require(entry.assurance >= FIRST_TIER, NotByVerdict(leafId, entry.assurance));
+        return _verdict(leafId, entry);
     }
 
     /// @notice State of a leaf; of assurance 0 only payer and status are kept.
@@ -366,7 +435,8 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         Voucher calldata voucher = leaf.voucher;
         Claim calldata claim = leaf.claim;
         require(voucher.token == address(credit), WrongToken(address(credit), voucher.token));
-        require(voucher.assurance <= MAX_ASSURANCE, UnknownAssurance(voucher.assurance));
+        bool known = voucher.assurance < FIRST_TIER || address(tierOf(voucher.assurance)) != address(0);
+        require(known, UnknownAssurance(voucher.assurance));
         require(leaf.receipt.voucherHash == digest, WrongVoucherHash(digest, leaf.receipt.voucherHash));
         bytes32 hash = claimHash(claim);
         require(leaf.receipt.claimHash == hash, WrongClaimHash(hash, leaf.receipt.claimHash));
@@ -400,8 +470,9 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         require(cost <= type(uint128).max, CostTooLarge(cost));
     }
 
-    /// @dev Take the cost from escrow; add it to `sum`, or hold it for the window.
-    function _open(uint256 batchId, bytes32 leafId, Voucher calldata voucher, uint256 cost, Sum memory sum) private {
+    /// @dev Take the cost from escrow; add it to `sum`, or hold it for the window or the tier's verdict.
+    function _open(uint256 batchId, bytes32 leafId, Leaf calldata leaf, uint256 cost, Sum memory sum) private {
+        Voucher calldata voucher = leaf.voucher;
         _nonces[voucher.payer][voucher.node].set(voucher.nonce);
         _take(voucher.payer, cost);
         Entry storage entry = _entries[leafId];
@@ -414,9 +485,14 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         if (held) {
             entry.windowEnd = windowEnd;
             entry.status = Status.Pending;
+            entry.assurance = voucher.assurance;
             entry.node = voucher.node;
             entry.classId = uint96(voucher.assetClass); // Assets numbers classes from 1; Programs knows this one
             entry.cost = uint128(cost);
+            if (voucher.assurance >= FIRST_TIER) {
+                claimOf[leafId] = leaf.receipt.claimHash; // check() compared it with the claim
+                emit AwaitsVerdict(leafId, leaf.receipt.claimHash, voucher.assurance);
+            }
         } else {
             entry.status = Status.Released;
             emit Released(leafId, voucher.node, cost);
@@ -428,6 +504,39 @@ contract Settlement is Records, Escrow, ReentrancyGuardTransient {
         entry.status = Status.Released;
         emit Released(leafId, entry.node, entry.cost);
         _add(sum, entry.node, entry.classId, entry.cost);
+    }
+
+    function _refund(bytes32 leafId, Entry storage entry) private {
+        entry.status = Status.Refunded;
+        escrowOf[entry.payer] += entry.cost;
+        emit Refunded(leafId, entry.payer, entry.cost);
+    }
+
+    /// @dev A tier that reverts, takes more than VERDICT_GAS or answers with something else has decided nothing: the leaf is
+    /// refunded at the end of its time, and no money stays. It always has all of that gas: else who calls with little could
+    /// make a claim that holds look undecided.
+    function _verdict(bytes32 leafId, Entry storage entry)
+        private
+        view
+        returns (IAssurance.Verdict verdict, uint256 refundFrom)
+    {
+        address tier = address(tierOf(entry.assurance));
+        bytes memory question = abi.encodeCall(IAssurance.verdict, (claimOf[leafId], entry.payer));
+        // A call gets at most 63 of 64 parts; a few thousand beside are for finding the contract.
+        uint256 needed = VERDICT_GAS + VERDICT_GAS / 63 + 10_000;
+        require(gasleft() >= needed, TooLittleGas(gasleft(), needed));
+        bool answered;
+        uint256 answer;
+        assembly ("memory-safe") {
+            answered := staticcall(VERDICT_GAS, tier, add(question, 0x20), mload(question), 0x00, 0x20)
+            answered := and(answered, gt(returndatasize(), 0x1f))
+            answer := mload(0x00)
+        }
+        verdict = IAssurance.Verdict.Open;
+        if (answered && answer <= uint256(type(IAssurance.Verdict).max)) verdict = IAssurance.Verdict(answer);
+        if (verdict == IAssurance.Verdict.Holds) refundFrom = type(uint256).max;
+        else if (verdict == IAssurance.Verdict.None) refundFrom = entry.windowEnd;
+        else if (verdict == IAssurance.Verdict.Open) refundFrom = uint256(entry.windowEnd) + undecidedSeconds;
     }
 
     function _add(Sum memory sum, address node, uint256 classId, uint256 cost) private {

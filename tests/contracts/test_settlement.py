@@ -132,7 +132,7 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "other semantics": ("WrongSemantics", {"claim": {"semantics": 2}}),
     "another input": ("WrongInput", {"claim": {"input_hash": b"\x23" * 32}}),
     "another token": ("WrongToken", {"token": OTHER}),
-    "an assurance that does not exist": ("UnknownAssurance", {"assurance": 2}),
+    "an assurance that does not exist": ("UnknownAssurance", {"assurance": 7}),
     "cost over max": ("CostOverMax", {"max_cost": 7_000 * 10**9 - 1}),
     "cost that overflows": ("CostOverMax", {"unit_price": (1 << 256) // 7_000 + 1, "receipt": {"cost": 0}}),
     "more cost than units at the price": ("WrongCost", {"receipt": {"cost": 7_000 * 10**9 + 1}}),

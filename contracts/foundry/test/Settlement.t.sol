@@ -12,6 +12,7 @@ interface ISettlement {
         uint64 voteSeconds;
         uint64 graceSeconds;
         uint64 withdrawalDelay;
+        uint64 undecidedSeconds;
         uint256 bond;
     }
 
@@ -60,6 +61,7 @@ interface ISettlement {
         address payer;
         uint64 windowEnd;
         uint8 status;
+        uint8 assurance;
         address node;
         uint96 classId;
         uint128 cost;
@@ -134,7 +136,7 @@ contract Market is Base {
         for (uint256 i = 0; i < 3; ++i) members[i] = _validators[i];
         address validators = _deploy("Validators", abi.encode(credit, members, uint256(2)));
         sink = new Sink(credit);
-        ISettlement.Terms memory terms = ISettlement.Terms(20, 15, 30, 40, BOND);
+        ISettlement.Terms memory terms = ISettlement.Terms(20, 15, 30, 40, 25, BOND);
         settlement = ISettlement(_deploy("Settlement", abi.encode(credit, programs, validators, sink, terms)));
         assets.createDerivedClass(2, "", 0, 0, "", new IAssets.Parent[](0), IAssets.Licence(1, 0));
         bytes memory manifest = abi.encodePacked("ILTP", uint16(1), UNITS, bytes32(0), uint32(0), "graph");

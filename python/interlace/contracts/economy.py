@@ -23,9 +23,7 @@ ADDRESSES: Final[dict[str, str]] = {
 """Contract name to EIP-55 address, the same on every chain."""
 
 TIERS: Final = ("Audits", "Quorum", "Dispute", "SumcheckProofs", "ZkVerifiers")
-"""Which contract decides each assurance, from 2 on; a chain need not have all."""
-
-ZERO: Final = "0x" + "00" * 20
+"""Who decides assurance 2 to 6, in this order; a chain that lacks one refuses calls of its assurance."""
 
 METERS: Final = ("compute", "data validation", "transactions")
 """What fees are for, by the number of the meter. The first two are paid in credits, the last in native tokens."""
@@ -89,6 +87,9 @@ class EconomyConfig:
         How a fee is divided: of a paid call, of a validation of data, and of a transaction.
     sequencer
         Whose the node's part of transaction fees is: who makes the blocks. The treasury by default.
+    undecided_seconds
+        How long behind its window a call waits for a tier of assurance that has its claim but has not decided it; then it is
+        refunded. At least as long as a dispute that is begun in its last second, and a whole window after it.
     dispute_bond_wei
         Credit-wei that each side of a dispute puts up.
     dispute_window_seconds
@@ -108,6 +109,7 @@ class EconomyConfig:
     unbonding_seconds: int = 604_800
     stream_seconds: int = 86_400
     challenge_bond_wei: int = CREDIT_WEI
+    undecided_seconds: int = 432_000
     dispute_bond_wei: int = CREDIT_WEI
     dispute_window_seconds: int = 86_400
     dispute_clock_seconds: int = 86_400
@@ -138,6 +140,7 @@ class EconomyConfig:
             "window_seconds",
             "vote_seconds",
             "stream_seconds",
+            "undecided_seconds",
             "dispute_window_seconds",
             "dispute_clock_seconds",
         ):
@@ -151,6 +154,11 @@ class EconomyConfig:
         )
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
         _demand(0 < self.dispute_bond_wei < 1 << 128, f"a bond of {self.dispute_bond_wei} credit-wei in disputes")
+        disputed = 2 * (self.dispute_window_seconds + self.dispute_clock_seconds)
+        _demand(
+            self.undecided_seconds >= disputed,
+            f"undecided for {self.undecided_seconds} s; a dispute can take {disputed} s with the window after it",
+        )
         self.validation.fits(self.beacon)
 
     @property
@@ -188,6 +196,7 @@ class EconomyConfig:
             unbonding_seconds=60,
             stream_seconds=60,
             sequencer=accounts[9],
+            undecided_seconds=3_600,
             dispute_window_seconds=600,
             dispute_clock_seconds=600,
         )
@@ -217,10 +226,12 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "Settlement": (
             *(at[name] for name in ("CreditToken", "Programs", "Validators", "FeeRouter")),
+            *(at.get(name, 0) for name in TIERS),
             config.window_seconds,
             config.vote_seconds,
             config.settlement_grace_seconds,
             config.withdrawal_delay_seconds,
+            config.undecided_seconds,
             config.challenge_bond_wei,
         ),
         "Readers": (at["Assets"],),
@@ -245,7 +256,13 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "ValidationRegistry": (at["Agents"],),
         # The list of tiers from 2 on is the one dynamic argument; zero where this chain has none.
-        "ClaimValidator": (at["Agents"], at["ValidationRegistry"], 3 * 32, len(TIERS), *(at.get(t, ZERO) for t in TIERS)),
+        "ClaimValidator": (
+            at["Agents"],
+            at["ValidationRegistry"],
+            3 * 32,
+            len(TIERS),
+            *(at.get(name, 0) for name in TIERS),
+        ),
         "ReputationRegistry": (at["Agents"], at["Settlement"]),
     }
     return [
