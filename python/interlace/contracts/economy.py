@@ -238,6 +238,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             config.dispute_window_seconds,
             config.dispute_clock_seconds,
         ),
+        "SumcheckProofs": (),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
