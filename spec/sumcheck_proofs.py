@@ -1,10 +1,10 @@
 """The contract of proven claims in plain Python: what is registered, what is recorded, and why a claim is refused.
 
-Invariant: each method returns what the contract returns, or raises `Refused` with the name of the contract's error, in the
-contract's order; for a proof that does not hold, that is `Error`, the instruction's own.
+Invariant: each method returns what the contract returns, or raises `Refused` with the name of the contract's error, in
+the contract's order; for a proof that does not hold, that is `Error`, the instruction's own.
 Source: contracts/src/SumcheckProofs.sol; docs/sumcheck.md.
-What it does not do: it checks a proof by asking `holds`, which a caller gives; `spec/sumcheck.py` is one. It shares no code with
-the package.
+What it does not do: it checks a proof by asking `holds`, which a caller gives; `spec/sumcheck.py` is one. It shares no
+code with the package.
 """
 
 from __future__ import annotations
