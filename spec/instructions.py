@@ -1,4 +1,4 @@
-"""STORE, REGISTER, INFER and EVAL in plain Python: what they return, what they change, what they cost.
+"""The instructions in plain Python: what they return, what they change, what they cost.
 
 A further implementation of docs/ai-instructions.md beside the one in `crates/evm`, written to be read.
 
@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 
 from eth_utils.crypto import keccak
 
-from spec import tensor
+from spec import sumcheck, sumcheck_chain, tensor
 
-INFER, REGISTER, STORE, EVAL = (bytes(17) + bytes.fromhex(f"0a100{last}") for last in range(1, 5))
+INFER, REGISTER, STORE, EVAL, SUMCHECK_KEY, SUMCHECK_VERIFY = (
+    bytes(17) + bytes.fromhex(f"0a100{last}") for last in range(1, 7)
+)
 
 COLD, WARM = 2_600, 100
 NEW_ACCOUNT, STORED_BYTE = 25_000, 16
@@ -24,6 +26,8 @@ STORE_BASE, REGISTER_BASE, INFER_BASE, EVAL_BASE = 5_000, 20_000, 3_000, 3_000
 EVAL_NODE = 32
 WORD = 3
 UNITS_PER_GAS, WEIGHTS_PER_GAS, PROVED_PER_GAS = 16, 16, 4
+KEY_BASE, KEY_WEIGHT = 40_000, 14
+SUMCHECK_BASE, GIVEN_PER_GAS, KEY_BYTE = 3_000, 4, 8
 
 
 class OutOfGasError(Exception):
@@ -68,13 +72,22 @@ class Machine:
         """
         meter = Meter(gas)
         attempt = Machine(dict(self.codes), set(self.warm))
-        run = {STORE: attempt.store, REGISTER: attempt.register, INFER: attempt.infer, EVAL: attempt.evaluate}[
-            instruction
-        ]
+        run = {
+            STORE: attempt.store,
+            REGISTER: attempt.register,
+            INFER: attempt.infer,
+            EVAL: attempt.evaluate,
+            SUMCHECK_KEY: attempt.sumcheck_key,
+            SUMCHECK_VERIFY: attempt.sumcheck_verify,
+        }[instruction]
         try:
             output = run(meter, data)
         except tensor.InvalidError as error:
             refused = RefusedError(error.code)
+            refused.gas = meter.left
+            raise refused from error
+        except sumcheck.RefusedError as error:
+            refused = RefusedError("sumcheck.")
             refused.gas = meter.left
             raise refused from error
         except RefusedError as refused:
@@ -144,6 +157,37 @@ class Machine:
             raise RefusedError("instruction.input")
         tensor.give_weights(graph, lengths, rest[: sum(lengths)])
         return on_elements(graph, rest[sum(lengths) :])
+
+    def sumcheck_key(self, meter: Meter, data: bytes) -> bytes:
+        """Make the key of a registered program, and return its hash and those of the headers of its tensors."""
+        meter.charge(KEY_BASE)
+        if len(data) != 32:
+            raise RefusedError("instruction.input")
+        stored = self.look(meter, program_address(data))
+        if stored is None:
+            raise RefusedError("instruction.unregistered")
+        stated, leaves = parts(stored)
+        meter.charge(-(-int.from_bytes(stated.manifest[46:50], "big") // WEIGHTS_PER_GAS))
+        meter.charge(KEY_WEIGHT * sumcheck_chain.padded_weights(stated))
+        program = tensor.decode(stated.manifest + self.weights(meter, leaves))
+        headers = [tensor.encode_tensor(kind.dtype, kind.dims, []) for kind in (program.types[0], program.types[-1])]
+        return b"".join(keccak(part) for part in (sumcheck_chain.key_of(program), *headers))
+
+    def sumcheck_verify(self, meter: Meter, data: bytes) -> bytes:
+        """Check a proof, and return program, key hash and number of inputs."""
+        meter.charge(SUMCHECK_BASE)
+        meter.charge(-(-len(data) // GIVEN_PER_GAS))
+        given = sumcheck_chain.Given.read(data)
+        if given is None:
+            raise RefusedError("instruction.input")
+        meter.charge(len(given.key) * KEY_BYTE)
+        try:
+            statement = given.statement()
+        except tensor.InvalidError as error:
+            raise RefusedError("sumcheck.") from error
+        meter.charge(sumcheck_chain.work(statement))
+        sumcheck.verify(given.key, given.context, given.inputs, given.outputs, given.proof)
+        return keccak(statement.program.manifest) + keccak(given.key) + statement.batch.to_bytes(32, "big")
 
     def look(self, meter: Meter, address: bytes) -> bytes | None:
         """Pay for a look at an account, and return what was put there."""

@@ -104,7 +104,7 @@ def test_refusals_in_geths_words(client: Client, alice: Account) -> None:
         raw(alice, 0, maxPriorityFeePerGas=11 * GWEI): "max priority fee per gas higher than max fee per gas",
         raw(alice, PER_SENDER + 1): "nonce too high: next nonce 0",
         raw(alice, 0, to="", data="0x" + "00" * 49_153, gas=10**7): "max initcode size exceeded: code size 49153",
-        raw(alice, 0, data="0x" + "00" * 140_000, gas=10**7): "oversized data: transaction size",
+        raw(alice, 0, data="0x" + "00" * 530_000, gas=10**7): "oversized data: transaction size",
     }
     for transaction, message in expected.items():
         assert message in refusal(client, transaction)

@@ -43,7 +43,7 @@ mod vm;
 mod writes;
 
 pub use access::{Access, Accesses, BlockAccesses};
-pub use ai::{EVAL, INFER, REGISTER, STORE, chunk_address, program_address};
+pub use ai::{EVAL, INFER, REGISTER, STORE, SUMCHECK_KEY, SUMCHECK_VERIFY, chunk_address, program_address};
 #[cfg(feature = "std")]
 pub use ai::{MAX_CACHED_PROGRAMS, MAX_PROGRAM_CACHE_BYTES, ProgramStats};
 pub use changes::{AccountChange, Changes};

@@ -28,19 +28,19 @@ const LOG_BLOWUP: u32 = 2;
 
 /// How many rows and columns a polynomial of 2^`log` values has.
 #[derive(Debug, Clone, Copy)]
-struct Extent {
-    log_rows: usize,
+pub(crate) struct Extent {
+    pub(crate) log_rows: usize,
     log_columns: usize,
 }
 
 impl Extent {
     /// A proof has 8 bytes for each row and query and 16 for each column: least where rows² is 2^log / 74.
-    const fn of(log: usize) -> Self {
+    pub(crate) const fn of(log: usize) -> Self {
         let log_rows = log.saturating_sub(6) / 2;
         Self { log_rows, log_columns: log - log_rows }
     }
 
-    const fn log_leaves(self) -> u32 {
+    pub(crate) const fn log_leaves(self) -> u32 {
         self.log_columns as u32 + LOG_BLOWUP
     }
 }
@@ -169,10 +169,8 @@ fn parents(places: &[usize]) -> Vec<usize> {
 }
 
 fn leaf(column: &[Base]) -> B256 {
-    let mut hasher = Keccak256::new();
-    hasher.update([0]);
-    column.iter().for_each(|value| hasher.update(value.value().to_le_bytes()));
-    hasher.finalize()
+    let bytes: Vec<u8> = column.iter().flat_map(|value| value.value().to_le_bytes()).collect();
+    leaf_of_bytes(&bytes)
 }
 
 fn leaf_of_bytes(column: &[u8]) -> B256 {

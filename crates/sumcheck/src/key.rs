@@ -33,6 +33,14 @@ impl Key {
         self.program
     }
 
+    /// The key of a program, made from its weights; nothing is kept to prove with.
+    ///
+    /// # Errors
+    /// As of [`ProverKey::new`].
+    pub fn of(program: &Program) -> Result<Self, Error> {
+        ProverKey::new(program).map(|prover| prover.key)
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -90,6 +98,22 @@ impl ProverKey {
     pub const fn key(&self) -> &Key {
         &self.key
     }
+}
+
+/// How many values the commitment to the matrices of a program with this graph has: what making its key takes is in
+/// proportion.
+///
+/// # Errors
+/// `sumcheck.graph` when the graph is not one.
+pub fn padded_weights(graph: &Graph) -> Result<u64, Error> {
+    let (types, _) = graph.layout()?;
+    let nodes = graph.nodes.iter().zip(&types[1..]);
+    let matrices = nodes.filter(|(node, _)| matches!(node.op, Op::MatMul { .. }));
+    let padded = matrices.map(|(node, result)| {
+        let depth = types[usize::from(node.operands[0])].channels() as u64;
+        depth.next_power_of_two() * (result.channels() as u64).next_power_of_two()
+    });
+    Ok(padded.fold(0, u64::saturating_add).max(2).next_power_of_two())
 }
 
 /// All matrices at their places.

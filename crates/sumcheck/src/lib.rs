@@ -36,16 +36,17 @@ mod statement;
 mod stream;
 mod verify;
 mod witness;
+mod work;
 
 use alloc::vec::Vec;
 use alloy_primitives::{B256, keccak256};
 
 pub use commitment::QUERIES;
 pub use error::Error;
-pub use key::{Key, ProverKey};
+pub use key::{Key, ProverKey, padded_weights};
 pub use prove::{Proved, prove};
 pub use statement::{MAX_BATCH, MAX_LOG};
-pub use verify::{verify, verify_with_program};
+pub use verify::{Check, verify, verify_with_program};
 
 use field::Ext;
 use statement::{Rescale, Statement};

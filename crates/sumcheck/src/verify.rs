@@ -24,13 +24,55 @@ use interlace_tensor::Program;
 /// # Errors
 /// `sumcheck.*`: why it does not hold.
 pub fn verify(key: &Key, context: B256, inputs: &[u8], outputs: &[u8], proof: &[u8]) -> Result<(), Error> {
-    let statement = Statement::new(&key.graph, &key.small, batch(key.graph.input.data_bytes(), inputs)?)?;
-    let transcript = begin(key.program(), Form::Succinct, context, &statement, inputs, outputs);
-    let (mut receiver, claims) = check(&statement, transcript, inputs, outputs, proof)?;
-    if !claims.matrices.is_empty() {
-        claims::verify(&mut receiver, key.root, statement.log_weights, &claims.matrices)?;
+    Check::new(key, inputs)?.verify(context, outputs, proof)
+}
+
+/// What a proof of form [`Form::Succinct`] for these inputs would have to prove; what checking it takes is known before.
+#[derive(Debug)]
+pub struct Check<'a> {
+    key: &'a Key,
+    statement: Statement,
+    inputs: &'a [u8],
+}
+
+impl<'a> Check<'a> {
+    /// Of a batch of `inputs` through the key's program.
+    ///
+    /// # Errors
+    /// `sumcheck.length` for inputs that are no whole number of the program's, `sumcheck.limit` for too many.
+    pub fn new(key: &'a Key, inputs: &'a [u8]) -> Result<Self, Error> {
+        let statement = Statement::new(&key.graph, &key.small, batch(key.graph.input.data_bytes(), inputs)?)?;
+        Ok(Self { key, statement, inputs })
     }
-    if receiver.is_empty() { Ok(()) } else { Err(Error::Trailing) }
+
+    /// Inputs of the batch.
+    #[must_use]
+    pub const fn batch(&self) -> usize {
+        self.statement.batch
+    }
+
+    /// Units of work of checking any proof of it, each some 20 nanoseconds; what follows from the lengths of what is given is
+    /// not among them.
+    ///
+    /// # Errors
+    /// `sumcheck.graph` when the last nodes are no graph.
+    pub fn work(&self) -> Result<u64, Error> {
+        self.statement.work()
+    }
+
+    /// Verifies a proof that the outputs are these.
+    ///
+    /// # Errors
+    /// `sumcheck.*`: why it does not hold.
+    pub fn verify(&self, context: B256, outputs: &[u8], proof: &[u8]) -> Result<(), Error> {
+        let Self { key, statement, inputs } = self;
+        let transcript = begin(key.program(), Form::Succinct, context, statement, inputs, outputs);
+        let (mut receiver, claims) = check(statement, transcript, inputs, outputs, proof)?;
+        if !claims.matrices.is_empty() {
+            claims::verify(&mut receiver, key.root, statement.log_weights, &claims.matrices)?;
+        }
+        if receiver.is_empty() { Ok(()) } else { Err(Error::Trailing) }
+    }
 }
 
 /// Verifies a proof of form [`Form::WithProgram`], for whom the program's weights are at hand.

@@ -70,6 +70,17 @@ impl TensorType {
         self.dims.iter().fold(1u64, |product, &dim| product.saturating_mul(u64::from(dim)))
     }
 
+    /// What stands before the elements of such a tensor on the wire.
+    #[must_use]
+    pub fn header(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(PREFIX_BYTES + 4 * self.dims.len());
+        out.extend(MAGIC);
+        out.push(self.dtype as u8);
+        out.push(self.dims.len() as u8);
+        out.extend(self.dims.iter().flat_map(|dim| dim.to_be_bytes()));
+        out
+    }
+
     /// Extent of the last axis: the channels of a value.
     #[must_use]
     pub fn channels(&self) -> usize {
@@ -187,11 +198,8 @@ impl Tensor {
     /// The wire form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(PREFIX_BYTES + 4 * self.ty.dims.len() + self.ty.data_bytes());
-        out.extend(MAGIC);
-        out.push(self.ty.dtype as u8);
-        out.push(self.ty.dims.len() as u8);
-        out.extend(self.ty.dims.iter().flat_map(|dim| dim.to_be_bytes()));
+        let mut out = self.ty.header();
+        out.reserve_exact(self.ty.data_bytes());
         self.data.extend_bytes(&mut out);
         out
     }

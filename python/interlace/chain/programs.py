@@ -30,6 +30,11 @@ STORE: Final = checksum_address("0x00000000000000000000000000000000000a1003")
 EVAL: Final = checksum_address("0x00000000000000000000000000000000000a1004")
 """Runs a graph that is brought along: its bytes, its weights, then the input."""
 
+SUMCHECK_KEY: Final = checksum_address("0x00000000000000000000000000000000000a1005")
+"""Makes the key of a registered program, its id, and tells the key's hash."""
+SUMCHECK_VERIFY: Final = checksum_address("0x00000000000000000000000000000000000a1006")
+"""Checks a sumcheck proof: context, three lengths, key, inputs, outputs, proof."""
+
 CHUNK_BYTES: Final = 24_575
 """Bytes of weights in one chunk at most."""
 MAX_IN_FLIGHT: Final = 16

@@ -16,9 +16,9 @@ from typing import Any, Final
 from interlace.errors import ChainError
 
 NAMES = (
-    "CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange",
-    "Beacon", "DataValidation", "TransactionFees", "Agents", "OrganisationFactory", "Dispute",
-    "ValidationRegistry", "ClaimValidator", "ReputationRegistry",
+    "CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers",
+    "Exchange", "Beacon", "DataValidation", "TransactionFees", "Agents", "OrganisationFactory", "Dispute",
+    "SumcheckProofs", "ValidationRegistry", "ClaimValidator", "ReputationRegistry",
 )  # fmt: skip
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
 

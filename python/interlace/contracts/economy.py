@@ -264,6 +264,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             *(at.get(name, 0) for name in TIERS),
         ),
         "ReputationRegistry": (at["Agents"], at["Settlement"]),
+        "SumcheckProofs": (),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}

@@ -16,8 +16,9 @@ use rayon::prelude::*;
 
 use crate::error::ChainError;
 
-/// Bytes that a transaction without blobs may have (geth's bound).
-pub const MAX_TRANSACTION_BYTES: usize = 128 * 1024;
+/// Bytes that a transaction without blobs may have: about what a transaction of 2^24 gas can pay for (EIP-7623), so that a proof
+/// fits. geth has a fourth of it.
+pub const MAX_TRANSACTION_BYTES: usize = 512 * 1024;
 /// Bytes that a transaction with its blobs may have: nine blobs with proofs fit.
 pub const MAX_BLOB_TRANSACTION_BYTES: usize = 2 * 1024 * 1024;
 

@@ -28,6 +28,16 @@ pub(super) const EVAL_NODE: u64 = 32;
 pub(super) const REGISTER_BASE: u64 = 20_000;
 /// Bytes of weights that are proved for a unit of gas.
 pub(super) const PROVED_PER_GAS: u64 = 4;
+/// A key that is made.
+pub(super) const KEY_BASE: u64 = 40_000;
+/// A value that a key's commitment has: its part in encoding and hashing.
+pub(super) const KEY_WEIGHT: u64 = 14;
+/// A proof that is checked.
+pub(super) const SUMCHECK_BASE: u64 = 3_000;
+/// Bytes given with a proof for a unit of gas: each is hashed twice.
+pub(super) const GIVEN_PER_GAS: u64 = 4;
+/// A byte of a key: reading it, and what its nodes state.
+pub(super) const KEY_BYTE: u64 = 8;
 /// Storing a chunk.
 pub(super) const STORE_BASE: u64 = 5_000;
 /// An account that comes to be.

@@ -5,6 +5,8 @@
 //!   REGISTER(manifest, leaves)    the program is validated, and its manifest lies at an address that follows from its id
 //!   INFER(id, input)              the program runs; gas follows from its shapes, and is charged before
 //!   EVAL(graph, weights, input)   a graph that is nowhere stored runs once
+//!   SUMCHECK_KEY(id)              the hash of the key that proofs of a registered program are checked with
+//!   SUMCHECK_VERIFY(proof, ...)   a proof is checked; nothing is looked at but what is given
 //! ```
 //! What lies there begins with 0x00, a STOP, so nothing can change or destroy it: an id names the same program for ever.
 //!
@@ -21,6 +23,7 @@ mod infer;
 mod meter;
 mod register;
 mod store;
+mod sumcheck;
 
 use alloc::format;
 use alloc::string::String;
@@ -46,9 +49,13 @@ pub const REGISTER: Address = address!("0x00000000000000000000000000000000000a10
 pub const STORE: Address = address!("0x00000000000000000000000000000000000a1003");
 /// Runs a graph that is brought along: `graph ‖ weights ‖ input`.
 pub const EVAL: Address = address!("0x00000000000000000000000000000000000a1004");
+/// Tells the hash of a registered program's key: its `id`.
+pub const SUMCHECK_KEY: Address = address!("0x00000000000000000000000000000000000a1005");
+/// Checks a proof: `context ‖ lengths of key, inputs, outputs (4 bytes each) ‖ key ‖ inputs ‖ outputs ‖ proof`.
+pub const SUMCHECK_VERIFY: Address = address!("0x00000000000000000000000000000000000a1006");
 
 /// All of them.
-pub(crate) const INSTRUCTIONS: [Address; 4] = [INFER, REGISTER, STORE, EVAL];
+pub(crate) const INSTRUCTIONS: [Address; 6] = [INFER, REGISTER, STORE, EVAL, SUMCHECK_KEY, SUMCHECK_VERIFY];
 
 /// Where a chunk of weights lies, by the hash of its code.
 #[must_use]
@@ -131,6 +138,10 @@ pub(crate) fn run<CTX: ContextTr>(
         infer::infer(context, &mut meter, &input, programs)
     } else if instruction == EVAL {
         eval::eval(&mut meter, &input)
+    } else if instruction == SUMCHECK_KEY {
+        sumcheck::key(context, &mut meter, &input)
+    } else if instruction == SUMCHECK_VERIFY {
+        sumcheck::verify(&mut meter, &input)
     } else if instruction == REGISTER {
         register::register(context, &mut meter, &input, inputs.is_static)
     } else {
