@@ -118,6 +118,7 @@ class Beside:
 
     def _both(self, who: str, name: str, args: Any, on_model: Any) -> str:
         expected = found = ""
+        self.now = max(self.now, self.client.block().timestamp + 1)
         try:
             on_model()
         except Refused as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from interlace.models import GraphBuilder, Program, tensor
 from interlace.proofs import dispute as game
 from interlace.proofs.terms import Element
