@@ -25,6 +25,7 @@ from tests.proofs.dispute_game import SALT, large
 MLP = large((600, 300, 10))
 CLAMPS = followed()
 WIDE = large((8_200, 1))
+MOST = large((8_192, 1))
 LIE = changed(MLP, 2, 5)
 END = changed(MLP, 3, 0)
 TWICE = changed(CLAMPS, 1, 299)
@@ -328,6 +329,9 @@ def test_a_part_of_too_many_terms_is_cut_again(make: Make) -> None:
     last = bench.doubter
     assert isinstance(last, Pointing)
     refused("Holds", bench.both.move("doubter", last.refute_sum(bench.state, 31)))
+    most = make(MOST, MOST.true, at=(1, 0)).to(model.SEGMENT)
+    assert most.state.parts[0] == (0, 256)
+    refused("Holds", most.wrong())
 
 
 def test_what_is_true_is_not_refuted(make: Make) -> None:
