@@ -294,7 +294,7 @@ class Walk:
         return found or self.vexing.move(state)
 
     def _truthful(self, state: game.State) -> bool:
-        """Whether the one that looks for differences is in the value where the first one is, and so finds what to do."""
+        """Whether the game is about the first value that differs, so that who looks for differences finds one."""
         roots = self.finder.trace.roots
         different = [at for at, (a, b) in enumerate(zip(state.roots, roots, strict=True)) if a != b]
         return state.phase == game.PICK or different[:1] == [state.node + 1]

@@ -175,6 +175,21 @@ def test_a_defended_claim_is_open_again_to_others(make: Make) -> None:
     assert (m.left[0], m.value) == (m.terms.clock - 2, 2)
 
 
+def test_a_second_game_starts_from_nothing_of_the_first(make: Make) -> None:
+    bench = make(MLP, MLP.true, at=(2, 270)).to(model.SEGMENT)
+    both, m = bench.both, bench.both.model
+    narrow = game.Move("narrow", (bench.doubter.claim_hash, game.pack(bench.state.totals), 3))
+    assert both.move("doubter", narrow) == ""
+    assert (bench.wrong(), m.low != 0, m.position) == ("", True, 1)
+    both.now = m.moved + m.left[0] + 1
+    assert both.call("third", "timeout") == ""
+    assert both.call("doubter", "challenge") == ""
+    while m.phase != model.SEGMENT:
+        assert bench.wrong() == ""
+    refused("Holds", bench.wrong())
+    assert (m.low, m.whole) == (0, True)
+
+
 def test_what_roots_refuses(make: Make) -> None:
     bench = make().to(model.ROOTS)
     refused("WrongCount", bench.wrong(5, drop))

@@ -46,7 +46,9 @@ class Board:
 
     def __init__(self, client: Client, address: str = "") -> None:
         self.client = client
-        self.contract = Contract(client, address or ADDRESSES["Dispute"], artifact("Dispute").abi)
+        # The token's errors pass through the contract; a bond that nobody can pay is to have a name.
+        errors = [entry for entry in artifact("CreditToken").abi if entry["type"] == "error"]
+        self.contract = Contract(client, address or ADDRESSES["Dispute"], [*artifact("Dispute").abi, *errors])
         self.credit = Contract(client, str(self.contract.call("credit")), artifact("CreditToken").abi)
         self.bond = int(self.contract.call("bond"))
 
