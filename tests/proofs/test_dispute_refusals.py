@@ -220,6 +220,15 @@ def test_a_tensor_of_another_type_cannot_be_shown(make: Make, which: str, head: 
     refused("WrongType", longer.wrong(3 if which == "input" else 4, true + b"\0"))
 
 
+@pytest.mark.parametrize("which", ["input", "output"])
+def test_what_was_claimed_is_what_the_trace_begins_and_ends_with(make: Make, which: str) -> None:
+    true = MLP.input_bytes if which == "input" else MLP.true.output
+    false = true[:-1] + bytes([true[-1] ^ 1])
+    hashes = {"input_hash": hash_input(SALT, false)} if which == "input" else {"output_hash": hash_output(false)}
+    bench = with_claim(make(MLP, MLP.true), **hashes).to(model.ROOTS)
+    refused("WrongRoot", bench.wrong(3 if which == "input" else 4, false))
+
+
 def test_a_hidden_value_has_no_root(make: Make) -> None:
     bench = make()
     roots = list(LIE.roots)
@@ -390,6 +399,9 @@ def test_what_is_opened_must_be_what_was_committed_to(make: Make) -> None:
         ((index, leaf, [*way, bytes(32)]), "WrongPath"),
     ):
         assert bench.wrong(5, [chunk, *chunks[1:]]) == name, chunk
+    # As many as are allowed are looked at, and the part that they are shown for is true.
+    refused("Holds", bench.wrong(4, [*openings, *openings[:1] * (128 - len(openings))]))
+    refused("Holds", bench.wrong(5, [*chunks, *chunks[:1] * (32 - len(chunks))]))
     assert bench.wrong(4, openings * 129) == "TooMuchOpened"
     assert bench.wrong(5, chunks * 33) == "TooMuchOpened"
     assert bench.wrong(4, []) == "NotOpened"
