@@ -4,7 +4,8 @@ Invariant: `check()` holds after every operation, and an operation that raises `
 pays both bonds to its winner, once.
 Source: docs/disputes.md.
 What it does not do: one claim, and one program; signatures, the chain and its accounts are names here. It shares no
-code with the package. What was shown last is kept for the players, as a chain's log keeps it.
+code with the package. What was shown last is kept for the players, as a chain's log keeps it. Of what is wrong in
+several ways it names what the contract names, so its checks stand in the contract's order.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from spec.trace import NODE, TILE, TILE_BYTES, VALUES, hidden, levels
 POSTED, CHALLENGED, STANDS, FELL = range(1, 5)
 ROOTS, PICK, REVEAL, DESCEND, SHOW, ELEMENT, SUMS, SEGMENT = range(1, 9)
 PARTS, MAX_TERMS, MAX_OPENED, MAX_CHUNKS = 32, 256, 128, 32
+MAX_TENSOR, MAX_WHERE, SEMANTICS = 65_536, 256, 1
+INPUT, OUTPUT = b"interlace.input.v1", b"interlace.output.v1"
 Path = Sequence[bytes]
 Openings = Sequence[tuple[int, int, bytes, Path]]
 Chunks = Sequence[tuple[int, bytes, Path]]
@@ -45,6 +48,7 @@ class Shown:
     hashes: list[bytes] = field(default_factory=list)
     tile: bytes = b""
     totals: list[int] = field(default_factory=list)
+    packed: bytes = b""
 
 
 def climb(
@@ -69,9 +73,16 @@ def unpacked(totals: bytes) -> list[int]:
 class Dispute:
     """A claim, and the games over it."""
 
-    def __init__(self, program: spec.Program, input_bytes: bytes, output_hash: bytes, balances: dict[str, int]) -> None:
-        self.program, self.input_bytes, self.output_hash = program, input_bytes, output_hash
-        self.terms = Terms()
+    def __init__(
+        self,
+        program: spec.Program,
+        input_hash: bytes,
+        output_hash: bytes,
+        balances: dict[str, int],
+        terms: Terms | None = None,
+    ) -> None:
+        self.program, self.input_hash, self.output_hash = program, input_hash, output_hash
+        self.terms = terms or Terms()
         self.balance = Counter(balances)
         self.total = sum(balances.values())
         self.unseen = hidden(program)
@@ -81,9 +92,16 @@ class Dispute:
 
     # ---- claims
 
-    def post(self, now: int, who: str, trace_root: bytes) -> None:
-        """Put up a claim."""
+    def post(
+        self, now: int, who: str, trace_root: bytes, where: str = "", *, prover: str | None = None,
+        here: bool = True, semantics: int = SEMANTICS,
+    ) -> None:  # fmt: skip
+        """Put up a claim of this prover, for this chain or another one."""
+        demand(prover in (None, who), "NotTheProver")
+        demand(here, "NotThisChain")
+        demand(semantics == SEMANTICS, "UnknownSemantics")
         demand(trace_root != bytes(32), "ZeroRoot")
+        demand(len(where.encode()) <= MAX_WHERE, "TooLong")
         demand(self.status == 0, "AlreadyPosted")
         self._take(who)
         self.prover, self.root, self.status, self.until = who, trace_root, POSTED, now + self.terms.window
@@ -109,6 +127,12 @@ class Dispute:
         demand(self.status == CHALLENGED, "NotInState")
         demand(now > self.moved + self.left[self.phase % 2], "TooEarly")
         self._decide(now, stands=self.phase % 2 == 0)
+
+    def verdict(self, now: int) -> str:
+        """Say how the claim stands for who asks at this second."""
+        if self.status in (0, FELL):
+            return "Fails" if self.status else "None"
+        return "Holds" if self.status == STANDS or (self.status == POSTED and now >= self.until) else "Open"
 
     def _take(self, who: str) -> None:
         demand(self.balance[who] >= self.terms.bond, "ERC20InsufficientBalance")
@@ -137,14 +161,18 @@ class Dispute:
 
     # ---- the game
 
-    def move(self, now: int, who: str, name: str, *args: object) -> None:
-        """Make a move by its name; the clock is charged if it is accepted."""
+    def move(self, now: int, who: str, name: str, *args: object, claimed: bool = True, manifest: bool = True) -> None:
+        """Make a move by its name; the clock is charged if it is accepted.
+
+        `claimed` and `manifest` say whether the claim that is named is this one, and the manifest its program's.
+        """
         phases = {
             "roots": ROOTS, "pick": PICK, "reveal": REVEAL, "descend": DESCEND, "showTile": SHOW, "contest": ELEMENT,
             "refute": ELEMENT, "sums": SUMS, "narrow": SEGMENT, "refuteSum": SEGMENT, "refuteResult": SEGMENT,
         }  # fmt: skip
         phase = phases[name]
-        demand(self.status == CHALLENGED, "NotInState")
+        demand(manifest or name in ("roots", "pick"), "WrongProgram")
+        demand(claimed and self.status == CHALLENGED, "NotInState")
         demand(self.phase == phase, "NotInPhase")
         if phase % 2:
             demand(who == self.prover, "NotTheProver")
@@ -152,16 +180,20 @@ class Dispute:
             demand(who == self.challenger, "NotTheChallenger")
         spent = now - self.moved
         demand(spent <= self.left[phase % 2], "TooLate")
+        demand(manifest, "WrongProgram")
         if getattr(self, f"_{name}")(*args) == "won":
             self._decide(now, stands=False)
         self.left[phase % 2] -= spent
         self.moved, self.moves = now, self.moves + 1
 
-    def _roots(self, input_bytes: bytes, output: bytes, roots: Sequence[bytes]) -> None:
+    def _roots(self, salt: bytes, input_bytes: bytes, output: bytes, roots: Sequence[bytes]) -> None:
         last = len(self.program.types) - 1
         demand(len(roots) == last + 1, "WrongCount")
-        demand(input_bytes == self.input_bytes and keccak(output) == self.output_hash, "WrongTensor")
-        for value, data in ((0, input_bytes), (last, output)):
+        hashes = keccak(INPUT + salt + input_bytes), keccak(OUTPUT + output)
+        expected = self.input_hash, self.output_hash
+        for value, data, found, wanted in zip((0, last), (input_bytes, output), hashes, expected, strict=True):
+            demand(len(data) <= MAX_TENSOR, "TooLong")
+            demand(found == wanted, "WrongTensor")
             ty = self.program.types[value]
             head = spec.encode_tensor(ty.dtype, ty.dims, [])
             demand(data.startswith(head) and len(data) == len(head) + self.sizes[value], "WrongType")
@@ -178,8 +210,9 @@ class Dispute:
     def _pick(self, value: int, root: bytes, path: Path) -> None:
         demand(0 < value < len(self.sizes) and not self.unseen[value], "NoSuchValue")
         rest = list(path)
-        demand(climb(root, value, len(self.sizes), rest, VALUES) == self.root, "WrongRoot")
+        top = climb(root, value, len(self.sizes), rest, VALUES)
         demand(not rest, "WrongPath")
+        demand(top == self.root, "WrongRoot")
         self.value, self.at, self.position = value, root, 0
         self.level = 0
         while 4**self.level < self._tiles(value):
@@ -222,15 +255,15 @@ class Dispute:
         return referee.Task(self.program, self.value - 1, element, claimed)
 
     def _contest(self, tile: bytes, element: int) -> None:
-        self.task = self._element(tile, element)
-        self.start, self.end, self.low, self.high, self.whole = 0, referee.terms(self.task), 0, 0, True
-        demand(self.end > 0, "HasNoTerms")
-        self.phase = SUMS
+        task = self._element(tile, element)
+        demand(referee.terms(task) > 0, "HasNoTerms")
+        self.start, self.end, self.low, self.high, self.whole = 0, referee.terms(task), 0, 0, True
+        self.task, self.phase = task, SUMS
 
     def _refute(self, tile: bytes, element: int, openings: Openings, chunks: Chunks) -> str:
         task = self._element(tile, element)
-        demand(referee.terms(task) == 0, "HasTerms")
         found = referee.result(task, 0, *self._open(openings, chunks))
+        demand(referee.terms(task) == 0, "HasTerms")
         demand(found != task.claimed, "Holds")
         return "won"
 
@@ -247,11 +280,11 @@ class Dispute:
             self.task.largest = largest
         else:
             demand(totals[-1] == self.high, "WrongLast")
-        self.shown.totals, self.phase = list(totals), SEGMENT
+        self.shown.totals, self.shown.packed, self.phase = list(totals), packed, SEGMENT
 
     def _part(self, packed: bytes, part: int) -> tuple[int, int, int, int]:
-        totals = unpacked(packed)
-        demand(totals == self.shown.totals, "WrongTotals")
+        demand(packed == self.shown.packed, "WrongTotals")
+        totals = self.shown.totals
         demand(0 <= part < len(totals), "NoSuchPlace")
         start, end = self.parts()[part]
         return start, end, totals[part - 1] if part else self.low, totals[part]
@@ -274,7 +307,7 @@ class Dispute:
 
     def _refuteResult(self, packed: bytes, openings: Openings, chunks: Chunks) -> str:  # noqa: N802
         demand(self.whole, "NotWhole")
-        demand(unpacked(packed) == self.shown.totals, "WrongTotals")
+        demand(packed == self.shown.packed, "WrongTotals")
         found = referee.result(self.task, self.shown.totals[-1], *self._open(openings, chunks))
         demand(found != self.task.claimed, "Holds")
         return "won"
@@ -283,13 +316,15 @@ class Dispute:
         demand(len(openings) <= MAX_OPENED and len(chunks) <= MAX_CHUNKS, "TooMuchOpened")
         opened: dict[tuple[int, int], bytes] = {}
         for value, tile, data, path in openings:
-            demand(value < len(self.sizes) and not self.unseen[value], "NotPublished")
+            demand(value < len(self.sizes), "NoSuchTile")
+            demand(not self.unseen[value], "NotPublished")
             demand(tile < self._tiles(value), "NoSuchTile")
             demand(len(data) == min(TILE_BYTES, self.sizes[value] - tile * TILE_BYTES), "WrongTile")
             rest = list(path)
             root = climb(keccak(TILE + data), tile, self._tiles(value), rest, NODE)
-            demand(climb(root, value, len(self.sizes), rest, VALUES) == self.root, "WrongRoot")
+            top = climb(root, value, len(self.sizes), rest, VALUES)
             demand(not rest, "WrongPath")
+            demand(top == self.root, "WrongRoot")
             opened[value, tile] = data
         known: set[int] = set()
         count = -(-len(self.program.weights) // spec.CHUNK_BYTES)
@@ -306,6 +341,7 @@ class Dispute:
             width = spec.ELEMENT_BYTES[self.program.types[value].dtype]
             tile, at = divmod(element * width, TILE_BYTES)
             demand((value, tile) in opened, "NotOpened")
+            demand(at + width <= len(opened[value, tile]), "Panic")
             return int.from_bytes(opened[value, tile][at : at + width], "little", signed=True)
 
         def weight(offset: int) -> int:

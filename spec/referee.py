@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import isqrt, prod
 
 from spec import tensor as spec
+from spec.economy import demand
 from spec.trace import hidden
 
 Read = Callable[[int, int], int]
@@ -71,7 +72,7 @@ def term(task: Task, i: int, read: Read, weight: Weight) -> int:
     row, column = divmod(task.element, n)
     match node.operator:
         case spec.MATMUL:
-            return read(a, row * k + i) * byte(weight(start + i * n + column))
+            return byte(weight(start + i * n + column)) * read(a, row * k + i)
         case spec.MULTIPLY:
             matrix = row // x.dims[-2]
             inside = (column, i) if node.flag else (i, column)
@@ -79,7 +80,7 @@ def term(task: Task, i: int, read: Read, weight: Weight) -> int:
             return read(a, row * k + i) * read(node.operands[1], matrix * k * n + inside[0] * width + inside[1])
         case spec.CONV2D:
             at = pixel(task, row, i // k)
-            return 0 if at is None else read(a, at * k + i % k) * byte(weight(start + i * n + column))
+            return 0 if at is None else byte(weight(start + i * n + column)) * read(a, at * k + i % k)
         case spec.MAX_POOL | spec.AVERAGE_POOL:
             at = pixel(task, row, i)
             value = 0 if at is None else read(a, at * k + column)
@@ -95,6 +96,7 @@ def term(task: Task, i: int, read: Read, weight: Weight) -> int:
             value = read(a, row * k + i)
             return 2**32 * value**2 + value + 128
         case _:
+            demand(task.claimed >= 0, "Panic")
             mine, chosen = read(a, row * k + i), read(a, row * k + task.claimed)
             return int((-mine, i) < (-chosen, task.claimed))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from interlace.chain import ETHER, Account, Chain
 from interlace.chain.programs import register_program
 from interlace.errors import ChainError
 from interlace.proofs.board import FELL, Board
 from interlace.proofs.dispute import Challenger, Move, State
-from interlace.records import Claim
+from interlace.records import Claim, hash_input
 from spec.trace import Trace
 from tests.proofs.dispute_game import SALT, Case, Liar
 
@@ -15,13 +17,25 @@ from tests.proofs.dispute_game import SALT, Case, Liar
 class OnChain:
     """A game on a chain: a fresh claim of account 1, doubted by account 2."""
 
-    def __init__(self, chain: Chain, case: Case, trace: Trace, nonce: int, *, challenged: bool = True) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        case: Case,
+        trace: Trace,
+        nonce: int,
+        *,
+        challenged: bool = True,
+        where: str = "https://example.org/input",
+        data: bytes | None = None,
+    ) -> None:
         self.chain, self.board = chain, Board(chain.client)
         self.prover, self.doubter = chain.accounts[1], chain.accounts[2]
         self.claim: Claim = case.claim(trace, self.prover.address, chain.client.chain_id, nonce)
+        if data is not None:
+            self.claim = dataclasses.replace(self.claim, input_hash=hash_input(SALT, data))
         self.gas: list[tuple[str, int]] = []
         register_program(chain.client, chain.accounts[3], case.program.to_bytes())
-        self.note("post", self.board.post(self.prover, self.claim, trace.root, "https://example.org/input"))
+        self.note("post", self.board.post(self.prover, self.claim, trace.root, where))
         if challenged:
             self.note("challenge", self.board.challenge(self.doubter, self.claim.hash()))
 

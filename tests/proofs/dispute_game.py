@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from eth_utils.crypto import keccak
 
 from interlace.models import GraphBuilder, Program, tensor
 from interlace.proofs import dispute as game
@@ -27,7 +26,7 @@ from tests.tensor.programs import random_input, random_program
 
 SALT = b"\x05" * 32
 PROVER, DOUBTER = "0x" + "11" * 20, "0x" + "22" * 20
-HIDES_CLAIM = {"roots": 3, "pick": 2, "contest": 2, "refute": 2, "refuteSum": 2, "refuteResult": 2}
+HIDES_CLAIM = {"roots": 2, "pick": 2, "contest": 2, "refute": 2, "refuteSum": 2, "refuteResult": 2}
 
 
 @dataclasses.dataclass
@@ -196,26 +195,32 @@ class Vexing(game.Challenger):
         return openings, chunks
 
 
+def seen(g: model.Dispute) -> game.State:
+    """Return what the players see of a game of the specification."""
+    s = g.shown
+    state = game.State(phase=g.phase, roots=s.roots, hashes=s.hashes, tile=s.tile, totals=s.totals)
+    if g.phase > game.PICK:
+        state.node, state.size, state.level, state.position = g.value - 1, g.sizes[g.value], g.level, g.position
+    if g.phase >= game.SUMS:
+        task = g.task
+        state.element, state.claimed, state.largest = task.element, task.claimed, task.largest
+        state.start, state.end, state.low, state.high, state.whole = g.start, g.end, g.low, g.high, g.whole
+    return state
+
+
 class OnModel:
     """The specification as the board of a game."""
 
     def __init__(self, case: Case, trace: Trace) -> None:
         balances = {"prover": 1_000, "doubter": 1_000}
-        self.game = model.Dispute(case.written, case.input_bytes, keccak(trace.output), balances)
+        hashes = hash_input(SALT, case.input_bytes), hash_output(trace.output)
+        self.game = model.Dispute(case.written, *hashes, balances)
         self.now = 10
         self.game.post(self.now, "prover", trace.root)
         self.game.challenge(self.now, "doubter")
 
     def state(self) -> game.State:
-        g, s = self.game, self.game.shown
-        state = game.State(phase=g.phase, roots=s.roots, hashes=s.hashes, tile=s.tile, totals=s.totals)
-        if g.phase > game.PICK:
-            state.node, state.size, state.level, state.position = g.value - 1, g.sizes[g.value], g.level, g.position
-        if g.phase >= game.SUMS:
-            task = g.task
-            state.element, state.claimed, state.largest = task.element, task.claimed, task.largest
-            state.start, state.end, state.low, state.high, state.whole = g.start, g.end, g.low, g.high, g.whole
-        return state
+        return seen(self.game)
 
     def send(self, provers: bool, move: game.Move) -> bool:
         """Make a move; return whether it was accepted."""

@@ -121,11 +121,14 @@ class Contract:
 
     def logs(self, name: str, from_block: int | str = 0, to_block: int | str = "latest") -> list[Event]:
         """Return all events of this name in a range of blocks."""
+        return self.events(self.client.logs(self.address, [self.topic(name)], from_block, to_block))
+
+    def topic(self, name: str) -> str:
+        """Return the first topic of an event's logs."""
         entry = next((entry for entry in self._entries if entry.kind == "event" and entry.name == name), None)
         if entry is None:
             raise ChainError("chain.no-function", f"{self.address} has no event {name!r}")
-        topic = f"0x{entry.digest.hex()}"
-        return self.events(self.client.logs(self.address, [topic], from_block, to_block))
+        return f"0x{entry.digest.hex()}"
 
     def __repr__(self) -> str:
         """Return the address."""

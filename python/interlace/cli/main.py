@@ -21,6 +21,7 @@ from .bench import bench
 from .completions import completions
 from .db import db
 from .demo import demo
+from .dispute import dispute
 from .economy import economy
 from .fixtures import blocktest, statetest
 from .lanes import lanes
@@ -82,6 +83,7 @@ app.command()(blocktest)
 app.command()(rpctest)
 app.add_typer(bench, name="bench")
 app.add_typer(db, name="db")
+app.add_typer(dispute, name="dispute")
 app.add_typer(org, name="org")
 
 
