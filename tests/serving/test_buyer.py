@@ -213,7 +213,7 @@ def test_a_tampered_answer_is_refused(world, change, code) -> None:
         client.ask(sample.INPUT)
     assert caught.value.code == code
     # Whatever it claimed, no more than the voucher's maximum is counted; a bad receipt is kept as evidence.
-    assert client.budget.spent + client.budget.promised <= client.offer.cost
+    assert client.budget.spent + client.budget.promised <= client.offer.cost_of(0)
     if code.startswith("verify."):
         (kept,) = (world.folder / "kept").iterdir()
         assert code in {check.code for check in verify(kept.read_bytes(), world.program.to_bytes()).failures}
@@ -310,7 +310,7 @@ def test_a_receipt_that_states_too_little_is_charged_as_it_was_signed(world) -> 
         with pytest.raises(VerificationError) as caught:
             client.ask(sample.INPUT)
         assert caught.value.code == "verify.units"
-        assert client.budget.spent == asked * client.offer.cost
+        assert client.budget.spent == asked * client.offer.cost_of(0)
 
 
 @pytest.mark.parametrize("change", ["node", "settlement"])

@@ -16,6 +16,7 @@ from interlace import _core
 from interlace.chain import Account, Client, Contract, Event, Receipt
 from interlace.chain.programs import STORE, chunk_address
 from interlace.contracts import ADDRESSES, artifact
+from interlace.errors import ChainError, ProgramError, VerificationError
 from interlace.proofs.dispute import PICK, SUMS, Challenger, Defender, Move, State, claim_struct, unpack
 from interlace.records import Claim, hash_input
 
@@ -48,13 +49,18 @@ class Board:
 
     def post(self, account: Account, claim: Claim, trace_root: bytes, where: str = "") -> Receipt:
         """Put up a claim of one's own; `where` says where input and salt can be had until it is settled."""
-        self.credit.send(account, "approve", self.contract.address, self.bond)
+        self._allow(account)
         return self.contract.send(account, "post", claim_struct(claim), trace_root, where)
 
     def challenge(self, account: Account, claim_hash: bytes) -> Receipt:
         """Doubt a claim, with a bond."""
-        self.credit.send(account, "approve", self.contract.address, self.bond)
+        self._allow(account)
         return self.contract.send(account, "challenge", claim_hash)
+
+    def _allow(self, account: Account) -> None:
+        """Let the contract take one bond, unless it may."""
+        if int(self.credit.call("allowance", account.address, self.contract.address)) < self.bond:
+            self.credit.send(account, "approve", self.contract.address, self.bond)
 
     def outcome(self, claim_hash: bytes) -> int:
         """Return how a claim stands."""
@@ -113,41 +119,81 @@ class Watcher:
 
     Attributes
     ----------
+    account
+        Who challenges; without one it only tells.
     programs
         Valid programs by their ids.
     fetch
-        Where inputs come from. What it raises is left to the caller; an input of another hash is not looked at.
+        Where inputs come from; an input of another hash is not looked at. What cannot be had (`VerificationError`) is
+        in `missing` and is asked for again, and does not keep it from other claims.
+    missing
+        Code and message by the hash of each open claim whose input could not be had when it was last asked for.
     """
 
     board: Board
-    account: Account
+    account: Account | None
     programs: Mapping[bytes, _core.Program]
     fetch: Fetch
     sides: dict[bytes, Challenger] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
+    missing: dict[bytes, str] = field(default_factory=dict)
 
     def look(self, from_block: int = 0) -> list[bytes]:
-        """Look at claims that were put up since; return the hashes of those that it challenged."""
+        """Look at claims that were put up since; return the hashes of those that it challenged or would challenge."""
         doubted = []
         for event in self.board.contract.logs("Posted", from_block):
             claim, claim_hash = Claim(*event.args["claim"]), event.args["claimHash"]
-            program = self.programs.get(claim.program_id)
-            if program is None or claim_hash in self.seen or self.board.outcome(claim_hash) != POSTED:
+            if claim.program_id not in self.programs or claim_hash in self.seen or claim_hash in self.sides:
                 continue
-            self.seen.add(claim_hash)
-            salt, data = self.fetch(claim, event.args["where"])
-            if hash_input(salt, data) != claim.input_hash:
+            self.missing.pop(claim_hash, None)
+            game = self.board.game(claim_hash)
+            # A game of our own that is not in memory: this watcher was stopped and goes on where it was.
+            ours = game["status"] == CHALLENGED and self._is_mine(game)
+            side = self._side(claim, event.args["where"]) if ours or game["status"] == POSTED else None
+            if side is None:
                 continue
-            side = Challenger(claim, program.manifest, program.weights, program.trace(data))
-            if side.disagrees(claim.output_hash, event.args["traceRoot"]):
-                self.board.challenge(self.account, claim_hash)
+            if ours:
+                self.sides[claim_hash] = side
+            elif not side.disagrees(claim.output_hash, event.args["traceRoot"]):
+                self.seen.add(claim_hash)
+            elif self.account is None:
+                self.seen.add(claim_hash)
+                doubted.append(claim_hash)
+            elif self._challenge(self.account, claim_hash):
                 self.sides[claim_hash] = side
                 doubted.append(claim_hash)
         return doubted
 
+    def _side(self, claim: Claim, where: str) -> Challenger | None:
+        """Run a claim again; `None`, and a word in `missing`, if that cannot be done now."""
+        program = self.programs[claim.program_id]
+        try:
+            salt, data = self.fetch(claim, where)
+            if hash_input(salt, data) != claim.input_hash:
+                raise VerificationError("verify.input-hash", "what is there is the input of another claim")
+            return Challenger(claim, program.manifest, program.weights, program.trace(data))
+        except (VerificationError, ProgramError) as error:
+            self.missing[claim.hash()] = f"{error.code}: {error.message}"
+            return None
+
+    def _is_mine(self, game: Mapping[str, Any]) -> bool:
+        return self.account is not None and str(game["challenger"]).lower() == self.account.address.lower()
+
+    def _challenge(self, account: Account, claim_hash: bytes) -> bool:
+        """Challenge; false when somebody else was first. The claim is looked at again if it comes out of that game."""
+        try:
+            self.board.challenge(account, claim_hash)
+        except ChainError as error:
+            if error.code != "chain.reverted" or self.board.outcome(claim_hash) != CHALLENGED:
+                raise
+            return False
+        return True
+
     def step(self, now: int) -> list[tuple[Move, Receipt]]:
         """Make the moves that are due in its games, and call time on provers who have none left at second `now`."""
-        made = []
+        made: list[tuple[Move, Receipt]] = []
+        if self.account is None:
+            return made
         for claim_hash, side in list(self.sides.items()):
             game = self.board.game(claim_hash)
             if game["status"] != CHALLENGED:

@@ -21,6 +21,8 @@ from interlace.serving.journal import Served
 
 MAX_OPEN: Final = 64
 """Leaves that one transaction opens at most (Settlement.MAX_OPEN)."""
+FIRST_TIER: Final = 2
+"""The first assurance that another contract decides (Settlement.FIRST_TIER)."""
 MAX_RELEASE: Final = 256
 """Leaves that one transaction releases at most (Settlement.MAX_RELEASE)."""
 SIGNATURE_GAS: Final = 500_000
@@ -58,12 +60,22 @@ class PayerState:
     is_contract: bool
 
 
+class Verdict(IntEnum):
+    """IAssurance.Verdict: what a tier's contract says of a claim."""
+
+    NONE = 0
+    OPEN = 1
+    HOLDS = 2
+    FAILS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class LeafState:
-    """Where a leaf stands; `window_end` is in unix seconds."""
+    """Where a leaf stands; `window_end` is in unix seconds, `assurance` the number of its tier."""
 
     status: LeafStatus
     window_end: int
+    assurance: int
 
 
 class RevertError(ServiceError):
@@ -112,6 +124,11 @@ class Ledger:
         }
 
     # ---- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> Client:
+        """The node that is asked."""
+        return self._client
 
     @property
     def chain_id(self) -> int:
@@ -174,10 +191,21 @@ class Ledger:
             if isinstance(answer, RpcError):
                 raise ServiceError("service.chain", f"entryOf: {answer.message}")
             words = bytes.fromhex(str(answer)[2:])
-            # Settlement.Entry is static: payer, windowEnd, status, node, classId, cost; one word each.
-            window_end, status = (int.from_bytes(words[k : k + 32], "big") for k in (32, 64))
-            found.append(LeafState(LeafStatus(status), window_end))
+            # Settlement.Entry is static: payer, windowEnd, status, assurance, node, classId, cost; one word each.
+            window_end, status, assurance = (int.from_bytes(words[k : k + 32], "big") for k in (32, 64, 96))
+            found.append(LeafState(LeafStatus(status), window_end, assurance))
         return found
+
+    def verdict(self, leaf_id: bytes) -> tuple[Verdict, int]:
+        """Return what its tier says of a leaf now, and from which unix second on it is refunded if that stays so."""
+        verdict, refund_from = self._ask("verdictOf", lambda: self._settlement.call("verdictOf", leaf_id))
+        return Verdict(int(verdict)), int(refund_from)
+
+    def has_tier(self, assurance: int) -> bool:
+        """Return whether Settlement pays this tier on this chain; receipt and vote it decides itself."""
+        if assurance < FIRST_TIER:
+            return True
+        return int(str(self._ask("tierOf", lambda: self._settlement.call("tierOf", assurance))), 16) != 0
 
     def now(self) -> int:
         """Return the time of the newest block, unix seconds."""
@@ -220,6 +248,10 @@ class Ledger:
     def release(self, account: Account, leaf_ids: Sequence[bytes]) -> None:
         """Release leaves whose window is over; all or none."""
         self._ask("release", lambda: self._settlement.send(account, "release", list(leaf_ids)))
+
+    def refund(self, account: Account, leaf_ids: Sequence[bytes]) -> None:
+        """Give payers back what leaves cost whose claims fail or were not decided in time; all or none."""
+        self._ask("refund", lambda: self._settlement.send(account, "refund", list(leaf_ids)))
 
     def resolve(self, account: Account, leaf_id: bytes) -> None:
         """End a challenge that is decided."""
