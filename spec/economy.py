@@ -514,17 +514,22 @@ class Entry:
 
 @dataclass
 class Terms:
-    """Times in seconds, the bond in credit-wei."""
+    """Times in seconds, the bond in credit-wei, and which assurances above 1 the chain has a tier for."""
 
     window: int
     vote: int
     grace: int
     withdrawal_delay: int
     bond: int
+    undecided: int = 1
+    tiers: frozenset[int] = frozenset()
 
 
 class Settlement:
-    """Escrow, pending leaves, disputes. Undecided means refund."""
+    """Escrow, pending leaves, disputes. Undecided means refund.
+
+    `said` is what a leaf's tier says of its claim: "open", "holds" or "fails"; nothing of one that it does not know.
+    """
 
     def __init__(self, credit: Credit, router: Router, validators: Validators, terms: Terms) -> None:
         self.credit, self.router, self.validators, self.terms = credit, router, validators, terms
@@ -532,6 +537,7 @@ class Settlement:
         self.requests: dict[str, tuple[int, int]] = {}
         self.used: set[tuple[str, str, int]] = set()
         self.entries: dict[str, Entry] = {}
+        self.said: dict[str, str] = {}
         self.deposited = self.withdrawn = 0
 
     def deposit(self, source: str, payer: str, amount: int) -> None:
@@ -575,20 +581,50 @@ class Settlement:
         self._route(now, [leaf for leaf in leaves if leaf.assurance == 0])
 
     def release(self, now: int, leaf_ids: list[str]) -> None:
-        """Route leaves whose window is over."""
+        """Route leaves whose window is over, and leaves of tiers whose claim holds."""
+        demand(len(leaf_ids) <= 256, "TooMany")
         seen: set[str] = set()
         for leaf_id in leaf_ids:
             entry = self._entry(leaf_id, "pending")
             demand(leaf_id not in seen, "WrongStatus")
-            demand(now >= entry.window_end, "WindowOpen")
+            if entry.leaf.assurance == 1:
+                demand(now >= entry.window_end, "WindowOpen")
+            else:
+                demand(self.releasable(leaf_id), "NotHeld")
             seen.add(leaf_id)
         for leaf_id in leaf_ids:
             self.entries[leaf_id].status = "released"
         self._route(now, [self.entries[leaf_id].leaf for leaf_id in leaf_ids])
 
+    def releasable(self, leaf_id: str) -> bool:
+        """Return whether the leaf's tier says that its claim holds."""
+        return self.said.get(leaf_id) == "holds"
+
+    def refundable(self, now: int, leaf_id: str) -> bool:
+        """Return whether the leaf's claim fails, or was not put up, or not decided, in its time."""
+        end, said = self.entries[leaf_id].window_end, self.said.get(leaf_id)
+        late = now >= end + (self.terms.undecided if said == "open" else 0)
+        return said == "fails" or (said != "holds" and late)
+
+    def refund(self, now: int, leaf_ids: list[str]) -> None:
+        """Give back what leaves of tiers cost."""
+        demand(len(leaf_ids) <= 256, "TooMany")
+        seen: set[str] = set()
+        for leaf_id in leaf_ids:
+            entry = self._entry(leaf_id, "pending")
+            demand(leaf_id not in seen, "WrongStatus")
+            demand(entry.leaf.assurance > 1, "NotByVerdict")
+            demand(self.refundable(now, leaf_id), "NotRefundable")
+            seen.add(leaf_id)
+        for leaf_id in leaf_ids:
+            entry = self.entries[leaf_id]
+            entry.status = "refunded"
+            self.escrow[entry.leaf.payer] += entry.leaf.cost
+
     def challenge(self, now: int, who: str, leaf_id: str) -> None:
         """Challenge within the window, once, with the bond."""
         entry = self._entry(leaf_id, "pending")
+        demand(entry.leaf.assurance == 1, "NotByVote")
         demand(now < entry.window_end, "WindowOver")
         self.credit.move(who, "settlement", self.terms.bond)
         entry.status, entry.challenger, entry.vote_end = "challenged", who, now + self.terms.vote
@@ -626,6 +662,7 @@ class Settlement:
         assert self.deposited == self.withdrawn + self.router.routed + escrow + pending
 
     def _admit(self, now: int, leaf: Leaf, used: set[tuple[str, str, int]], escrow: dict[str, int]) -> None:
+        demand(leaf.assurance < 2 or leaf.assurance in self.terms.tiers, "UnknownAssurance")
         demand(leaf.served_at <= leaf.deadline, "ServedLate")
         demand(leaf.served_at <= now, "ServedInFuture")
         demand(now <= leaf.deadline + self.terms.grace, "SettledLate")

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from interlace.contracts import EconomyConfig, FeeShares
+from interlace.contracts import ADDRESSES, EconomyConfig, FeeShares
+from interlace.contracts.economy import TIERS
 from spec.economy import CREDIT, NATIVE, Economy, Leaf, Parent, Refused, S, Shares, Terms
 from spec.money import FeeToken, HookToken
 from tests.contracts.world import UNITS
@@ -26,7 +27,12 @@ PAYERS = (*ACTORS[4:6], "eoa")
 NATIVE_WEI = 500 * 10**18
 SHARES = FeeShares(node=4_999, data=1_501, model=2_003, validators=497, holders=503, treasury=497)
 FEES = FeeShares(node=6_001, data=0, model=0, validators=1_999, holders=1_503, treasury=497)
-TERMS = Terms(window=50, vote=40, grace=200, withdrawal_delay=300, bond=10**15)
+KNOWN_TIERS = frozenset(number for number, name in enumerate(TIERS, 2) if name in ADDRESSES)
+TERMS = Terms(50, 40, grace=200, withdrawal_delay=300, bond=10**15, undecided=60, tiers=KNOWN_TIERS)
+TIER = 4
+"""The tier that the sequences play: where its contract stands, one does whose verdicts are drawn."""
+ANSWERS = ("none", "open", "holds", "fails", "reverts", "burns", "silent", "rubbish")
+"""What that contract can be told to say; the last four are no verdicts, and count as open."""
 UNBONDING_SECONDS, STREAM_SECONDS = 30, 20
 FEE, HOOK = "fee", "hook"
 ASSETS = (NATIVE, CREDIT, FEE, HOOK)
@@ -54,6 +60,7 @@ def config_for(addresses: dict[str, str]) -> EconomyConfig:
         governor=addresses["treasury"], treasury=addresses["treasury"], sequencer=addresses["node1"],
         shares=SHARES, validation_shares=SHARES, transaction_shares=FEES, stream_seconds=STREAM_SECONDS,
         validators=tuple(addresses[v] for v in VALIDATORS), threshold=2, window_seconds=TERMS.window,
+        undecided_seconds=TERMS.undecided, dispute_window_seconds=10, dispute_clock_seconds=10,
         vote_seconds=TERMS.vote, settlement_grace_seconds=TERMS.grace, unbonding_seconds=UNBONDING_SECONDS,
         withdrawal_delay_seconds=TERMS.withdrawal_delay, challenge_bond_wei=TERMS.bond,
     )  # fmt: skip
@@ -139,7 +146,8 @@ class Sequence:
             (4, self.claim_token), (1, self.claim_unshared), (1, self.transfer_class), (2, self.expire),
             (3, self.stake), (2, self.unstake), (2, self.unbond), (4, self.claim_simple), (1, self.reward),
             (1, self.native_reward), (2, self.fees), (1, self.shares), (2, self.deposit), (2, self.withdrawal),
-            (1, self.credits), (1, self.accept), (2, self.arm), (1, self.arm_token),
+            (1, self.credits), (1, self.accept), (2, self.arm), (1, self.arm_token), (4, self.answer),
+            (3, self.refund),
         ]  # fmt: skip
         drawn = self.rng.choices([k for _, k in kinds], [w for w, _ in kinds])[0]
         statuses = {e.status for e in self.world.settlement.entries.values()}
@@ -180,10 +188,13 @@ class Sequence:
     def token(self) -> int:
         return self.rng.randint(1, max(1, len(self.world.assets.tokens) + (self.rng.random() < 0.05)))
 
-    def leaf_in(self, status: str) -> str:
-        """Return a leaf in `status`, now and then any other."""
+    def leaf_in(self, status: str, below: int = 9) -> str:
+        """Return a leaf in `status` of an assurance `below` that, now and then any other."""
         entries = self.world.settlement.entries
-        fit = [i for i, e in entries.items() if e.status == status or self.rng.random() < 0.05]
+        fit = [
+            i for i, e in entries.items()
+            if (e.status == status and e.leaf.assurance < below) or self.rng.random() < 0.05
+        ]  # fmt: skip
         return self.rng.choice(fit) if fit else "none"
 
     # ---- settlement ----------------------------------------------------------------------------------
@@ -203,7 +214,8 @@ class Sequence:
             leaf_id=f"{node}/{self.nonce}", payer=rng.choice(PAYERS), node=node, class_id=class_id,
             units=UNITS[class_id], unit_price=price,
             max_cost=UNITS[class_id] * price - (0.06 < flaw < 0.08 and price > 0),
-            assurance=int(rng.random() < 0.6), nonce=self.nonce, deadline=deadline, served_at=served_at,
+            assurance=7 if 0.1 < flaw < 0.11 else rng.choice((0, 1, 1, TIER, TIER)),
+            nonce=self.nonce, deadline=deadline, served_at=served_at,
             proven=not 0.08 < flaw < 0.1,
         )  # fmt: skip
         self.served.append(leaf)
@@ -221,13 +233,48 @@ class Sequence:
 
     def release(self) -> list[Operation]:
         entries = self.world.settlement.entries
-        over = [i for i, e in entries.items() if e.status == "pending" and e.window_end <= self.now]
+        books = self.world.settlement
+        over = [
+            i for i, e in entries.items() if e.status == "pending"
+            and (e.window_end <= self.now if e.leaf.assurance == 1 else books.releasable(i))
+        ]  # fmt: skip
         chosen = over[: self.rng.randint(1, 8)] if over and self.rng.random() < 0.9 else [self.leaf_in("pending")]
         call: Call = ("Settlement", "release", ([f"#{i}" for i in chosen],), 0)
         return self.one(self.actor(), call, lambda: self.world.settlement.release(self.now, chosen))
 
+    def tier_leaves(self) -> list[str]:
+        """Return the pending leaves of a tier."""
+        entries = self.world.settlement.entries
+        return [i for i, e in entries.items() if e.status == "pending" and e.leaf.assurance == TIER]
+
+    def answer(self) -> list[Operation]:
+        """Let the tier decide a claim, or fail to; what it decided it does not take back."""
+        books = self.world.settlement
+        free = [i for i in self.tier_leaves() if books.said.get(i) not in ("holds", "fails")]
+        if not free:
+            return self.open()
+        leaf_id = self.rng.choice(free)
+        said = self.rng.choice((*ANSWERS, "open", "holds", "holds", "fails"))
+        call: Call = (
+            "Verdicts", "set", (f"~{leaf_id}", f"@{books.entries[leaf_id].leaf.payer}", ANSWERS.index(said)), 0
+        )  # fmt: skip
+
+        def apply() -> None:
+            books.said.pop(leaf_id, None)
+            if said != "none":
+                books.said[leaf_id] = said if said in ("holds", "fails") else "open"
+
+        return self.one(self.actor(), call, apply)
+
+    def refund(self) -> list[Operation]:
+        books = self.world.settlement
+        due = [i for i in self.tier_leaves() if books.refundable(self.now, i)]
+        chosen = due[: self.rng.randint(1, 8)] if due and self.rng.random() < 0.8 else [self.leaf_in("pending")]
+        call: Call = ("Settlement", "refund", ([f"#{i}" for i in chosen],), 0)
+        return self.one(self.actor(), call, lambda: books.refund(self.now, chosen))
+
     def challenge(self) -> list[Operation]:
-        who, leaf_id = self.actor(), self.leaf_in("pending")
+        who, leaf_id = self.actor(), self.leaf_in("pending", below=TIER)
         call: Call = ("Settlement", "challenge", (f"#{leaf_id}",), 0)
         return self.one(who, call, lambda: self.world.settlement.challenge(self.now, who, leaf_id))
 
@@ -560,12 +607,15 @@ class Sequence:
 
     def parted(self, operations: list[Operation]) -> Iterator[tuple[int, list[Operation]]]:
         """Return operations of one time in transactions that fit into a block."""
-        for start in range(0, len(operations), 24):
-            yield self.now, operations[start : start + 24]
+        for start in range(0, len(operations), 20):
+            yield self.now, operations[start : start + 20]
             self.now += 1
 
     def ended(self, leaf_id: str, status: str) -> list[Operation]:
         settlement = self.world.settlement
+        if status == "pending" and leaf_id in self.tier_leaves() and not settlement.releasable(leaf_id):
+            back: Call = ("Settlement", "refund", ([f"#{leaf_id}"],), 0)
+            return self.one("data", back, lambda: settlement.refund(self.now, [leaf_id]))
         if status == "pending":
             call: Call = ("Settlement", "release", ([f"#{leaf_id}"],), 0)
             return self.one("data", call, lambda: settlement.release(self.now, [leaf_id]))

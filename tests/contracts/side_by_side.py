@@ -16,11 +16,12 @@ from eth_abi import decode
 from interlace import _core
 from interlace.chain import Account, checksum_address
 from interlace.contracts import ADDRESSES
+from interlace.contracts.economy import TIERS
 from interlace.records import Domain, MerkleTree
 from spec.economy import CREDIT, NATIVE, Economy, Flow, Leaf, Licence
 from tests.contracts import campaign
 from tests.contracts.campaign import ACTORS, NODES, PAYERS, Operation, Sequence
-from tests.contracts.evm import Evm, calldata, errors, functions
+from tests.contracts.evm import Evm, calldata, double, errors, functions
 from tests.contracts.world import PROGRAMS, UNITS, make_call, manifest
 from tests.contracts.world import Call as ServedCall
 
@@ -43,7 +44,7 @@ def addresses(deployer: Account) -> dict[str, str]:
     contracts = {short: ADDRESSES[name] for short, name in CONTRACTS.items()}
     return {
         **made, **contracts, "eoa": KEYS[-1].address, "settlement": ADDRESSES["Settlement"],
-        CREDIT: ADDRESSES["CreditToken"], NATIVE: "0x" + "00" * 20,
+        "verdicts": ADDRESSES[TIERS[campaign.TIER - 2]], CREDIT: ADDRESSES["CreditToken"], NATIVE: "0x" + "00" * 20,
     }  # fmt: skip
 
 
@@ -72,6 +73,8 @@ class Bench:
         keys = [key.address for key in KEYS[: len(ACTORS)]]
         self.driver = evm.deploy("Driver", keys, sender=self.deployer.address, value=value)
         assert [checksum_address(a) for a in evm.call(self.driver, "actors")] == [self.address[a] for a in ACTORS]
+        # The tier that is played has a contract whose verdicts the sequence draws.
+        evm.rpc("hardhat_setCode", self.address["verdicts"], double("Verdicts")["runtime"])
         self.build()
         self.world = campaign.base()
         fees = self.evm.call(("FeeToken", self.address["fee"]), "balanceOf", self.address["fee"])
@@ -133,7 +136,9 @@ class Bench:
 
     def target(self, contract: str, who: str) -> str:
         """Return where a contract is; an actor itself is `Actor`."""
-        short = {"FeeToken": campaign.FEE, "CallbackToken": campaign.HOOK, "Actor": who}.get(contract)
+        short = {"FeeToken": campaign.FEE, "CallbackToken": campaign.HOOK, "Actor": who, "Verdicts": "verdicts"}.get(
+            contract
+        )
         return self.address[short] if short else ADDRESSES[contract]
 
     def bytes_of(self, contract: str, function: str, args: tuple[Any, ...]) -> bytes:
@@ -191,6 +196,8 @@ class Bench:
         def value(arg: Any) -> Any:
             if isinstance(arg, list) and arg and isinstance(arg[0], str):
                 return [value(a) for a in arg]
+            if isinstance(arg, str) and arg[:1] == "~":
+                return served[arg[1:]].claim.hash()
             if not isinstance(arg, str) or arg[:1] != "#":
                 return arg
             if arg == "#root":

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interlace.chain import Account
+from spec.economy import Settlement
 from tests.contracts import campaign
 from tests.contracts.campaign import Sequence
 from tests.contracts.evm import Evm
@@ -58,6 +59,8 @@ def test_ten_thousand_sequences_conserve_every_unit() -> None:
     rare = (
         "resolve",
         "release",
+        "refund",
+        "set",
         "claim",
         "claimUnshared",
         "requestUnstake",
@@ -100,6 +103,23 @@ def test_the_contracts_do_what_the_specification_does(bench: Bench) -> None:
         operations += bench.play((FIRST + played) % SEQUENCES)
         played += 1
     print(f"{played} sequences, {operations} operations")
+
+
+@pytest.mark.parametrize("rule", ["releasable", "refundable"])
+def test_books_that_pay_for_less_than_a_verdict_are_noticed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    """Books that release what is still open, or refund what holds, differ from the contract within a few sequences."""
+    careless = {
+        "releasable": lambda books, leaf_id: books.said.get(leaf_id) in ("open", "holds"),
+        "refundable": lambda *_: True,
+    }
+    tiers = (Sequence.open, Sequence.answer, Sequence.release, Sequence.refund)
+    monkeypatch.setattr(Sequence, "draw", lambda sequence: sequence.rng.choice(tiers)(sequence))
+    bench.play(FIRST)
+    monkeypatch.setattr(Settlement, rule, careless[rule])
+    with pytest.raises(AssertionError, match="seed"):
+        sum(map(bench.play, range(FIRST, FIRST + 40)))
 
 
 @pytest.mark.soak

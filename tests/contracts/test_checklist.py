@@ -303,7 +303,7 @@ def test_nothing_deletes_an_escrow() -> None:
     }
     assert changing == {
         "deposit", "depositFor", "requestWithdrawal", "withdraw", "setReceiptKey", "commit", "open", "release",
-        "challenge", "vote", "resolve",
+        "refund", "challenge", "vote", "resolve",
     }  # fmt: skip
 
 

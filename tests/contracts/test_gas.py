@@ -5,6 +5,7 @@ Invariant: a measured number is at most a tenth above the documented one, and no
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from interlace.chain import Account
     from tests.contracts.world import World
 
+DISPUTE = 4
 PAGE = Path(__file__).resolve().parents[2] / "docs/contracts.md"
 ROW = re.compile(r"^\| (?P<what>[^|]+) \| (?P<gas>[\d,]+) \|$", re.MULTILINE)
 
@@ -27,16 +29,24 @@ def documented() -> dict[str, int]:
     return {row["what"]: int(row["gas"].replace(",", "")) for row in ROW.finditer(table)}
 
 
-def measure(world: World, assurance: int, count: int) -> tuple[int, int]:
-    """Return the gas of open() and, for assurance 1, of release(), for one leaf of `count` in a call."""
+def measure(world: World, assurance: int, count: int, ended: str = "release") -> tuple[int, int]:
+    """Return the gas of open() and, above assurance 0, of how it `ended`, for one leaf of `count` in a call.
+
+    What the tier of disputes is to release was put up and stands; what it is to refund was never put up.
+    """
     calls = [world.serve(assurance=assurance, nonce=n) for n in range(1_000, 1_000 + count)]
     opened = int(world.open(calls)["gasUsed"], 16)
     if assurance == 0:
         return opened // count, 0
     end = world.evm.call("Settlement", "entryOf", calls[0].leaf_id)[1]
+    if assurance == DISPUTE and ended == "release":
+        world.send(world.node, "CreditToken", "approve", ADDRESSES["Dispute"], 1 << 255)
+        for call in calls:
+            world.send(world.node, "Dispute", "post", call.abi[2], b"\x44" * 32, "")
+        end = world.evm.call("Dispute", "gameOf", calls[-1].claim.hash())[1]
     world.evm.next_at(end)
-    released = world.send(world.stranger, "Settlement", "release", [call.leaf_id for call in calls])
-    return opened // count, int(released["gasUsed"], 16) // count
+    done = world.send(world.stranger, "Settlement", ended, [call.leaf_id for call in calls])
+    return opened // count, int(done["gasUsed"], 16) // count
 
 
 def period_after(world: World) -> int:
@@ -99,6 +109,12 @@ def test_gas_is_as_documented(warm: World) -> None:
         opened, released = measure(warm, 1, count)
         measured[f"open, assurance 1, {count} in a call, for each leaf"] = opened
         measured[f"release, {count} in a call, for each leaf"] = released
+        warm.evm.revert(taken)
+    for count, ended in itertools.product((1, 64), ("release", "refund")):
+        taken = warm.evm.snapshot()
+        opened, done = measure(warm, DISPUTE, count, ended)
+        measured[f"open, assurance 4, {count} in a call, for each leaf"] = opened
+        measured[f"{ended}, assurance 4, {count} in a call, for each leaf"] = done
         warm.evm.revert(taken)
     claim = warm.send(warm.node, "FeeRouter", "claim", warm.node.address)
     measured["claim from the router"] = int(claim["gasUsed"], 16)

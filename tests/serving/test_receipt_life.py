@@ -10,7 +10,7 @@ from interlace.cli.main import main
 from interlace.proofs.board import Board
 from interlace.records import settlement_leaf
 from tests.proofs import sample
-from tests.serving.test_tiers import lying_server
+from tests.serving.test_dispute_tier import lying_server
 from tests.serving.tier_cases import (
     DEAR,
     LyingWork,

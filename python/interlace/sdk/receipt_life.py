@@ -21,7 +21,8 @@ from interlace.proofs.board import CHALLENGED, FELL, POSTED, STANDS, Board
 from interlace.records import ReceiptFile, settlement_leaf
 from interlace.records.assurance import Assurance
 from interlace.serving import Ledger
-from interlace.serving.ledger import FIRST_TIER, LeafStatus, Verdict
+from interlace.serving.ledger import LeafStatus, TierVerdict
+from interlace.serving.tiers import FIRST_TIER
 
 MAX_BATCHES: Final = 256
 """The newest batches of a node that are looked through for an unopened leaf."""
@@ -242,19 +243,20 @@ class _Teller:
             self._awaiting(life, leaf)
 
     def _awaiting(self, life: Life, leaf: bytes) -> None:
-        verdict, refund_from = self._ledger.verdict(leaf)
-        if verdict is Verdict.HOLDS:
+        (said,) = self._ledger.verdicts([leaf])
+        if said.refund_from is None:
             life.stands = "holds"
             life.next.append(Next("anyone", "release it (Settlement.release)"))
             return
-        if verdict is Verdict.FAILS:
+        fails = said.verdict is TierVerdict.FAILS
+        if fails:
             life.stands = "fails"
         elif life.stands == "not asked":
             life.stands = "pending"
         what = "give the payer the cost back (Settlement.refund)"
-        if verdict is not Verdict.FAILS:
+        if not fails:
             what += ", if it is not decided before"
-        life.next.append(Next("anyone", what, since=refund_from))
+        life.next.append(Next("anyone", what, since=said.refund_from))
 
     def _unopened(self, life: Life, leaf: bytes) -> None:
         if "deadline" not in life.facts:

@@ -7,6 +7,7 @@ What it does not do: it decides nothing; a revert comes back as `RevertError` wi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,15 +17,13 @@ from interlace.chain import Account, Client, Contract, checksum_address
 from interlace.chain.abi import parse_abi
 from interlace.contracts import ADDRESSES, artifact
 from interlace.errors import ChainError, RpcError, ServiceError
-from interlace.records import Claim, Receipt, Voucher
+from interlace.records import Assurance, Claim, Receipt, Voucher
 from interlace.serving.journal import Served
 
 MAX_OPEN: Final = 64
 """Leaves that one transaction opens at most (Settlement.MAX_OPEN)."""
-FIRST_TIER: Final = 2
-"""The first assurance that another contract decides (Settlement.FIRST_TIER)."""
 MAX_RELEASE: Final = 256
-"""Leaves that one transaction releases at most (Settlement.MAX_RELEASE)."""
+"""Leaves that one transaction releases, or refunds, at most (Settlement.MAX_RELEASE)."""
 SIGNATURE_GAS: Final = 500_000
 """Gas that a contract payer gets to answer for one signature (Settlement.SIGNATURE_GAS)."""
 _OUT_OF_GAS: Final = ("gas required exceeds", "out of gas", "gas limit")
@@ -52,6 +51,17 @@ class LeafStatus(IntEnum):
     REFUNDED = 4
 
 
+class TierVerdict(IntEnum):
+    """IAssurance.Verdict: what the contract of a tier says of a claim. The last two never change again."""
+
+    NONE = 0
+    """It does not know the claim: nobody put it up."""
+    OPEN = 1
+    """It is being decided; or the contract fails, which counts as the same."""
+    HOLDS = 2
+    FAILS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class PayerState:
     """What backs a payer's vouchers: credit-wei in escrow and not asked back; and whether the payer is a contract."""
@@ -60,22 +70,24 @@ class PayerState:
     is_contract: bool
 
 
-class Verdict(IntEnum):
-    """IAssurance.Verdict: what a tier's contract says of a claim."""
-
-    NONE = 0
-    OPEN = 1
-    HOLDS = 2
-    FAILS = 3
-
-
 @dataclass(frozen=True, slots=True)
 class LeafState:
-    """Where a leaf stands; `window_end` is in unix seconds, `assurance` the number of its tier."""
+    """Where a leaf stands; `window_end` is in unix seconds. Of a leaf that nobody opened, all is zero."""
 
     status: LeafStatus
     window_end: int
-    assurance: int
+    assurance: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeafVerdict:
+    """What a leaf's tier says now; `refund_from` is the unix second from which it is refunded if that stays so.
+
+    `None`: it holds, so it is never refunded. Zero: it fails, so it is refunded at once.
+    """
+
+    verdict: TierVerdict
+    refund_from: int | None
 
 
 class RevertError(ServiceError):
@@ -179,33 +191,53 @@ class Ledger:
 
     def leaves(self, leaf_ids: Sequence[bytes]) -> list[LeafState]:
         """Return where leaves stand, asked in batches."""
-        calls = [
-            (
-                "eth_call",
-                [{"to": self.settlement, "data": "0x" + self._settlement.encode("entryOf", leaf_id).hex()}, "latest"],
-            )
-            for leaf_id in leaf_ids
-        ]
+        # Settlement.Entry is static: payer, windowEnd, status, assurance, node, classId, cost; one word each.
+        entries = self._of_each("entryOf", leaf_ids)
+        return [LeafState(LeafStatus(words[2]), words[1], words[3]) for words in entries]
+
+    def verdicts(self, leaf_ids: Sequence[bytes]) -> list[LeafVerdict]:
+        """Return what the tiers of leaves say of their claims, asked in batches.
+
+        Raises
+        ------
+        ServiceError
+            ``service.revert`` with the name ``NotByVerdict`` for a leaf that no tier decides, an unopened one too.
+        """
         found = []
-        for answer in self._ask("entryOf", lambda: self._client.batch(calls)):
-            if isinstance(answer, RpcError):
-                raise ServiceError("service.chain", f"entryOf: {answer.message}")
-            words = bytes.fromhex(str(answer)[2:])
-            # Settlement.Entry is static: payer, windowEnd, status, assurance, node, classId, cost; one word each.
-            window_end, status, assurance = (int.from_bytes(words[k : k + 32], "big") for k in (32, 64, 96))
-            found.append(LeafState(LeafStatus(status), window_end, assurance))
+        for verdict, refund_from in self._of_each("verdictOf", leaf_ids):
+            said = TierVerdict(verdict)
+            found.append(LeafVerdict(said, None if said is TierVerdict.HOLDS else refund_from))
         return found
 
-    def verdict(self, leaf_id: bytes) -> tuple[Verdict, int]:
-        """Return what its tier says of a leaf now, and from which unix second on it is refunded if that stays so."""
-        verdict, refund_from = self._ask("verdictOf", lambda: self._settlement.call("verdictOf", leaf_id))
-        return Verdict(int(verdict)), int(refund_from)
+    def claim_of(self, leaf_id: bytes) -> bytes | None:
+        """Return the hash of the claim that a leaf of a tier is decided by; `None` of any other leaf."""
+        claim = bytes(self._ask("claimOf", lambda: self._settlement.call("claimOf", leaf_id)))
+        return claim if any(claim) else None
 
-    def has_tier(self, assurance: int) -> bool:
-        """Return whether Settlement pays this tier on this chain; receipt and vote it decides itself."""
-        if assurance < FIRST_TIER:
-            return True
-        return int(str(self._ask("tierOf", lambda: self._settlement.call("tierOf", assurance))), 16) != 0
+    def tiers(self) -> dict[Assurance, str]:
+        """Return the tiers that this chain has, with the contract that decides each; receipt and vote have none."""
+        found = {}
+        for tier in Assurance:
+            at = str(self._ask("tierOf", functools.partial(self._settlement.call, "tierOf", tier.value)))
+            if int(at, 16):
+                found[tier] = checksum_address(at)
+        return found
+
+    def _of_each(self, view: str, leaf_ids: Sequence[bytes]) -> list[list[int]]:
+        """Ask a view of static words for each leaf, in batches."""
+        calls = [
+            ("eth_call", [{"to": self.settlement, "data": "0x" + self._settlement.encode(view, leaf).hex()}, "latest"])
+            for leaf in leaf_ids
+        ]
+        found = []
+        for leaf, answer in zip(leaf_ids, self._ask(view, lambda: self._client.batch(calls)), strict=True):
+            if isinstance(answer, RpcError):
+                # Asked alone, a revert comes with its name.
+                self._ask(view, functools.partial(self._settlement.call, view, leaf))
+                raise ServiceError("service.chain", f"{view}: {answer.message}")
+            words = bytes.fromhex(str(answer)[2:])
+            found.append([int.from_bytes(words[at : at + 32], "big") for at in range(0, len(words), 32)])
+        return found
 
     def now(self) -> int:
         """Return the time of the newest block, unix seconds."""
@@ -246,11 +278,14 @@ class Ledger:
         self._ask("open", lambda: self._settlement.send(account, "open", *arguments))
 
     def release(self, account: Account, leaf_ids: Sequence[bytes]) -> None:
-        """Release leaves whose window is over; all or none."""
+        """Release leaves whose window is over, or whose tier says that the claim holds; all or none."""
         self._ask("release", lambda: self._settlement.send(account, "release", list(leaf_ids)))
 
     def refund(self, account: Account, leaf_ids: Sequence[bytes]) -> None:
-        """Give payers back what leaves cost whose claims fail or were not decided in time; all or none."""
+        """Give back to their payers leaves of tiers whose claim fails or was not decided in time; all or none.
+
+        At most `MAX_RELEASE`; anyone may.
+        """
         self._ask("refund", lambda: self._settlement.send(account, "refund", list(leaf_ids)))
 
     def resolve(self, account: Account, leaf_id: bytes) -> None:

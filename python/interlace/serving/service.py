@@ -240,8 +240,9 @@ class Service:
         """See that the chain pays the tiers that are offered, and that this node can do what they need."""
         means = Means(ledger.client, self.offer.node, program)
         works, unfinished = works_of(self.offer.prices, means), self.journal.assured().result()
+        there = ledger.tiers() if works else {}
         for tier, work in works.items():
-            if not ledger.has_tier(tier):
+            if tier not in there:
                 raise ServiceError(
                     "service.tier", f"Settlement of this chain does not pay tier {tier.value} {tier.label}"
                 )

@@ -25,7 +25,7 @@ from interlace.records import Domain, MerkleTree
 from interlace.records.assurance import Assurance
 from interlace.serving.batches import Batch, Batches, Leaf
 from interlace.serving.journal import Journal, State
-from interlace.serving.ledger import MAX_OPEN, MAX_RELEASE, LeafState, LeafStatus, Ledger, RevertError, Verdict
+from interlace.serving.ledger import MAX_OPEN, MAX_RELEASE, LeafState, LeafStatus, Ledger, RevertError, TierVerdict
 from interlace.serving.logs import LOGGER, event
 from interlace.serving.tiers import FIRST_TIER, Ready, TierWork
 
@@ -245,7 +245,7 @@ class Settler:
     def _release(self, batch: Batch) -> tuple[int, int]:
         """Release what is due, give back what failed, end challenges; return how many were released and given back."""
         held = [leaf for leaf in self._batches.leaves(batch.root) if leaf.state is State.OPENED]
-        now, due, lost = self._ledger.now(), [], []
+        now, due, lost, decided = self._ledger.now(), [], [], []
         for leaf, state in zip(held, self._note(held), strict=True):
             if state.status is LeafStatus.CHALLENGED:
                 self._resolve(leaf)
@@ -254,9 +254,11 @@ class Settler:
             elif state.assurance < FIRST_TIER:
                 due += [leaf] if now >= state.window_end else []
             else:
-                verdict, refund_from = self._ledger.verdict(leaf.leaf_id(self._domain))
-                due += [leaf] if verdict is Verdict.HOLDS else []
-                lost += [leaf] if now >= refund_from else []
+                decided.append(leaf)
+        said = self._ledger.verdicts([leaf.leaf_id(self._domain) for leaf in decided])
+        for leaf, one in zip(decided, said, strict=True):
+            due += [leaf] if one.verdict is TierVerdict.HOLDS else []
+            lost += [leaf] if one.refund_from is not None and now >= one.refund_from else []
         released, refunded = (
             sum(
                 self._end_some(part, release=release)
