@@ -9,9 +9,11 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 from interlace.chain import Account, Client
 from interlace.serving import Journal, Ledger, Settler
+from interlace.serving.tiers import Means, works_of
 
 
 def main() -> None:
@@ -25,7 +27,11 @@ def main() -> None:
 
     journal = Journal(told["journal"], "settler")
     account = Account.from_key(os.environ["SETTLER_KEY"])
-    settler = Settler(journal, Ledger(Client(told["rpc"])), told["node"], account, open_size=2, on_step=on_step)
+    client = Client(told["rpc"])
+    works = {}
+    if "program" in told:
+        works = works_of([4], Means(client, told["node"], Path(told["program"]).read_bytes(), account, "", on_step))
+    settler = Settler(journal, Ledger(client), told["node"], account, open_size=2, works=works, on_step=on_step)
     settler.run_once()
     journal.close()
 

@@ -213,7 +213,7 @@ def test_a_tampered_answer_is_refused(world, change, code) -> None:
         client.ask(sample.INPUT)
     assert caught.value.code == code
     # Whatever it claimed, no more than the voucher's maximum is counted; a bad receipt is kept as evidence.
-    assert client.budget.spent + client.budget.promised <= client.offer.cost
+    assert client.budget.spent + client.budget.promised <= client.offer.cost_of(0)
     if code.startswith("verify."):
         (kept,) = (world.folder / "kept").iterdir()
         assert code in {check.code for check in verify(kept.read_bytes(), world.program.to_bytes()).failures}
@@ -247,7 +247,7 @@ def test_a_wrong_result_with_a_true_signature_is_found_by_re_execution(world) ->
         {"receipt_key": "0x" + "11" * 20},
         {"settlement": "0x" + "11" * 20},
         {"chain_id": "1"},
-        {"assurances": ["1"]},
+        {"prices": {"vote": "7"}},
         {"max_batch": "0"},
     ],
 )
@@ -259,7 +259,17 @@ def test_an_offer_that_contradicts_program_or_chain_is_refused(world, change) ->
 
 
 @pytest.mark.parametrize(
-    "change", [{"next_nonce": "-1"}, {"format": "x"}, {"labels": 5}, {"surplus": "1"}, {"units": 1}]
+    "change",
+    [
+        {"next_nonce": "-1"},
+        {"prices": {}},
+        {"prices": {"faith": "7"}},
+        {"prices": {"vote": 7}},
+        {"format": "x"},
+        {"labels": 5},
+        {"surplus": "1"},
+        {"units": 1},
+    ],
 )
 def test_an_offer_that_does_not_decode_is_refused(world, change) -> None:
     url = lying(world, lambda path, body: {**body, **change} if path.startswith("/v1/offer") else body)
@@ -272,7 +282,7 @@ def test_offers_survive_their_json(world) -> None:
     offer = world.service().offer
     assert Offer.from_json(offer.to_json()) == offer
     with pytest.raises(RecordError) as caught:
-        Offer.from_json({**offer.to_json(), "format": "interlace.offer.v2"})
+        Offer.from_json({**offer.to_json(), "format": "interlace.offer.v1"})
     assert caught.value.code == "record.format"
 
 
@@ -310,7 +320,7 @@ def test_a_receipt_that_states_too_little_is_charged_as_it_was_signed(world) -> 
         with pytest.raises(VerificationError) as caught:
             client.ask(sample.INPUT)
         assert caught.value.code == "verify.units"
-        assert client.budget.spent == asked * client.offer.cost
+        assert client.budget.spent == asked * client.offer.cost_of(0)
 
 
 @pytest.mark.parametrize("change", ["node", "settlement"])

@@ -230,7 +230,7 @@ def test_many_clients_at_once(world) -> None:
         return sum(client.ask(sample.tensor([value] * 16)).cost for value in range(5))
 
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(ask, clients)) == [5 * clients[0].offer.cost] * 6
+        assert list(pool.map(ask, clients)) == [5 * clients[0].offer.cost_of(0)] * 6
     assert sum(server.service.journal.counts().result().values()) == 30
 
 

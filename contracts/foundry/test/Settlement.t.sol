@@ -82,6 +82,8 @@ interface ISettlement {
     function commit(address node, bytes32 root, uint32 count) external returns (uint256);
     function open(uint256 batchId, Leaf[] calldata leaves, bytes32[][] calldata proofs) external;
     function release(bytes32[] calldata leafIds) external;
+    function refund(bytes32[] calldata leafIds) external;
+    function claimOf(bytes32 leafId) external view returns (bytes32);
     function challenge(bytes32 leafId) external;
     function vote(bytes32 leafId, bool uphold) external;
     function resolve(bytes32 leafId) external;
@@ -111,6 +113,19 @@ contract Sink {
     }
 }
 
+/// @notice Stands where the tier of disputes stands; the walk says what it answers.
+contract Tier {
+    mapping(bytes32 claimHash => uint8) public said;
+
+    function say(bytes32 claimHash, uint8 verdict_) external {
+        said[claimHash] = verdict_;
+    }
+
+    function verdict(bytes32 claimHash, address) external view returns (uint8) {
+        return said[claimHash];
+    }
+}
+
 contract Market is Base {
     uint64 public constant UNITS = 3;
     uint256 public constant BOND = 1_000;
@@ -120,6 +135,7 @@ contract Market is Base {
     ISettlement public immutable settlement;
     address public immutable programs;
     Sink public immutable sink;
+    Tier public immutable tier;
     bytes32 private immutable _programId;
     bytes32[] public leafIds;
     mapping(bytes32 leafId => ISettlement.Leaf) private _leaves;
@@ -136,8 +152,11 @@ contract Market is Base {
         for (uint256 i = 0; i < 3; ++i) members[i] = _validators[i];
         address validators = _deploy("Validators", abi.encode(credit, members, uint256(2)));
         sink = new Sink(credit);
+        tier = new Tier();
+        address[5] memory tiers;
+        tiers[2] = address(tier);
         ISettlement.Terms memory terms = ISettlement.Terms(20, 15, 30, 40, 25, BOND);
-        settlement = ISettlement(_deploy("Settlement", abi.encode(credit, programs, validators, sink, terms)));
+        settlement = ISettlement(_deploy("Settlement", abi.encode(credit, programs, validators, sink, tiers, terms)));
         assets.createDerivedClass(2, "", 0, 0, "", new IAssets.Parent[](0), IAssets.Licence(1, 0));
         bytes memory manifest = abi.encodePacked("ILTP", uint16(1), UNITS, bytes32(0), uint32(0), "graph");
         _programId = IPrograms(programs).register(manifest, 1);
@@ -177,11 +196,11 @@ contract Market is Base {
         withdrawn += amount;
     }
 
-    function serve(uint256 seed, uint256 price, bool held) external {
+    function serve(uint256 seed, uint256 price, uint8 how) external {
         ISettlement.Leaf memory leaf;
         leaf.voucher = ISettlement.Voucher(
             payer(seed), address(this), 1, _programId, bytes32(seed), price % 1e18, type(uint256).max, address(credit),
-            held ? 1 : 0, ++_nonce, uint64(block.timestamp)
+            how % 3 == 2 ? 4 : how % 3, ++_nonce, uint64(block.timestamp)
         );
         leaf.claim = ISettlement.Claim(
             block.chainid, programs, _programId, 1, bytes32(seed), bytes32(price), address(this), _nonce
@@ -214,7 +233,31 @@ contract Market is Base {
         ids[0] = leafIds[seed % leafIds.length];
         ISettlement.Entry memory entry = settlement.entryOf(ids[0]);
         (bool ok, ) = address(settlement).call(abi.encodeCall(ISettlement.release, (ids)));
-        require(ok == (entry.status == 1 && block.timestamp >= entry.windowEnd), "another outcome");
+        bool due = entry.assurance == 4 ? said(ids[0]) == 2 : block.timestamp >= entry.windowEnd;
+        require(ok == (entry.status == 1 && due), "another outcome");
+    }
+
+    function refund(uint256 seed) public {
+        if (leafIds.length == 0) return;
+        bytes32[] memory ids = new bytes32[](1);
+        ids[0] = leafIds[seed % leafIds.length];
+        ISettlement.Entry memory entry = settlement.entryOf(ids[0]);
+        (bool ok, ) = address(settlement).call(abi.encodeCall(ISettlement.refund, (ids)));
+        uint8 verdict = said(ids[0]);
+        bool due = verdict == 3 || (verdict == 0 && block.timestamp >= entry.windowEnd)
+            || (verdict == 1 && block.timestamp >= entry.windowEnd + 25);
+        require(ok == (entry.status == 1 && entry.assurance == 4 && due), "another outcome");
+    }
+
+    /// @dev A tier takes back nothing that it decided.
+    function decide(uint256 seed, uint8 verdict) external {
+        if (leafIds.length == 0) return;
+        bytes32 leafId = leafIds[seed % leafIds.length];
+        if (said(leafId) < 2) tier.say(settlement.claimOf(leafId), verdict % 4);
+    }
+
+    function said(bytes32 leafId) public view returns (uint8) {
+        return tier.said(settlement.claimOf(leafId));
     }
 
     function challenge(uint256 seed) external {
@@ -222,7 +265,8 @@ contract Market is Base {
         bytes32 leafId = leafIds[seed % leafIds.length];
         ISettlement.Entry memory entry = settlement.entryOf(leafId);
         (bool ok, ) = address(settlement).call(abi.encodeCall(ISettlement.challenge, (leafId)));
-        require(ok == (entry.status == 1 && block.timestamp < entry.windowEnd), "another outcome");
+        bool open = entry.assurance == 1 && block.timestamp < entry.windowEnd;
+        require(ok == (entry.status == 1 && open), "another outcome");
     }
 
     function vote(uint256 seed, bool uphold) external {
@@ -300,7 +344,9 @@ contract SettlementTest is Base {
         vm.warp(block.timestamp + 1_000);
         for (uint256 i = 0; i < _market.count(); ++i) {
             uint8 status = settlement.entryOf(_market.leafIds(i)).status;
-            if (status == 1) _market.release(i);
+            bool back = settlement.entryOf(_market.leafIds(i)).assurance == 4 && _market.said(_market.leafIds(i)) != 2;
+            if (status == 1 && back) _market.refund(i);
+            if (status == 1 && !back) _market.release(i);
             if (status == 2) _market.resolve(i);
         }
         for (uint256 i = 0; i < 2; ++i) {

@@ -27,6 +27,7 @@ from .fixtures import blocktest, statetest
 from .lanes import lanes
 from .org import org
 from .quote import quote
+from .receipt import receipt
 from .replay import replay
 from .rpctest import rpctest
 from .up import up
@@ -85,6 +86,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(db, name="db")
 app.add_typer(dispute, name="dispute")
 app.add_typer(org, name="org")
+app.add_typer(receipt, name="receipt")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,12 +26,14 @@ from interlace.assets.registry import WEIGHT_SUM, Parent, Registered
 from interlace.assets.table import Table, decode, encode, labelled, table
 from interlace.errors import AssetError, ProgramError, UsageError
 from interlace.models import ModelCard, Program, train_classifier
+from interlace.records.assurance import Assurance
 from interlace.serving import Budget, ServiceClient
 
 from .items import Answer, DataAsset, Model
 from .purse import Balances, Purse, Role
 from .service import Service
 from .units import Credits, Price, parse_amount, parse_price
+from .watch import Watch
 
 if TYPE_CHECKING:
     from interlace.chain import Account
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["mlp", "logistic"]
 Amount: TypeAlias = str | int
+_BONDS = 4
+"""Bonds for which credits are kept on a developer chain, so that as many claims can be put up or challenged at once."""
 
 
 @runtime_checkable
@@ -216,13 +220,23 @@ class Party:
         model.registered = self.net.registry.register_model(self.account, model.card, model.program, model.parents)
         return model
 
-    def serve(self, model: Model, price: str | Price, *, port: int = 0) -> Service:
+    def serve(
+        self,
+        model: Model,
+        price: str | Price,
+        *,
+        prices: Mapping[str, str | Price] | None = None,
+        port: int = 0,
+    ) -> Service:
         """Start a paid service of a model as a process of its own; publish the model first if need be.
 
         Parameters
         ----------
         price
             ``"0.002/call"`` or ``"0.000001/unit"``, in credits; a call never costs more than this says.
+        prices
+            Further tiers of assurance by name, each with its price: ``{"dispute": "0.004/call"}``. A claim that is put
+            up needs a bond from this party's credits; on a developer chain they are funded if there are none.
         port
             Where it listens on loopback; 0 takes a free port.
 
@@ -234,26 +248,65 @@ class Party:
             ``sdk.serving`` when this party's service is running.
         AssetError
             ``asset.not-for-pay`` when the model's licence does not permit to charge for it.
+        RecordError
+            ``record.assurance`` for a tier that does not exist.
         ServiceError
-            ``service.start`` with the service's own words.
+            ``service.start`` with the service's own words, for example which tier it cannot offer and why.
         """
-        unit_price = parse_price(price).unit_price(model.program.units)
+        units = model.program.units
+        unit_price = parse_price(price).unit_price(units)
+        tiers = {Assurance.of(tier): parse_price(one).unit_price(units) for tier, one in (prices or {}).items()}
         if self._service is not None and self._service.running:
             raise UsageError(
                 "sdk.serving", f"{self.name} serves {self._service.model.name} already", hint="stop it first"
             )
         if model.registered is None:
             self.publish(model)
-        if unit_price and not self.net.registry.licence_of(model.class_id).permits(Permission.PAY):
+        if max(unit_price, *tiers.values(), 0) and not self.net.registry.licence_of(model.class_id).permits(
+            Permission.PAY
+        ):
             raise AssetError(
                 "asset.not-for-pay",
                 f"{model.name} derives from data that may not be charged for",
                 hint="serve it for nothing, or ask the data's owner for another licence",
             )
-        self._service = Service(self.net, self.account, model, unit_price, port=port)
+        if self.net.is_developer_chain and Assurance.DISPUTE in tiers:
+            self._purse.hold(_BONDS * int(self.net.contract("Dispute").call("bond")))
+        self._service = Service(self.net, self.account, model, unit_price, prices=tiers, port=port)
         return self._service
 
     # ---- buying --------------------------------------------------------------------------------------
+
+    def quote(self, service: Service | str) -> dict[str, Credits]:
+        """Return what one call costs at each tier of assurance that a service offers, by the tiers' names.
+
+        Raises
+        ------
+        ServiceError
+            ``service.unreachable``, or ``service.offer`` when the offer contradicts the chain.
+        """
+        url = service.url if isinstance(service, Service) else service
+        with ServiceClient(url, self.account, Budget(0), ledger=self.net.ledger, assurance=None) as client:
+            return {tier.label: Credits(cost) for tier, cost in client.quote().items()}
+
+    def watch(self, *programs: Model | Program, where_private: bool | None = None) -> Watch:
+        """Return a watcher that runs claims on these programs again and challenges false ones, with a bond for each.
+
+        Parameters
+        ----------
+        where_private
+            Whether inputs may be fetched from loopback and private addresses; by default on a developer chain alone.
+
+        Examples
+        --------
+        >>> watch = bob.watch(model)  # doctest: +SKIP
+        >>> watch.step()  # doctest: +SKIP
+        """
+        private = self.net.is_developer_chain if where_private is None else where_private
+        given = [one.program if isinstance(one, Model) else one for one in programs]
+        if self.net.is_developer_chain:
+            self._purse.hold(_BONDS * int(self.net.contract("Dispute").call("bond")))
+        return Watch(self.net, self.account, given, private=private)
 
     def ask(
         self,
@@ -261,7 +314,7 @@ class Party:
         value: ArrayLike,
         *,
         budget: Amount | Budget,
-        assurance: int = 0,
+        assurance: int | str = 0,
         program: Program | bytes | None = None,
     ) -> Answer:
         """Ask one question and pay for the answer.
@@ -275,7 +328,8 @@ class Party:
         budget
             Most that this question may cost, in credits (``"0.05"``); or a `Budget` that several questions share.
         assurance
-            0 for a receipt that is paid at once, 1 for one that can be challenged before it is paid.
+            What has to hold before the call is paid, by number or name: 0 or ``"receipt"`` nothing, 1 or ``"vote"`` a
+            window in which it can be challenged, 4 or ``"dispute"`` a bonded claim that nobody refuted; see `quote`.
         program
             The program, to have the answer checked on arrival; known when `service` was started here.
 
@@ -297,7 +351,7 @@ class Party:
         values: Sequence[ArrayLike],
         *,
         budget: Amount | Budget,
-        assurance: int = 0,
+        assurance: int | str = 0,
         program: Program | bytes | None = None,
     ) -> list[Answer]:
         """Ask several questions in one go; parameters and errors as `ask`."""
@@ -307,9 +361,10 @@ class Party:
         limit = budget if isinstance(budget, Budget) else Budget(parse_amount(budget))
         # One question at a time: vouchers ascend, and a client has one budget while it signs.
         with self._asking:
-            client = self._client(service, assurance, content)
+            tier = Assurance.of(assurance)
+            client = self._client(service, tier, content)
             client.budget = limit
-            cost = client.offer.cost * len(values)
+            cost = client.offer.cost_of(tier) * len(values)
             if self.net.is_developer_chain and limit.left >= cost:
                 self._purse.back(cost, limit.left if isinstance(budget, Budget) else None)
             replies = client.ask_many([np.asarray(value) for value in values])
@@ -319,7 +374,7 @@ class Party:
         url = service.url if isinstance(service, Service) else service
         key = (url, assurance, program is not None)
         if key not in self._clients:
-            card = service.model.card if isinstance(service, Service) else self._card_of(url, assurance)
+            card = service.model.card if isinstance(service, Service) else self._card_of(url)
             client = ServiceClient(
                 url,
                 self.account,
@@ -338,9 +393,9 @@ class Party:
         self._latest[url] = key
         return self._clients[key]
 
-    def _card_of(self, url: str, assurance: int) -> ModelCard | None:
+    def _card_of(self, url: str) -> ModelCard | None:
         """Return the card that the chain keeps for what a service offers, if it is about the program served."""
-        with ServiceClient(url, self.account, Budget(0), ledger=self.net.ledger, assurance=assurance) as client:
+        with ServiceClient(url, self.account, Budget(0), ledger=self.net.ledger, assurance=None) as client:
             offer = client.offer
         try:
             card = self.net.registry.read_model(offer.asset_class)

@@ -68,6 +68,12 @@ class Purse:
         self._net.contract("CreditToken").send(self._account, "deposit", value_wei=amount)
         return self._credits()
 
+    def hold(self, amount: int) -> None:
+        """See that the account holds at least `amount` of credits outside escrow."""
+        missing = amount - self._credits()
+        if missing > 0:
+            self.fund(missing)
+
     def deposit(self, amount: int) -> Credits:
         """Put `amount` into escrow and return the escrow."""
         missing = amount - self._credits()

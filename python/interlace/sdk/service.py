@@ -16,14 +16,16 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from interlace.chain import Account
 from interlace.errors import ServiceError
+from interlace.records.assurance import Assurance
 from interlace.serving import Journal, Limits, Progress, Settler
+from interlace.serving.tiers import Means, works_of
 
 from .units import Credits
 
@@ -53,10 +55,20 @@ class Service:
         Its program, model card, configuration, journal and log.
     """
 
-    def __init__(self, net: Network, node: Account, model: Model, unit_price: int, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        net: Network,
+        node: Account,
+        model: Model,
+        unit_price: int,
+        *,
+        prices: Mapping[Assurance, int] | None = None,
+        port: int = 0,
+    ) -> None:
         self.model = model
         self.folder = net.workdir / "nodes" / node.address
         self.unit_price = unit_price
+        self.prices = dict(prices or {})
         self._net = net
         self._node = node
         self._process = self._start(port)
@@ -69,7 +81,7 @@ class Service:
 
     @property
     def cost(self) -> Credits:
-        """What one call costs."""
+        """What one call costs at receipt and vote."""
         return Credits(self.unit_price * self.model.program.units)
 
     @property
@@ -90,7 +102,8 @@ class Service:
     def settle(self, on_open: Callable[[int], None] | None = None) -> Progress:
         """Turn all receipts into payments, as far as the chain allows it now.
 
-        Receipts of assurance 0 are released at once, those of assurance 1 when their window has passed: call again.
+        Receipts of assurance 0 are released at once, those of assurance 1 when their window has passed, those of other
+        tiers when the chain says that their claims hold: call again. Claims that were challenged are defended here.
 
         Parameters
         ----------
@@ -109,9 +122,14 @@ class Service:
 
         journal = Journal(self.folder / "journal.sqlite", "settler")
         try:
+            # Calls of a tier that is no longer offered still need its work.
+            tiers = {*self.prices, *journal.assured().result()}
+            program = self.model.program.to_bytes()
+            means = Means(self._net.client, self._node.address, program, self._node, self.url, opened)
             return Settler(
-                journal, self._net.ledger, self._node.address, self._node, open_size=_OPEN_SIZE, on_step=opened
-            ).run_once()
+                journal, self._net.ledger, self._node.address, self._node, open_size=_OPEN_SIZE,
+                works=works_of(tiers, means), on_step=opened,
+            ).run_once()  # fmt: skip
         finally:
             journal.close()
 
@@ -154,6 +172,7 @@ class Service:
             "node": self._node.address,
             "receipt_key": {"key_file": _KEY_FILE},
             "unit_price": str(self.unit_price),
+            "prices": {tier.label: str(price) for tier, price in self.prices.items()},
             "journal": "journal.sqlite",
             "name": self.model.name,
             "port": port,

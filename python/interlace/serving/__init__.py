@@ -11,6 +11,7 @@ from __future__ import annotations
 from interlace.serving.app import build_app
 from interlace.serving.budget import Budget
 from interlace.serving.client import Reply, ServiceClient
+from interlace.serving.disputes import DisputeWork
 from interlace.serving.journal import Journal
 from interlace.serving.ledger import Ledger
 from interlace.serving.limits import Limits
@@ -21,6 +22,7 @@ from interlace.serving.wire import Offer
 
 __all__ = [
     "Budget",
+    "DisputeWork",
     "Journal",
     "Ledger",
     "Limits",

@@ -23,6 +23,7 @@ from interlace.serving.ledger import Ledger
 from interlace.serving.server import ServiceServer
 from interlace.serving.service import Service
 from interlace.serving.settlement import Settler
+from interlace.serving.tiers import Means, works_of
 
 
 def main(arguments: list[str]) -> int:
@@ -57,13 +58,20 @@ def _run(config: ServiceConfig) -> None:
         card=card,
         name=config.name,
         assurances=config.assurances,
+        prices=config.prices,
         limits=config.limits,
     )
     stop, settling = threading.Event(), None
     try:
         server = ServiceServer(service, host=config.host, port=config.port, allowed_hosts=config.allowed_hosts)
         if config.settle is not None:
-            settler = Settler(Journal(config.journal, "settler"), ledger, config.node, config.settle.account)
+            journal, account = Journal(config.journal, "settler"), config.settle.account
+            where = config.public_url or server.url
+            means = Means(ledger.client, config.node, Program.load(config.program).to_bytes(), account, where)
+            works = works_of(service.offer.prices, means)
+            for work in works.values():
+                work.check(sum(journal.assured().result().values()))
+            settler = Settler(journal, ledger, config.node, account, works=works)
             settling = threading.Thread(target=settler.run, args=(stop, config.settle.every_s), name="settler")
             settling.start()
         for number in (signal.SIGTERM, signal.SIGINT):

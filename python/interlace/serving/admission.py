@@ -83,10 +83,9 @@ class Admission:
             raise refuse("voucher.program", "program", "0x" + offer.program_id.hex(), "0x" + voucher.program_id.hex())
         if voucher.asset_class != offer.asset_class:
             raise refuse("voucher.asset-class", "asset class", offer.asset_class, voucher.asset_class)
-        if voucher.assurance not in offer.assurances:
-            raise refuse("voucher.assurance", "assurance", offer.assurances, voucher.assurance)
-        if price and voucher.unit_price < offer.unit_price:
-            raise refuse("voucher.price", "unit price of at least", offer.unit_price, voucher.unit_price)
+        asked = offer.price_of(voucher.assurance)
+        if price and voucher.unit_price < asked:
+            raise refuse("voucher.price", "unit price of at least", asked, voucher.unit_price)
 
     def check_bounds(self, voucher: Voucher) -> None:
         """Check deadline, cost and nonce.

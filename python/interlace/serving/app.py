@@ -2,8 +2,8 @@
 
 Invariant: a request is refused as early as possible (Host, size, rate, places) and always with a stable code; no answer
 carries CORS headers, so no web page of another origin can read one.
-Endpoints: POST /v1/tensor, /v1/tensor/batch, /v1/chat/completions; GET /v1/models, /v1/offer, /health,
-/metrics. Errors are ``{"error": {"code", "message", "hint"}}``, on the chat endpoint in OpenAI's shape.
+Endpoints: POST /v1/tensor, /v1/tensor/batch, /v1/chat/completions; GET /v1/models, /v1/offer, /v1/claims/{hash},
+/health, /metrics. Errors are ``{"error": {"code", "message", "hint"}}``, on the chat endpoint in OpenAI's shape.
 What it does not do: no TLS and no user accounts; put a reverse proxy before it and name its host in `allowed_hosts`.
 """
 
@@ -64,6 +64,7 @@ def build_app(service: Service, *, allowed_hosts: Iterable[str] = ()) -> ASGIApp
         _route(service, "/v1/chat/completions", "POST", _chat, shape=openai.error_json),
         _route(service, "/v1/models", "GET", _models, shape=openai.error_json),
         _route(service, "/v1/offer", "GET", _offer),
+        _route(service, "/v1/claims/{claim}", "GET", _claim),
         _route(service, "/health", "GET", _health),
         _route(service, "/metrics", "GET", _metrics),
     ]
@@ -224,6 +225,12 @@ async def _offer(service: Service, request: Request) -> Response:
         offer["next_nonce"] = str(service.next_nonce(codec.address(payer, "payer")))
         offer["now"] = str(service.now())
     return JSONResponse(offer)
+
+
+async def _claim(service: Service, request: Request) -> Response:
+    with service.place():
+        claim_hash = codec.from_hex(request.path_params["claim"], "claim", codec.WORD)
+        return JSONResponse((await service.claim_input(claim_hash)).to_json())
 
 
 async def _health(service: Service, request: Request) -> Response:

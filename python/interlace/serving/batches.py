@@ -10,9 +10,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from interlace.records import Domain, settlement_leaf
+from interlace.records import Claim, Domain, settlement_leaf
+from interlace.records.assurance import Assurance
 from interlace.serving.journal import Journal, Served, State, served_of
+from interlace.serving.tiers import Job
 
 _ANSWER = "voucher, voucher_signature, claim, receipt, receipt_signature, output"
 
@@ -104,6 +107,39 @@ class Batches:
             update = "UPDATE calls SET state = ?, failure = ? WHERE voucher_hash = ? AND state < ?"
             self._journal.submit(lambda connection: connection.executemany(update, rows)).result()
 
+    def jobs(self) -> list[Job]:
+        """Return the work of tiers that is not over, one job for each claim."""
+
+        def work(connection: sqlite3.Connection) -> list[Job]:
+            query = (
+                "SELECT assured.tier, calls.claim, assured.salt, assured.input, calls.output, calls.payer,"
+                " MIN(COALESCE(assured.from_block, 0)), MIN(calls.state) FROM assured JOIN calls USING (voucher_hash)"
+                " WHERE assured.done = 0 GROUP BY assured.claim_hash ORDER BY assured.claim_hash"
+            )
+            return [_job(row) for row in connection.execute(query)]
+
+        return self._journal.submit(work).result()
+
+    def job(self, leaf: Leaf, block: int) -> Job | None:
+        """Return the work that a leaf's tier needs, begun at `block` if it was not before; `None` if none is kept."""
+
+        def work(connection: sqlite3.Connection) -> Job | None:
+            begin = "UPDATE assured SET from_block = ? WHERE voucher_hash = ? AND from_block IS NULL"
+            connection.execute(begin, (block, leaf.voucher_hash))
+            query = (
+                "SELECT assured.tier, calls.claim, assured.salt, assured.input, calls.output, calls.payer,"
+                " assured.from_block, calls.state FROM assured JOIN calls USING (voucher_hash) WHERE voucher_hash = ?"
+            )
+            row = connection.execute(query, (leaf.voucher_hash,)).fetchone()
+            return None if row is None else _job(row)
+
+        return self._journal.submit(work).result()
+
+    def end(self, job: Job) -> None:
+        """Write down that nothing is left to do for a job, and forget its input: nobody can doubt it any more."""
+        update = "UPDATE assured SET done = 1, salt = x'', input = x'' WHERE claim_hash = ?"
+        self._journal.submit(lambda connection: connection.execute(update, (job.claim.hash(),))).result()
+
     def finish(self, root: bytes) -> bool:
         """Close a batch if all its leaves are settled or have failed; return whether it is closed."""
 
@@ -115,6 +151,12 @@ class Batches:
             return bool(left == 0)
 
         return self._journal.submit(work).result()
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    tier, claim, salt, input_, output, payer, from_block, state = row
+    final = state >= State.SETTLED
+    return Job(Assurance(tier), Claim.decode(claim), salt, input_, output, payer, from_block or 0, final)
 
 
 def _leaves(rows: Iterable[tuple[object, ...]]) -> list[Leaf]:

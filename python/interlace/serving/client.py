@@ -28,6 +28,7 @@ from interlace.errors import InterlaceError, RecordError, ServiceError, Verifica
 from interlace.models import ModelCard, tensor
 from interlace.proofs import Artefact, Verdict, verify_many
 from interlace.records import ReceiptFile, Voucher, codec, hash_input, sign
+from interlace.records.assurance import Assurance
 from interlace.serving.budget import Budget, Reservation
 from interlace.serving.ledger import Ledger
 from interlace.serving.openai import text_of
@@ -80,7 +81,7 @@ class ServiceClient:
     store
         A folder where receipt files are kept, ``<voucher hash>.json``.
     assurance
-        The tier to pay for.
+        The tier to pay for, by number or name, when a question names none; `None` for the first that is offered.
     retries
         How often the same request is sent again when the connection breaks, after pauses of 0.05 s to 1 s. Each voucher
         has one answer, so a buyer who can wait for a restart loses none that was paid.
@@ -103,7 +104,7 @@ class ServiceClient:
         card: ModelCard | None = None,
         ledger: Ledger | None = None,
         store: str | Path | None = None,
-        assurance: int = 0,
+        assurance: int | str | None = 0,
         timeout_s: float = 30.0,
         retries: int = 2,
         http: httpx.Client | None = None,
@@ -117,7 +118,7 @@ class ServiceClient:
         self._card = card
         self._ledger = ledger
         self._store = Path(store) if store is not None else None
-        self._assurance = assurance
+        self._assurance = None if assurance is None else Assurance.of(assurance)
         self._retries = retries
         self._clock = clock
         self._order = threading.Lock()
@@ -185,22 +186,28 @@ class ServiceClient:
                 wrong.append("the chain has another class or other units for the program, or none")
             elif chain.receipt_key(offer.node) != offer.receipt_key:
                 wrong.append("the node has not registered the receipt key")
-        if self._assurance not in offer.assurances:
-            wrong.append(f"it does not offer assurance {self._assurance}")
+        if self._assurance is not None and self._assurance not in offer.prices:
+            wrong.append(f"it does not offer assurance {self._assurance.value} {self._assurance.label}")
         if offer.max_batch < 1 or offer.max_deadline_s < 1:
             wrong.append("it admits nothing")
         if wrong:
             raise ServiceError("service.offer", f"the offer of {self.url} is refused: {'; '.join(wrong)}")
 
+    def quote(self) -> dict[Assurance, int]:
+        """Return what one call costs at each tier that is offered, in credit-wei, by the offer fetched last."""
+        return {tier: self.offer.cost_of(tier) for tier in self.offer.assurances}
+
     # ---- asking ------------------------------------------------------------------------------------------------------
 
-    def ask(self, value: npt.NDArray[np.generic] | bytes) -> Reply:
+    def ask(self, value: npt.NDArray[np.generic] | bytes, *, assurance: int | str | None = None) -> Reply:
         """Ask one question and pay for the answer.
 
         Parameters
         ----------
         value
             An int8 or int32 array of the offer's input shape, tensor bytes, or with a card one input of floats.
+        assurance
+            The tier to pay for, by number or name; the client's own when absent.
 
         Raises
         ------
@@ -213,9 +220,11 @@ class ServiceClient:
         VerificationError
             ``verify.*`` when the answer does not hold; its receipt is stored as evidence.
         """
-        return self._buy([self._encode(value)])[0]
+        return self._buy([self._encode(value)], self._tier(assurance))[0]
 
-    def ask_many(self, values: Sequence[npt.NDArray[np.generic] | bytes]) -> list[Reply]:
+    def ask_many(
+        self, values: Sequence[npt.NDArray[np.generic] | bytes], *, assurance: int | str | None = None
+    ) -> list[Reply]:
         """Ask many questions, in batches; the whole is within the budget or nothing is signed.
 
         Raises
@@ -223,19 +232,24 @@ class ServiceClient:
         InterlaceError
             As `ask`, for the first question that fails; a refusal's `data` has the replies, all paid and stored.
         """
-        return self._buy([self._encode(value) for value in values])
+        return self._buy([self._encode(value) for value in values], self._tier(assurance))
 
-    def _buy(self, inputs: Sequence[bytes]) -> list[Reply]:
+    def _tier(self, assurance: int | str | None) -> Assurance:
+        asked = self._assurance if assurance is None else Assurance.of(assurance)
+        return self.offer.assurances[0] if asked is None else asked
+
+    def _buy(self, inputs: Sequence[bytes], tier: Assurance) -> list[Reply]:
         """Buy answers in batches; a refusal for stale terms is followed by fresh ones, once."""
         replies: dict[int, Reply] = {}
         stale = False
         with self._order:
             # The whole cost is taken before the first voucher is signed, so that nothing stops half-way.
-            purse = self._charge([], len(self._uncharged(len(inputs))))
+            cost = self.offer.cost_of(tier)
+            purse = self._charge([], len(self._uncharged(len(inputs), cost)), cost)
             try:
                 while len(replies) < len(inputs):
                     part = [index for index in range(len(inputs)) if index not in replies][: self.offer.max_batch]
-                    calls = self._sign([inputs[index] for index in part], purse)
+                    calls = self._sign([inputs[index] for index in part], purse, tier)
                     answers = self._exchange(calls)
                     good = [k for k, answer in enumerate(answers) if isinstance(answer, Answer)]
                     bought = self._accept([calls[k] for k in good], [a for a in answers if isinstance(a, Answer)])
@@ -251,17 +265,16 @@ class ServiceClient:
                     unused.release()
         return [replies[index] for index in range(len(inputs))]
 
-    def _uncharged(self, count: int) -> list[int]:
-        """Return those of the next `count` nonces that no refused voucher has charged already.
+    def _uncharged(self, count: int, cost: int) -> list[int]:
+        """Return those of the next `count` nonces that no refused voucher has charged with `cost` already.
 
         Of two vouchers with one nonce the contract settles one at most.
         """
-        nonces, cost = range(self._next, self._next + count), self.offer.cost
+        nonces = range(self._next, self._next + count)
         return [nonce for nonce in nonces if nonce not in self._sent or self._sent[nonce].amount < cost]
 
-    def _charge(self, purse: list[Reservation], count: int) -> list[Reservation]:
+    def _charge(self, purse: list[Reservation], count: int, cost: int) -> list[Reservation]:
         """Return `count` reservations over the cost of a call, taken from `purse` as far as it goes; all or none."""
-        cost = self.offer.cost
         taken: list[Reservation] = []
         try:
             while len(taken) < count:
@@ -304,11 +317,13 @@ class ServiceClient:
             )
         return data
 
-    def _sign(self, inputs: Sequence[bytes], purse: list[Reservation]) -> list[Call]:
+    def _sign(self, inputs: Sequence[bytes], purse: list[Reservation], tier: Assurance) -> list[Call]:
         """Charge each input, then sign a voucher for each."""
         offer, nonces = self.offer, range(self._next, self._next + len(inputs))
-        fresh = self._uncharged(len(inputs))
-        for nonce, reservation in zip(fresh, self._charge(purse, len(fresh)), strict=True):
+        # Fresh terms may have another price, or not offer the tier any more.
+        cost = offer.cost_of(tier)
+        fresh = self._uncharged(len(inputs), cost)
+        for nonce, reservation in zip(fresh, self._charge(purse, len(fresh), cost), strict=True):
             if nonce in self._sent:
                 self._sent[nonce].release()
             self._sent[nonce] = reservation
@@ -322,10 +337,10 @@ class ServiceClient:
                 asset_class=offer.asset_class,
                 program_id=offer.program_id,
                 request_hash=hash_input(salt, data),
-                unit_price=offer.unit_price,
-                max_cost=offer.cost,
+                unit_price=offer.price_of(tier),
+                max_cost=cost,
                 token=offer.token,
-                assurance=self._assurance,
+                assurance=tier.value,
                 nonce=nonce,
                 deadline=deadline,
             )

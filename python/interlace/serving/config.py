@@ -17,11 +17,14 @@ from typing import Final, Self
 from interlace.chain import Account, checksum_address
 from interlace.errors import ChainError, RecordError, ServiceError
 from interlace.records import codec
+from interlace.records.assurance import Assurance
 from interlace.serving.limits import Limits
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 _REQUIRED: Final = {"program", "rpc", "node", "receipt_key", "unit_price", "journal"}
-_OPTIONAL: Final = {"card", "name", "assurances", "host", "port", "allowed_hosts", "limits", "log", "settle"}
+_OPTIONAL: Final = {
+    "card", "name", "assurances", "prices", "public_url", "host", "port", "allowed_hosts", "limits", "log", "settle",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class ServiceConfig:
     journal: Path
     name: str
     assurances: tuple[int, ...]
+    prices: Mapping[Assurance, int]
+    public_url: str
     host: str
     port: int
     allowed_hosts: tuple[str, ...]
@@ -85,8 +90,9 @@ class ServiceConfig:
         if log not in ("text", "json"):
             raise ServiceError("service.config", f"log {log!r} is neither text nor json")
         assurances = members.get("assurances", [0, 1])
-        if not isinstance(assurances, list) or not assurances or not set(assurances) <= {0, 1}:
-            raise ServiceError("service.config", f"assurances {assurances!r}; 0 and 1 exist")
+        if not isinstance(assurances, list) or not set(assurances) <= {0, 1}:
+            hint = "others have prices of their own, in prices"
+            raise ServiceError("service.config", f"assurances {assurances!r}; 0 and 1 are possible", hint=hint)
         return cls(
             program=folder / _text(members, "program"),
             card=folder / _text(members, "card") if "card" in members else None,
@@ -97,6 +103,8 @@ class ServiceConfig:
             journal=folder / _text(members, "journal"),
             name=_text(members, "name") if "name" in members else "",
             assurances=tuple(int(assurance) for assurance in assurances),
+            prices=_prices(members.get("prices", {})),
+            public_url=_text(members, "public_url").rstrip("/") if "public_url" in members else "",
             host=_text(members, "host") if "host" in members else "127.0.0.1",
             port=port,
             allowed_hosts=_texts(members.get("allowed_hosts", [])),
@@ -153,6 +161,13 @@ def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ServiceError("service.config", "allowed_hosts is not a list of names")
     return tuple(value)
+
+
+def _prices(value: object) -> dict[Assurance, int]:
+    """Read unit prices by the names of tiers."""
+    if not isinstance(value, Mapping):
+        raise ServiceError("service.config", "prices is not an object of tiers and credit-wei per unit of work")
+    return {Assurance.of(tier): codec.from_decimal(price, f"prices.{tier}") for tier, price in value.items()}
 
 
 def _limits(value: object) -> Limits:

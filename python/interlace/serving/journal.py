@@ -5,6 +5,7 @@ receipt is durable, so a crash at any moment loses no receipt; a voucher has one
 nothing is admitted twice.
 How: one thread owns the connection and commits whatever has queued up as one transaction (group commit); each operation
 runs in a savepoint of its own, so that one refusal leaves the others untouched.
+The salt and input of a call are kept only for tiers that others may doubt, and only until nobody can any more.
 What it does not do: it checks no signature and knows no chain. Rows stay until `prune` is called; about 1 KiB a call.
 """
 
@@ -26,7 +27,7 @@ from interlace.errors import ServiceError
 from interlace.records import Claim, Receipt, Voucher
 
 T = TypeVar("T")
-VERSION: Final = 1
+VERSION: Final = 2
 QUEUE: Final = 4096
 """Operations that may wait for the writer; beyond this the caller waits."""
 GROUP: Final = 256
@@ -45,6 +46,17 @@ CREATE INDEX calls_by_batch ON calls (batch, leaf_index);
 CREATE TABLE batches (
     root BLOB PRIMARY KEY, count INTEGER NOT NULL, from_block INTEGER NOT NULL, batch_id INTEGER, done INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+"""
+
+
+# Since version 2. A journal of version 1 has no calls of such tiers, so it needs nothing but the empty table.
+_ASSURED: Final = """
+CREATE TABLE assured (
+    voucher_hash BLOB PRIMARY KEY, claim_hash BLOB NOT NULL, tier INTEGER NOT NULL, salt BLOB NOT NULL,
+    input BLOB NOT NULL, from_block INTEGER, done INTEGER NOT NULL
+) STRICT;
+CREATE INDEX assured_by_claim ON assured (claim_hash);
+CREATE INDEX assured_open ON assured (done, voucher_hash);
 """
 
 
@@ -131,14 +143,14 @@ class Journal:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version in (0, 1):
+                for statement in ((_SCHEMA if version == 0 else "") + _ASSURED).split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             raise ServiceError("service.journal", f"{self.path}: {error}") from None
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             raise ServiceError("service.journal-version", f"{self.path} has version {version}, this is {VERSION}")
         return connection
 
@@ -236,8 +248,11 @@ class Journal:
 
         return self.submit(work)
 
-    def serve(self, served: Served) -> Future[None]:
-        """Record the answer of an admitted voucher; a second answer for the same voucher changes nothing."""
+    def serve(self, served: Served, request: tuple[bytes, bytes] | None = None) -> Future[None]:
+        """Record the answer of an admitted voucher; a second answer for the same voucher changes nothing.
+
+        `request` has salt and input of a call whose claim others may doubt.
+        """
         receipt = served.receipt
         records = (served.claim.encode(), receipt.encode(), served.receipt_signature)
         answer = (str(receipt.cost), *records, served.output)
@@ -248,6 +263,12 @@ class Journal:
                 " WHERE voucher_hash = ? AND state = ?",
                 (State.SERVED, *answer, receipt.voucher_hash, State.ADMITTED),
             )
+            if request is not None:
+                connection.execute(
+                    "INSERT OR IGNORE INTO assured (voucher_hash, claim_hash, tier, salt, input, done)"
+                    " VALUES (?, ?, ?, ?, ?, 0)",
+                    (receipt.voucher_hash, receipt.claim_hash, served.voucher.assurance, *request),
+                )
 
         return self.submit(work)
 
@@ -261,6 +282,25 @@ class Journal:
                 (digest,),
             ).fetchone()
             return None if row is None else (State(row[0]), served_of(row[1:]))
+
+        return self.submit(work)
+
+    def claim_input(self, claim_hash: bytes) -> Future[tuple[bytes, bytes] | None]:
+        """Return salt and input of a claim that others may still doubt; `None` for any other."""
+
+        def work(connection: sqlite3.Connection) -> tuple[bytes, bytes] | None:
+            query = "SELECT salt, input FROM assured WHERE claim_hash = ? AND done = 0 LIMIT 1"
+            row = connection.execute(query, (claim_hash,)).fetchone()
+            return None if row is None else (row[0], row[1])
+
+        return self.submit(work)
+
+    def assured(self) -> Future[dict[int, int]]:
+        """Return how many calls of each tier from audit on have work that is not over."""
+
+        def work(connection: sqlite3.Connection) -> dict[int, int]:
+            query = "SELECT tier, COUNT(*) FROM assured WHERE done = 0 GROUP BY tier"
+            return dict(connection.execute(query).fetchall())
 
         return self.submit(work)
 
@@ -298,15 +338,21 @@ class Journal:
     def prune(self, deadline_before: int) -> Future[int]:
         """Delete settled and failed calls whose deadline is before that unix second; return how many.
 
-        Each payer's last call stays, so that its nonce stays taken. Who asks again for a deleted one is refused.
+        Each payer's last call stays, so that its nonce stays taken, and so does one whose claim can still be doubted.
+        Who asks again for a deleted one is refused.
         """
 
         def work(connection: sqlite3.Connection) -> int:
-            return connection.execute(
+            deleted = connection.execute(
                 "DELETE FROM calls WHERE state >= ? AND deadline < ?"
-                " AND nonce < (SELECT MAX(nonce) FROM calls AS later WHERE later.payer = calls.payer)",
+                " AND nonce < (SELECT MAX(nonce) FROM calls AS later WHERE later.payer = calls.payer)"
+                " AND voucher_hash NOT IN (SELECT voucher_hash FROM assured WHERE done = 0)",
                 (State.SETTLED, deadline_before.to_bytes(8, "big")),
             ).rowcount
+            connection.execute(
+                "DELETE FROM assured WHERE done = 1 AND voucher_hash NOT IN (SELECT voucher_hash FROM calls)"
+            )
+            return deleted
 
         return self.submit(work)
 

@@ -138,6 +138,11 @@ class Ledger:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     @property
+    def client(self) -> Client:
+        """The node that is asked."""
+        return self._client
+
+    @property
     def chain_id(self) -> int:
         """The chain's id."""
         return self._ask("eth_chainId", lambda: self._client.chain_id)

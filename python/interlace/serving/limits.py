@@ -30,6 +30,9 @@ class Limits:
         How far ahead a voucher's deadline may lie; the service remembers unanswered vouchers that long.
     max_unsettled
         Served calls that may wait for settlement; beyond it new calls are refused with ``service.unsettled``.
+    max_assured
+        Served calls of tiers from audit on whose claims can still be doubted; their inputs are kept. Beyond it new
+        calls of such tiers are refused with ``service.unsettled``.
     rate_per_s
         Requests per second over all clients, with a burst of the same size; beyond it ``service.rate``.
     payer_ttl_s
@@ -47,6 +50,7 @@ class Limits:
     max_batch: int = 64
     max_deadline_s: int = 600
     max_unsettled: int = 10_000
+    max_assured: int = 1_000
     rate_per_s: float = 2_000.0
     payer_ttl_s: float = 2.0
     max_payers: int = 10_000

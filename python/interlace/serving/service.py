@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +21,15 @@ from interlace.chain import Account, checksum_address
 from interlace.errors import ServiceError
 from interlace.models import ModelCard, Program, tensor
 from interlace.records import Claim, Domain, Receipt, hash_output, sign
+from interlace.records.assurance import Assurance
 from interlace.serving.admission import Admission
 from interlace.serving.journal import Journal, Served, State, nonce_error
 from interlace.serving.ledger import Ledger
 from interlace.serving.limits import Limits
 from interlace.serving.logs import event
 from interlace.serving.metrics import Metrics
-from interlace.serving.wire import Answer, Call, Offer, TensorType
+from interlace.serving.tiers import FIRST_TIER, Means, works_of
+from interlace.serving.wire import Answer, Call, ClaimInput, Offer, TensorType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +49,7 @@ class Service:
     ledger
         The contracts, read through a node.
     unit_price
-        Credit-wei for one unit of work.
+        Credit-wei for one unit of work at the tiers `assurances`.
     journal
         Path of the journal.
     card
@@ -55,12 +57,15 @@ class Service:
     name, labels
         What people call the model, and what its answers mean; they go before the card's.
     assurances
-        The tiers that are offered.
+        The tiers that are offered at `unit_price`.
+    prices
+        Further tiers by number or name, each with its own credit-wei for one unit of work.
 
     Raises
     ------
     ServiceError
-        ``service.registration`` when the chain does not know the program, or knows other units or another key.
+        ``service.registration`` when the chain does not know the program, or knows other units or another key;
+        ``service.tier`` when the chain, or this node, cannot do a tier that is offered.
     ProgramError
         When the bytes are no program.
     """
@@ -77,7 +82,8 @@ class Service:
         card: ModelCard | None = None,
         name: str = "",
         labels: Sequence[str] = (),
-        assurances: Sequence[int] = (0, 1),
+        assurances: Sequence[int | str] = (0, 1),
+        prices: Mapping[Assurance, int] | Mapping[int, int] | Mapping[str, int] | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -90,15 +96,21 @@ class Service:
         self.metrics = Metrics()
         self.clock = clock
         self._key = receipt_account
-        self.offer = _offer(
-            self.program, node, receipt_account.address, ledger, unit_price, name, labels, assurances, self.limits
-        )
+        asked = dict.fromkeys((Assurance.of(tier) for tier in assurances), unit_price)
+        asked |= {Assurance.of(tier): price for tier, price in (prices or {}).items()}
+        self.offer = _offer(self.program, node, receipt_account.address, ledger, asked, name, labels, self.limits)
         self.journal = Journal(journal)
+        try:
+            self._check_tiers(ledger, program)
+        except BaseException:
+            self.journal.close()
+            raise
         self._admission = Admission(self.offer, self.journal, ledger, self.limits, clock)
         self._pool = ThreadPoolExecutor(self.limits.workers, thread_name_prefix="interlace-program")
         self._flights: dict[bytes, asyncio.Future[Answer]] = {}
         self._places = 0
         self._unsettled = 0
+        self._assured = 0
         self._unsettled_at = float("-inf")
         self._tokens = self.limits.rate_per_s
         self._tokens_at = clock()
@@ -133,7 +145,7 @@ class Service:
             admission.check_request(call)
             self._check_input(call.input)
             await admission.check_signature(call, digest)
-            await self._check_unsettled()
+            await self._check_unsettled(voucher.assurance)
             self._launch(call, digest, await admission.admit(call, digest))
             return None
         known = None if digest in self._flights else await asyncio.wrap_future(self.journal.find(digest))
@@ -181,7 +193,8 @@ class Service:
         try:
             loop = asyncio.get_running_loop()
             served = await loop.run_in_executor(self._pool, self._execute, call, digest)
-            await asyncio.wrap_future(self.journal.serve(served))
+            request = (call.salt, call.input) if served.voucher.assurance >= FIRST_TIER else None
+            await asyncio.wrap_future(self.journal.serve(served, request))
             cost = served.receipt.cost
         finally:
             self._admission.finished(digest, cost)
@@ -223,12 +236,43 @@ class Service:
                 f"the input is {found.dtype}{list(found.shape)}, the program takes {wanted.dtype}{list(wanted.shape)}",
             )
 
-    async def _check_unsettled(self) -> None:
+    def _check_tiers(self, ledger: Ledger, program: bytes) -> None:
+        """See that the chain pays the tiers that are offered, and that this node can do what they need."""
+        means = Means(ledger.client, self.offer.node, program)
+        works, unfinished = works_of(self.offer.prices, means), self.journal.assured().result()
+        there = ledger.tiers() if works else {}
+        for tier, work in works.items():
+            if tier not in there:
+                raise ServiceError(
+                    "service.tier", f"Settlement of this chain does not pay tier {tier.value} {tier.label}"
+                )
+            work.check(unfinished.get(tier, 0))
+
+    async def claim_input(self, claim_hash: bytes) -> ClaimInput:
+        """Return salt and input of a claim that this node put up, while anybody may doubt it.
+
+        Who paid for a tier from audit on agreed to that; of other calls nothing is told.
+
+        Raises
+        ------
+        ServiceError
+            ``service.no-claim`` for any other claim.
+        """
+        found = await asyncio.wrap_future(self.journal.claim_input(claim_hash))
+        if found is None:
+            hint = "only claims of tiers from audit on that can still be doubted are here"
+            raise ServiceError("service.no-claim", f"no claim 0x{claim_hash.hex()} is open to doubt here", hint=hint)
+        return ClaimInput(claim_hash, *found)
+
+    async def _check_unsettled(self, assurance: int) -> None:
         """Refuse new calls while too many receipts wait for settlement; counted at most once a second."""
         if self.clock() - self._unsettled_at > 1.0:
             self._unsettled_at = self.clock()
             counts = await asyncio.wrap_future(self.journal.counts())
             self._unsettled = counts[State.SERVED] + counts[State.BATCHED]
+            self._assured = sum((await asyncio.wrap_future(self.journal.assured())).values())
+        if assurance >= FIRST_TIER and self._assured >= self.limits.max_assured:
+            raise ServiceError("service.unsettled", f"{self._assured} claims can still be doubted", hint="try later")
         if self._unsettled >= self.limits.max_unsettled:
             raise ServiceError("service.unsettled", f"{self._unsettled} receipts wait for settlement", hint="try later")
 
@@ -275,6 +319,7 @@ class Service:
         gauges = {
             "requests_under_way": ("Requests that hold a place.", self._places),
             "receipts_unsettled": ("Served calls not yet settled.", waiting),
+            "claims_at_stake": ("Claims that can be doubted.", sum(self.journal.assured().result().values())),
             "receipts_failed": ("Served calls that the contract refuses for good.", counts[State.FAILED]),
             "calls_unanswered": ("Admitted vouchers without an answer.", counts[State.ADMITTED]),
         }
@@ -299,10 +344,9 @@ def _offer(
     node: str,
     receipt_key: str,
     ledger: Ledger,
-    unit_price: int,
+    prices: Mapping[Assurance, int],
     name: str,
     labels: Sequence[str],
-    assurances: Sequence[int],
     limits: Limits,
 ) -> Offer:
     """Return the offer, after the chain has confirmed what a buyer would check."""
@@ -324,10 +368,12 @@ def _offer(
             f"node {node} has registered receipt key {registered}, not {receipt_key}",
             hint="call Settlement.setReceiptKey from the node's account",
         )
-    if isinstance(unit_price, bool) or not isinstance(unit_price, int) or not 0 <= units * unit_price < 1 << 128:
-        raise ServiceError(
-            "service.config", f"unit_price {unit_price!r} is no price: {units} units must cost under 2^128"
-        )
+    for tier, price in prices.items():
+        if isinstance(price, bool) or not isinstance(price, int) or not 0 <= units * price < 1 << 128:
+            text = f"unit price {price!r} of {tier.label} is no price: {units} units must cost under 2^128"
+            raise ServiceError("service.config", text)
+    if not prices:
+        raise ServiceError("service.config", "no tier is offered")
     return Offer(
         name=name or f"0x{program.id.hex()}",
         domain=Domain(ledger.chain_id, ledger.settlement),
@@ -339,8 +385,7 @@ def _offer(
         semantics=program.semantics,
         asset_class=asset_class,
         units=units,
-        unit_price=unit_price,
-        assurances=tuple(assurances),
+        prices=dict(prices),
         max_deadline_s=limits.max_deadline_s,
         max_batch=limits.max_batch,
         input_type=TensorType(program.input_dtype, program.input_shape),

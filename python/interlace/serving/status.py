@@ -11,6 +11,7 @@ from typing import Final
 STATUS: Final = {
     "service.host": 421,
     "service.origin": 403,
+    "service.no-claim": 404,
     "service.no-route": 404,
     "service.method": 405,
     "service.slow": 408,

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from interlace.errors import InterlaceError, RecordError
+from interlace.errors import InterlaceError, RecordError, ServiceError
 from interlace.records import Claim, Domain, Receipt, ReceiptFile, Voucher, codec
+from interlace.records.assurance import Assurance
 
-OFFER_FORMAT: Final = "interlace.offer.v1"
+OFFER_FORMAT: Final = "interlace.offer.v2"
+INPUT_FORMAT: Final = "interlace.claim-input.v1"
 MAX_NAME: Final = 200
 _CALL: Final = ("voucher", "voucher_signature", "salt", "input")
 _ANSWER: Final = ("output", "claim", "receipt", "receipt_signature", "receipt_key")
@@ -32,8 +34,7 @@ _OFFER: Final = frozenset(
         "semantics",
         "asset_class",
         "units",
-        "unit_price",
-        "assurances",
+        "prices",
         "max_deadline_s",
         "max_batch",
         "input_type",
@@ -66,7 +67,8 @@ class TensorType:
 class Offer:
     """What a service sells and on which terms; whoever signs a voucher on these terms is admitted.
 
-    `unit_price` is in credit-wei for one unit of work, and every call costs `units` of them.
+    `prices` has the tiers that are offered and, for each, the credit-wei of one unit of work; a call costs `units` of
+    them.
     """
 
     name: str
@@ -79,8 +81,7 @@ class Offer:
     semantics: int
     asset_class: int
     units: int
-    unit_price: int
-    assurances: tuple[int, ...]
+    prices: Mapping[Assurance, int]
     max_deadline_s: int
     max_batch: int
     input_type: TensorType
@@ -93,9 +94,27 @@ class Offer:
             object.__setattr__(self, name, codec.address(getattr(self, name), name))
 
     @property
-    def cost(self) -> int:
-        """Credit-wei of one call."""
-        return self.units * self.unit_price
+    def assurances(self) -> tuple[Assurance, ...]:
+        """The tiers that are offered, in their order."""
+        return tuple(sorted(self.prices))
+
+    def price_of(self, assurance: int) -> int:
+        """Credit-wei of one unit of work at a tier.
+
+        Raises
+        ------
+        ServiceError
+            ``voucher.assurance`` when the tier is not offered.
+        """
+        tier = next((tier for tier in self.prices if tier == assurance), None)
+        if tier is None:
+            names = ", ".join(f"{tier.value} {tier.label}" for tier in self.assurances)
+            raise ServiceError("voucher.assurance", f"assurance {assurance} is not offered", hint=f"offered: {names}")
+        return self.prices[tier]
+
+    def cost_of(self, assurance: int) -> int:
+        """Credit-wei of one call at a tier; raises as `price_of`."""
+        return self.units * self.price_of(assurance)
 
     def to_json(self) -> dict[str, object]:
         """Return the offer as a JSON object."""
@@ -112,8 +131,7 @@ class Offer:
             "semantics": str(self.semantics),
             "asset_class": str(self.asset_class),
             "units": str(self.units),
-            "unit_price": str(self.unit_price),
-            "assurances": [str(assurance) for assurance in self.assurances],
+            "prices": {tier.label: str(self.prices[tier]) for tier in self.assurances},
             "max_deadline_s": str(self.max_deadline_s),
             "max_batch": str(self.max_batch),
             "input_type": self.input_type.to_json(),
@@ -140,7 +158,6 @@ class Offer:
         def address(name: str) -> str:
             return codec.address(codec.from_hex(members[name], name, 20), name)
 
-        assurances = strings(members["assurances"], "assurances")
         return cls(
             name=strings([members["name"]], "name")[0],
             domain=Domain(number("chain_id"), address("settlement")),
@@ -152,8 +169,7 @@ class Offer:
             semantics=number("semantics", 16),
             asset_class=number("asset_class", 256),
             units=number("units"),
-            unit_price=number("unit_price", 256),
-            assurances=tuple(codec.uint(codec.from_decimal(a, "assurances"), 8, "assurances") for a in assurances),
+            prices=_prices(members["prices"]),
             max_deadline_s=number("max_deadline_s"),
             max_batch=number("max_batch"),
             input_type=TensorType.from_json(members["input_type"], "input_type"),
@@ -271,6 +287,36 @@ class Answer:
             input=call.input,
             output=self.output,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimInput:
+    """What a watcher needs to run a claim again: the salt and the encoded input that its input hash is over."""
+
+    claim_hash: bytes
+    salt: bytes
+    input: bytes
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as a JSON object."""
+        return {
+            "format": INPUT_FORMAT,
+            "claim": codec.to_hex(self.claim_hash),
+            "salt": codec.to_hex(self.salt),
+            "input": codec.to_base64(self.input),
+        }
+
+
+def _prices(value: object) -> dict[Assurance, int]:
+    """Read prices by the tiers' names; each tier once, at least one."""
+    names = {tier.label for tier in Assurance}
+    if not isinstance(value, Mapping) or not value or not value.keys() <= names:
+        raise RecordError("record.bad-json", f"prices is not an object with one or more of {', '.join(sorted(names))}")
+    return {
+        tier: codec.uint(codec.from_decimal(value[tier.label], tier.label), 256, tier.label)
+        for tier in Assurance
+        if tier.label in value
+    }
 
 
 def strings(value: object, where: str) -> list[str]:
