@@ -99,7 +99,7 @@ def test_a_dispute_holds_when_its_window_is_over() -> None:
         assert standing(client, Assurance.DISPUTE, bytes(32), claim.prover) is checking.Standing.NONE
         assert standing(client, Assurance.RECEIPT, claim.hash(), claim.prover) is None
         before = client.snapshot()
-        client.increase_time(board.contract.call("windowSeconds") + 1)
+        client.increase_time(2 * board.contract.call("windowSeconds"))
         client.mine()
         assert check(world, Way.DISPUTE).complete
         client.revert(before)
