@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import numpy as np
 
@@ -33,6 +34,8 @@ MODELS: dict[str, tuple[int, ...]] = {
     "1M": (512, 1024, 512, 10),
 }
 """Widths of dense networks by about how many parameters they have."""
+NATIVE_RUNS: Final = 100
+"""Runs of the program for each round, one timed alone, so that their median is as robust as that of proofs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,17 @@ class ProofBench:
         names = (*head, "post gas", "decide gas")
         lines = [f"{'model':<6}{'inputs':>7}  {'tier':<17}" + "".join(f"{name:>11}" for name in names)]
         for row in self.rows:
-            times = (f"{row.native_ms:.3f}", f"{row.prove_ms:.2f}", f"{row.prove_ratio:,.0f}", f"{row.verify_ms:.2f}")
+            times = (f"{row.native_ms:.3f}", f"{row.prove_ms:.2f}", _times(row.prove_ratio), f"{row.verify_ms:.2f}")
             memory = "-" if row.peak_mb is None else f"{row.peak_mb:.1f}"
-            sizes = (f"{row.verify_ratio:,.0f}", memory, f"{row.proof_bytes / 1e3:.1f}", f"{row.key_bytes / 1e3:.1f}")
+            sizes = (_times(row.verify_ratio), memory, f"{row.proof_bytes / 1e3:.1f}", f"{row.key_bytes / 1e3:.1f}")
             gas = ("-" if gas is None else f"{gas:,}" for gas in (row.prover_gas, row.chain_gas))
             cells = "".join(f"{cell:>11}" for cell in (*times, *sizes, *gas))
             lines.append(f"{row.model:<6}{row.batch:>7}  {row.tier:<17}{cells}")
         return "\n".join([*lines, *(f"left out: {why}" for why in self.left_out)])
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"
 
 
 def dense(widths: tuple[int, ...], seed: int = 0) -> Program:
@@ -158,9 +165,8 @@ def bench_proofs(
 
 
 def _native(program: Program, inputs: np.ndarray, rounds: int) -> float:
-    # One run may be shorter than the clock can tell.
-    repeats = 200
-    return _median(rounds, lambda: [program.run_batch(inputs) for _ in range(repeats)]) / repeats
+    """Median milliseconds of a run; of more runs than there are rounds, since they are short and cost little."""
+    return _median(rounds * NATIVE_RUNS, lambda: program.run_batch(inputs))
 
 
 def _single(name: str, program: Program, rounds: int, bench: Bench) -> list[ProofFigures]:
