@@ -1,93 +1,109 @@
-"""One claim in four ways: run again, attested by a quorum, open to dispute, proved; whom each trusts, what it costs."""
+"""One claim by every way, behind one interface: whom each trusts, what it costs, and what its node would ask for it."""
 
-import time
-from collections.abc import Callable
-from typing import Any
+import base64
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 from sklearn.datasets import load_digits
 
-from interlace.chain import ETHER, Account, Chain
+from interlace.chain import ETHER, Chain
 from interlace.chain.programs import register_program
 from interlace.contracts import ADDRESSES, economy_deployments
+from interlace.errors import ZkError
 from interlace.models import encode_tensor
 from interlace.models.train import train_classifier
-from interlace.proofs.board import POSTED, Board, Watcher
-from interlace.proofs.quorum import members_of, quorum
-from interlace.proofs.sumcheck import SumcheckProver
-from interlace.records import Attestation, Claim, Domain, hash_input, hash_output
+from interlace.proofs import tiers, zk
+from interlace.proofs.board import Board, Watcher
+from interlace.proofs.tee import LABEL, Policy
+from interlace.proofs.tiers import Terms, Way
+from interlace.records import Domain
+
+TRUST = {
+    Way.RERUN: "nobody",
+    Way.QUORUM: "two of the three who were drawn",
+    Way.DISPUTE: "that one honest watcher looks in time",
+    Way.SUMCHECK: "keccak256, and who made the key",
+    Way.SUMCHECK_PROGRAM: "keccak256",
+    Way.ZK: "ezkl, and who made its string",
+}
+# An example of what an operator pays: credit-wei for a second of a core, for gas, for a megabyte; 5 % a year for money.
+PRICES = tiers.Prices(cpu_second_wei=10**13, gas_wei=10**9, megabyte_wei=10**11, capital_bp_per_year=500)
 
 data = load_digits()
 trained = train_classifier(data.data, data.target, "mlp", hidden=(64,))
-program = trained.quantised.program
-image = trained.quantised.prepare(data.data[:1])[0]
-salt, sent = bytes(32), encode_tensor(image)
+program, image = trained.quantised.program, trained.quantised.prepare(data.data[:1])[0]
 
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return a result and the milliseconds it took."""
-    start = time.perf_counter()
-    result = work()
-    return result, (time.perf_counter() - start) * 1e3
-
-
-def row(way: str, trusted: str, prover_ms: float, verifier_ms: float, carried: str) -> None:
-    """Print what one way cost."""
-    print(f"{way:<12}{trusted:<44}{prover_ms:>10.2f} ms{verifier_ms:>10.2f} ms  {carried}")
-
-
-with Chain(port=0, deployments=economy_deployments()) as chain:
+with tempfile.TemporaryDirectory() as keys, Chain(port=0, deployments=economy_deployments()) as chain:
     node, watcher, *rest = chain.accounts
-    output, native = timed(lambda: program.run_bytes(sent))
-    claim = Claim(
-        chain.client.chain_id, ADDRESSES["Programs"], program.id, program.semantics,
-        hash_input(salt, sent), hash_output(output), node.address, 1,
-    )  # fmt: skip
-    print(f"claim 0x{claim.hash().hex()}: a digit, {len(program.weights):,} bytes of weights, {program.units:,} units")
-    print(f"{'way':<12}{'whom you trust':<44}{'prover':>13}{'verifier':>13}  what is carried")
-
-    again, spent = timed(lambda: program.run_bytes(sent))
-    assert hash_output(again) == claim.output_hash
-    row("run again", "nobody", native, spent, f"{len(program.to_bytes()):,} bytes of program, {len(sent)} of input")
-
-    # Two of three validators, drawn by a number that nobody chose; a chain takes it from its Beacon.
-    domain, seed, by = Domain(claim.chain_id, ADDRESSES["Settlement"]), bytes([7] * 32), {a.address: a for a in rest}
-    validators = [(address, 1) for address in sorted(by)]
-
-    def attested(validator: Account) -> tuple[Attestation, bytes]:
-        """Run the program, and sign what came out."""
-        record = Attestation(claim.hash(), hash_output(program.run_bytes(sent)), validator.address, 1)
-        return record, record.sign(domain, validator)
-
-    members = members_of(claim, 3, seed, validators)
-    votes, signing = timed(lambda: [attested(by[member]) for member in members])
-    decision, counting = timed(
-        lambda: quorum(claim, 2, 3, seed, validators, votes, domain=domain, round_=1)
-    )  # fmt: skip
-    assert decision.outcome.value == "confirmed"
-    row("quorum", "two of the three who were drawn", signing, counting, f"{65 * len(votes)} bytes of signatures")
-
-    # The node puts the claim up with a bond; whoever has the program runs it again, and would challenge a lie.
     register_program(chain.client, node, program.to_bytes())
+    chain_id, registry, by = chain.client.chain_id, ADDRESSES["Programs"], {a.address: a for a in rest}
+    job = tiers.Job(program, os.urandom(32), encode_tensor(image), node.address, 1, chain_id, registry)
+
+    # Two of three validators decide, drawn by a number that nobody chose; a chain takes it from its Beacon.
+    domain, validators = Domain(chain_id, ADDRESSES["Settlement"]), [(address, 1) for address in sorted(by)]
+    policy = tiers.QuorumPolicy(2, 3, bytes([7] * 32), 1, validators, domain)
     board = Board(chain.client)
     for account in (node, watcher):
         board.credit.send(account, "deposit", value_wei=10 * ETHER)
-    trace, tracing = timed(lambda: program.core.trace(sent))
-    gas = board.post(node, claim, trace.root, "at the node").gas_used
-    guard = Watcher(board, watcher, {program.id: program.core}, lambda *_: (salt, sent))
-    doubted, looking = timed(guard.look)
-    assert doubted == []
-    assert board.outcome(claim.hash()) == POSTED
-    row("dispute", "that one honest watcher looks in time", tracing, looking, f"{gas:,} gas to put it up")
+    summed = tiers.SummedProver(program)
+    provers = [
+        tiers.RerunProver(),
+        tiers.QuorumProver(policy, lambda job, claim, who: tiers.attest(job, claim, by[who], domain, policy.round)),
+        tiers.DisputeProver(board, node, "at the node"),
+        summed,
+        tiers.SummedProver(program, succinct=False),
+    ]
+    # What whoever checks knows by itself: nothing of it is taken from a proof.
+    known = tiers.Context(
+        chain_id, registry, program=program, sumcheck_key=summed.key, quorum=policy, quotes=Policy(), chain=chain.client
+    )
+    try:
+        plan = zk.plan(program)
+        key = zk.setup(plan, zk.development_srs(plan.logrows), Path(keys) / "key")
+        provers.append(tiers.CircuitProver(key))
+        known, without = replace(known, zk_key=key), ""
+    except ZkError as error:
+        without = f"zk: not here, {error.message}"
 
-    prover, committing = timed(lambda: SumcheckProver(program))
-    for succinct, way, holder in ((True, "sumcheck", prover.key), (False, "sumcheck", program)):
-        proof, proving = timed(
-            lambda succinct=succinct: prover.prove(image[np.newaxis], context=claim.hash(), succinct=succinct)
-        )
-        _, verifying = timed(lambda proof=proof, holder=holder: proof.verify(holder))
-        assert hash_output(output) == claim.output_hash
-        assert output.endswith(proof.outputs)
-        trusted = "keccak256, and who made the key" if succinct else "keccak256"
-        row(way, trusted, proving, verifying, f"{len(proof.proof):,} bytes of proof")
-    print(f"the key was made in {committing:.1f} ms, once for the program; it has {len(prover.key.data):,} bytes")
+    made = {prover.way: tiers.measure(prover, job, known) for prover in provers}
+    claims = {found.claim.encode() for found in made.values()}
+    assert len(claims) == 1, "every way proves the same claim, byte for byte"
+    assert all(found.verdict.ok for found in made.values())
+    claim = made[Way.RERUN].claim
+    print(f"claim 0x{claim.hash().hex()}: a digit, {len(program.weights):,} bytes of weights, {program.units:,} units")
+    print(f"{'way':<17}{'whom you trust':<39}{'prover':>12}{'verifier':>12}{'bytes':>9}{'gas':>9}{'wei a unit':>20}")
+    asked = {
+        # Each member runs the program, as the node does.
+        Way.QUORUM: Terms(members=policy.n),
+        Way.DISPUTE: Terms(bond_wei=board.bond, bond_seconds=int(board.contract.call("windowSeconds"))),
+    }
+    for way, found in made.items():
+        cost = found.verdict.cost
+        ran = replace(made[Way.RERUN].verdict.cost, carried_bytes=cost.carried_bytes) if way is Way.QUORUM else cost
+        price = tiers.quote(way, program, ran, PRICES, asked.get(way)).unit_price
+        sides = f"{cost.prover_ms:>9.2f} ms{cost.verifier_ms:>9.2f} ms{cost.carried_bytes:>9,}"
+        print(f"{way.label:<17}{TRUST[way]:<39}{sides}{cost.gas:>9,}{price:>20,}")
+    print(without or "zk: ezkl is installed; its string here is for development")
+
+    # A claim that was put up is open until its window is over. A watcher runs it again, and has nothing to challenge.
+    guard = Watcher(board, watcher, {program.id: program.core}, lambda *_: (job.salt, job.input))
+    assert guard.look() == []
+    assert [check.name for check in made[Way.DISPUTE].verdict.unchecked] == ["tier.standing"]
+    chain.client.increase_time(2 * int(board.contract.call("windowSeconds")))
+    chain.client.mine()
+    again = tiers.verifier_for("dispute").verify(claim, made[Way.DISPUTE].proof, known)
+    assert again.complete
+    print(f"dispute: nobody doubted it within {board.contract.call('windowSeconds'):,} seconds, so it stands")
+
+    # Nobody here runs in an enclave. A quote that was recorded elsewhere is checked, and is about nothing of ours.
+    recorded = Path(os.environ.get("INTERLACE_DATA", "")) / "tee" / "nitro_docs.b64"
+    if recorded.is_file():
+        quote = base64.b64decode(recorded.read_bytes())
+        at_its_time = replace(known, now=1_695_049_411)
+        verdict = tiers.measure(tiers.QuoteProver(lambda _: (quote, b"")), job, at_its_time).verdict
+        names = ", ".join(check.name for check in verdict.failures)
+        print(f"tee: {LABEL}, checked in {verdict.cost.verifier_ms:.1f} ms; for this claim it fails: {names}")
+    else:
+        print(f"tee: no quote is at hand; a {LABEL}, would be checked (docs/tee.md)")

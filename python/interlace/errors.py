@@ -123,6 +123,7 @@ _ROOMS: dict[str, type[InterlaceError]] = {
     "verify": VerificationError,
     "sumcheck": VerificationError,
     "tee": VerificationError,
+    "tier": VerificationError,
     "audit": VerificationError,
     "training": TrainingError,
     "zk": ZkError,

@@ -8,7 +8,7 @@ from interlace.cli.main import main
 from tests.sdk.snippets import ROOT, Page
 
 
-@pytest.mark.parametrize("name", ["audits", "call-chains", "sumcheck"])
+@pytest.mark.parametrize("name", ["audits", "call-chains", "proofs", "sumcheck"])
 def test_the_program_of_a_page_runs(name: str) -> None:
     program = Page(ROOT / f"docs/{name}.md").program("python")
     assert "assert" in program

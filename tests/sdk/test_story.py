@@ -67,12 +67,19 @@ def test_a_fine_tuned_model_pays_its_base(tmp_path: Path):
 
 def test_one_claim_is_checked_in_every_way(tmp_path: Path):
     said = printed("one_claim.py", tmp_path)
-    rows = [line.split()[0] for line in said.splitlines()[2:-1]]
-    assert rows == ["run", "quorum", "dispute", "sumcheck", "sumcheck"]
-    gas = int(re.search(r"([\d,]+) gas to put it up", said)[1].replace(",", ""))
-    assert gas < 150_000
-    sizes = [int(size.replace(",", "")) for size in re.findall(r"([\d,]+) bytes of proof", said)]
-    assert 100_000 > sizes[0] > sizes[1] > 10_000
+    ways = "rerun|quorum|dispute|sumcheck|sumcheck-program"
+    rows = re.findall(rf"^({ways}) .* ms +([\d.]+) ms +([\d,]+) +([\d,]+) +([\d,]+)$", said, re.MULTILINE)
+    assert [row[0] for row in rows] == ways.split("|")
+    carried, gas, price = (
+        {row[0]: int(row[place].replace(",", "")) for row in rows} for place in (2, 3, 4)
+    )  # fmt: skip
+    assert {way for way, amount in gas.items() if amount} == {"dispute"}
+    assert gas["dispute"] < 150_000
+    assert 100_000 > carried["sumcheck"] > carried["sumcheck-program"] > 10_000 > carried["rerun"]
+    assert 0 < price["rerun"] < price["quorum"] < price["dispute"]
+    assert re.search("^zk: (not here, )?ezkl", said, re.MULTILINE)
+    assert "verified quote, produced elsewhere" in said.splitlines()[-1]
+    assert "so it stands" in said
 
 
 def test_an_organisation_changes_its_price_by_vote(tmp_path: Path):

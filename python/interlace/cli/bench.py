@@ -107,14 +107,19 @@ def proofs(
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds; the median counts.")] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure what a proof of a program's answer costs beside running it: prover, verifier, bytes.
+    """Measure what every way to prove an answer costs beside running the program: both sides, memory, bytes, gas.
+
+    Proofs by ezkl are measured where it is installed, and their gas in a checkout after npm ci in contracts.
 
     Example: interlace bench proofs 85k --batch 64
     """
     from interlace.proofs.bench_proofs import MODELS, bench_proofs
 
+    compiler = Path("contracts")
     with _steps(len(names or MODELS)) as step:
-        result = bench_proofs(names, batch, rounds, step)
+        result = bench_proofs(
+            names, batch, rounds, step, compiler=compiler if (compiler / "node_modules").is_dir() else None
+        )
     if json:
         output.emit_json(result.to_json())
     else:

@@ -16,7 +16,6 @@ from interlace import _core
 from interlace.errors import ProgramError, ServiceError, VerificationError
 from interlace.proofs.board import CHALLENGED, FELL, POSTED, STANDS, Board
 from interlace.proofs.dispute import MAX_TENSOR, Defender
-from interlace.records import codec
 from interlace.records.assurance import Assurance
 from interlace.serving.logs import event
 from interlace.serving.tiers import Job, Means, Ready, TierWork, register
