@@ -14,7 +14,7 @@ from typing import Final, Self
 from interlace._core import keccak256
 from interlace.chain import Account, Deployment, checksum_address
 from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, artifact
-from interlace.contracts.terms import BeaconTerms, ValidationTerms
+from interlace.contracts.terms import BeaconTerms, QuorumTerms, ValidationTerms
 from interlace.errors import ChainError
 
 ADDRESSES: Final[dict[str, str]] = {
@@ -80,6 +80,8 @@ class EconomyConfig:
         Credit-wei that a challenger puts up.
     beacon, validation
         Terms of the random numbers and of the validation of data.
+    quorum
+        Terms of the panels that run claims again.
     shares, validation_shares, transaction_shares
         How a fee is divided: of a paid call, of a validation of data, and of a transaction.
     sequencer
@@ -109,6 +111,7 @@ class EconomyConfig:
     shares: FeeShares = field(default_factory=FeeShares)
     beacon: BeaconTerms = field(default_factory=BeaconTerms)
     validation: ValidationTerms = field(default_factory=ValidationTerms)
+    quorum: QuorumTerms = field(default_factory=QuorumTerms)
     validation_shares: FeeShares = VALIDATION_SHARES
     transaction_shares: FeeShares = TRANSACTION_SHARES
     sequencer: str = ""
@@ -147,6 +150,7 @@ class EconomyConfig:
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
         _demand(0 < self.dispute_bond_wei < 1 << 128, f"a bond of {self.dispute_bond_wei} credit-wei in disputes")
         self.validation.fits(self.beacon)
+        self.quorum.fits(self.beacon)
 
     @property
     def meters(self) -> tuple[FeeShares, FeeShares, FeeShares]:
@@ -179,6 +183,13 @@ class EconomyConfig:
                 unbonding_seconds=900,
                 min_stake_wei=10 * CREDIT_WEI,
                 appeal_bond_wei=CREDIT_WEI,
+            ),
+            quorum=QuorumTerms(
+                commit_seconds=60,
+                reveal_seconds=60,
+                unbonding_seconds=900,
+                min_stake_wei=10 * CREDIT_WEI,
+                least_drawn=3,
             ),
             unbonding_seconds=60,
             stream_seconds=60,
@@ -238,6 +249,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             config.dispute_window_seconds,
             config.dispute_clock_seconds,
         ),
+        "Quorum": (at["CreditToken"], at["Beacon"], *config.quorum.words),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
