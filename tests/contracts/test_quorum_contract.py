@@ -198,6 +198,13 @@ def test_more_members_than_there_are_is_a_refund(stage: PanelStage) -> None:
     assert stage.read("owed", stage.prover) == FEE
 
 
+def test_a_prover_with_a_seat_is_not_drawn_for_its_own_claim(stage: PanelStage) -> None:
+    prover = stage.people[5]
+    claim, _ = stage.panel(1, n=7, prover=prover)
+    drawn = [part[0] for part in stage.read("partsOf", claim)]
+    assert sorted([*drawn, prover]) == sorted(stage.model.members)
+
+
 def test_who_is_drawn_cannot_leave_before_the_end(stage: PanelStage) -> None:
     claim, drawn = stage.panel(1)
     assert not stage.act(drawn[0], "resign")
@@ -219,28 +226,28 @@ def test_who_is_drawn_cannot_leave_before_the_end(stage: PanelStage) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_quorum_that_cannot_be(fresh: PanelStage, change: dict[str, int]) -> None:
+def test_a_quorum_that_cannot_be(stage: PanelStage, change: dict[str, int]) -> None:
     with pytest.raises(ChainError) as caught:
         QuorumTerms(**change)
     assert caught.value.code == "contracts.bad-config"
     words = {**dataclasses.asdict(TERMS), **change}.values()
     kinds = ["address"] * 2 + ["uint256"] * len(TERMS.words)
-    refused("BadTerms", fresh._deploy, "Quorum", kinds, [ADDRESSES["CreditToken"], fresh.beacon[1], *words])
+    refused("BadTerms", stage._deploy, "Quorum", kinds, [ADDRESSES["CreditToken"], stage.beacon[1], *words])
 
 
-def test_nobody_leaves_between_a_number_and_its_draw(fresh: PanelStage) -> None:
+def test_nobody_leaves_between_a_number_and_its_draw(stage: PanelStage) -> None:
     frozen = CONFIG.beacon.max_wait_seconds + CONFIG.quorum.draw_seconds
-    assert fresh.evm.call("Quorum", "freezeSeconds") == frozen
+    assert stage.evm.call("Quorum", "freezeSeconds") == frozen
     short = dataclasses.replace(CONFIG.quorum, unbonding_seconds=frozen)
     with pytest.raises(ChainError) as caught:
         dataclasses.replace(CONFIG, quorum=short)
     assert caught.value.code == "contracts.bad-config"
     kinds = ["address"] * 2 + ["uint256"] * len(TERMS.words)
     places = [ADDRESSES["CreditToken"], ADDRESSES["Beacon"]]
-    refused("BadTerms", fresh._deploy, "Quorum", kinds, [*places, *short.words])
+    refused("BadTerms", stage._deploy, "Quorum", kinds, [*places, *short.words])
 
 
-def test_the_page_has_the_terms_and_bounds_in_force(fresh: PanelStage) -> None:
+def test_the_page_has_the_terms_and_bounds_in_force(stage: PanelStage) -> None:
     text = PAGE.read_text()
 
     def cells(t: QuorumTerms) -> tuple[str, ...]:
@@ -252,8 +259,8 @@ def test_the_page_has_the_terms_and_bounds_in_force(fresh: PanelStage) -> None:
     names = ("draw, commit, reveal", "unbonding", "slashed part", "least stake, least fee for each", "fewest members")
     for name, default, here in zip(names, cells(QuorumTerms()), cells(CONFIG.quorum), strict=True):
         assert f"| {name} | {default} | {here} |" in text
-    bounds = [fresh.evm.call("Quorum", name) for name in ("MAX_DRAWN", "MAX_OPEN", "MAX_VALIDATORS", "MAX_WHERE")]
-    rounds = fresh.evm.call("Quorum", "MAX_POSTPONED") + 1
+    bounds = [stage.evm.call("Quorum", name) for name in ("MAX_DRAWN", "MAX_OPEN", "MAX_VALIDATORS", "MAX_WHERE")]
+    rounds = stage.evm.call("Quorum", "MAX_POSTPONED") + 1
     drawn, running, seats, where = bounds
     assert f"At most {drawn} are drawn, {running} panels run at a time, {seats} members have a seat" in text
     assert f"`where` has at most {where} bytes, and a question waits for {rounds} rounds" in text
@@ -279,8 +286,6 @@ def measured(stage: PanelStage) -> dict[str, int]:
     for who in drawn[1:]:
         assert not stage.show(who, claim, TRUTH)
     of("finish, 3 drawn", stage.act(stage.other, "finish", claim))
-    # Each new account is a block of its own; the stage's clock is to be ahead of them.
-    stage.now += 600
     full(stage, 64 - len(stage.model.members))
     stage.now += 1
     claim, drawn = stage.panel(2, n=15)

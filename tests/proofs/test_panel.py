@@ -1,4 +1,4 @@
-"""Panels from Python: members who run programs, some of them killed in between, and provers who lie or hide the input."""
+"""Panels from Python: members who run programs, two of them killed in between; provers who lie or hide the input."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def run_round(chain: Chain, number: int) -> None:
     pass_until(chain, (number + 1) * period)
 
 
-def drawn(chain: Chain, nonce: int, output: bytes) -> tuple[bytes, int]:
-    """Ask for a panel and let it be drawn; return the claim's hash and the block before."""
-    panels, before = Panels(chain.client), chain.client.block().number
+def drawn(chain: Chain, nonce: int, output: bytes) -> bytes:
+    """Ask for a panel and let its round end; return the claim's hash."""
+    panels = Panels(chain.client)
     hashes = hash_input(SALT, CASE.input_bytes), hash_output(output)
     claim = Claim(chain.client.chain_id, PROVER.address, CASE.program.id, 1, *hashes, PROVER.address, nonce)
     claim_hash = panels.request(PROVER, claim, where="shelf 3")
     assert panels.advance(PROVER, claim_hash) == "asked"
     run_round(chain, panels.get(claim_hash).round)
-    return claim_hash, before
+    return claim_hash
 
 
 def members(chain: Chain) -> list[Member]:
@@ -82,45 +82,45 @@ def members(chain: Chain) -> list[Member]:
 
 
 def test_a_panel_upholds_a_true_claim_though_two_members_are_killed(chain: Chain, tmp_path: Path) -> None:
-    claim_hash, before = drawn(chain, 1, CASE.true.output)
+    claim_hash = drawn(chain, 1, CASE.true.output)
     first, second, third = members(chain)
     first.store = tmp_path / "votes"
-    assert first.step(before) == [Done(claim_hash, "drawn")]
-    assert [one.step(before) for one in (first, second, third)] == [[Done(claim_hash, "committed")]] * 3
+    assert first.step() == [Done(claim_hash, "drawn")]
+    assert [one.step() for one in (first, second, third)] == [[Done(claim_hash, "committed")]] * 3
     # One goes on by its file, though the input is gone; one by another run; with the last reveal everybody is paid.
     by_file = dataclasses.replace(first, fetch=gone, votes={})
     assert by_file.votes == {claim_hash: Vote(hash_output(CASE.true.output), CASE.true.root)}
-    assert dataclasses.replace(first, store=None, fetch=gone, votes={}).step(before) == []
+    assert dataclasses.replace(first, store=None, fetch=gone, votes={}).step() == []
     by_run = dataclasses.replace(second, votes={})
-    assert [one.step(before) for one in (by_file, by_run, third)] == [[Done(claim_hash, "revealed")]] * 3
-    assert by_file.step(before) == [Done(claim_hash, "upheld")]
+    assert [one.step() for one in (by_file, by_run, third)] == [[Done(claim_hash, "revealed")]] * 3
+    assert by_file.step() == [Done(claim_hash, "upheld")]
     panel = by_file.panels.get(claim_hash)
     assert (panel.state, panel.found) == ("upheld", Vote(hash_output(CASE.true.output), CASE.true.root))
     assert panel.found == Vote(hash_output(CASE.true.output), PROGRAMS[CASE.program.id].trace(CASE.input_bytes).root)
     assert sum(one.claim() for one in (first, second, third)) == panel.fee_wei == first.panels.least_fee()
-    assert by_file.step(before) == []
+    assert by_file.step() == []
     assert (tmp_path / "votes").read_text() == "{}"
 
 
 def test_a_panel_refutes_a_false_claim(chain: Chain) -> None:
     false = false_trace(CASE, "output", random.Random(8))
     assert false is not None
-    _, before = drawn(chain, 2, false.output)
+    drawn(chain, 2, false.output)
     everyone = members(chain)
-    ends = [done.what for _ in range(4) for one in everyone for done in one.step(before)]
+    ends = [done.what for _ in range(4) for one in everyone for done in one.step()]
     assert ends == ["drawn", *["committed"] * 3, *["revealed"] * 3, "refuted"]
 
 
 def test_an_input_that_nobody_can_get_ends_in_a_refund(chain: Chain) -> None:
-    claim_hash, before = drawn(chain, 3, CASE.true.output)
+    claim_hash = drawn(chain, 3, CASE.true.output)
     everyone = members(chain)
     everyone[0].fetch, everyone[1].fetch = gone, lambda *_: (SALT, b"another input")
     everyone[2].programs = {}
-    assert everyone[0].step(before) == [Done(claim_hash, "drawn")]
+    assert everyone[0].step() == [Done(claim_hash, "drawn")]
     # Who may get it yet waits until little time is left; who has not the program need not.
-    assert [one.step(before) for one in everyone] == [[], [], [Done(claim_hash, "committed")]]
+    assert [one.step() for one in everyone] == [[], [], [Done(claim_hash, "committed")]]
     pass_until(chain, everyone[0].panels.get(claim_hash).until - TERMS.reveal_seconds - TERMS.commit_seconds // 4)
-    ends = [done.what for _ in range(3) for one in everyone for done in one.step(before)]
+    ends = [done.what for _ in range(3) for one in everyone for done in one.step()]
     assert ends == [*["committed"] * 2, *["revealed"] * 3, "undecided"]
     assert everyone[0].panels.get(claim_hash).found is None
     assert set(everyone[1].votes.values()) <= {NO_OUTPUT}

@@ -29,6 +29,8 @@ STATES: Final = ("unknown", "asked", "drawn", "upheld", "refuted", "undecided")
 PARTS: Final = ("drawn", "committed", "revealed")
 _SALT_TAG: Final = b"interlace.quorum.salt.v1"
 _MAX_STORE_BYTES: Final = 1 << 20
+_REORGANISED_BLOCKS: Final = 64
+"""How far behind the oldest unfinished question a member reads on, for blocks that another chain replaces."""
 
 
 class Vote(NamedTuple):
@@ -206,6 +208,8 @@ class Member:
         Valid programs by their ids. Who does not have a claim's program votes that there is no output.
     store
         A file of its own for the votes that are not revealed yet. Without, they are found by another run.
+    since
+        Block from which it reads questions; it moves on as panels are finished.
     """
 
     panels: Panels
@@ -213,6 +217,7 @@ class Member:
     programs: Mapping[bytes, _core.Program]
     fetch: Fetch
     store: Path | None = None
+    since: int = 0
     votes: dict[bytes, Vote] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -255,18 +260,19 @@ class Member:
         events = self.panels.contract.events(receipt)
         return sum(int(event.args["amount"]) for event in events if event.name == "OwedClaimed")
 
-    def step(self, from_block: int = 0) -> list[Done]:
-        """Do what is due in every panel asked for since a block: draw, commit, reveal, finish.
+    def step(self) -> list[Done]:
+        """Do what is due in every panel that is not finished: draw, commit, reveal, finish.
 
         Raises
         ------
         ChainError
-            ``chain.reverted`` when the contract refuses something though nobody else was faster.
+            ``chain.reverted`` when the contract refuses something though nobody else was faster; after all panels had
+            their turn.
         """
-        done = []
-        for event in self.panels.contract.logs("PanelAsked", from_block):
-            claim, where = Claim(*event.args["claim"]), str(event.args["where"])
-            claim_hash = bytes(event.args["claimHash"])
+        done, failed, newest = [], None, self.panels.client.block().number
+        asked = {bytes(event.args["claimHash"]): event for event in self.panels.contract.logs("PanelAsked", self.since)}
+        oldest = newest
+        for claim_hash, event in asked.items():
             try:
                 panel = self.panels.get(claim_hash)
             except VerificationError:
@@ -274,9 +280,17 @@ class Member:
             if panel.state in STATES[3:]:
                 self._forget(claim_hash)
                 continue
-            what = self._act(panel, claim, where) or self._advance(panel)
+            oldest = min(oldest, event.log.block_number)
+            try:
+                what = self._act(panel, Claim(*event.args["claim"]), str(event.args["where"])) or self._advance(panel)
+            except ChainError as error:
+                failed = failed or error
+                continue
             if what:
                 done.append(Done(claim_hash, what))
+        self.since = max(self.since, oldest - _REORGANISED_BLOCKS)
+        if failed:
+            raise failed
         return done
 
     def _act(self, panel: Panel, claim: Claim, where: str) -> str:
