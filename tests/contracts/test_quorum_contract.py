@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interlace.contracts import ADDRESSES, EconomyConfig, QuorumTerms, artifact
+from interlace.contracts import ADDRESSES, BeaconTerms, EconomyConfig, QuorumTerms, artifact
 from interlace.errors import ChainError
 from spec import quorum as spec
 from spec.quorum import NO_OUTPUT, Vote
@@ -259,6 +259,8 @@ def test_the_page_has_the_terms_and_bounds_in_force(stage: PanelStage) -> None:
     names = ("draw, commit, reveal", "unbonding", "slashed part", "least stake, least fee for each", "fewest members")
     for name, default, here in zip(names, cells(QuorumTerms()), cells(CONFIG.quorum), strict=True):
         assert f"| {name} | {default} | {here} |" in text
+    times = [t.verdict_seconds(b) for t, b in ((QuorumTerms(), BeaconTerms()), (CONFIG.quorum, CONFIG.beacon))]
+    assert f"| question to verdict, at most | {times[0]:,} s | {times[1]:,} s |" in text
     bounds = [stage.evm.call("Quorum", name) for name in ("MAX_DRAWN", "MAX_OPEN", "MAX_VALIDATORS", "MAX_WHERE")]
     rounds = stage.evm.call("Quorum", "MAX_POSTPONED") + 1
     drawn, running, seats, where = bounds

@@ -158,6 +158,10 @@ class QuorumTerms:
         frozen = beacon.max_wait_seconds + self.draw_seconds
         demand(self.unbonding_seconds > frozen, f"unbonding of {self.unbonding_seconds} s; more than {frozen} s")
 
+    def verdict_seconds(self, beacon: BeaconTerms) -> int:
+        """Most seconds from a question to its verdict if the first round has a number and all calls come in time."""
+        return beacon.max_wait_seconds + self.draw_seconds + self.commit_seconds + self.reveal_seconds
+
     @property
     def words(self) -> tuple[int, ...]:
         """The struct, as the constructor takes it."""
