@@ -19,7 +19,7 @@ from interlace.contracts.economy import (
     deployments,
     economy_deployments,
 )
-from interlace.contracts.terms import BeaconTerms, ValidationTerms
+from interlace.contracts.terms import BeaconTerms, QuorumTerms, ValidationTerms
 
 __all__ = [
     "ADDRESSES",
@@ -33,6 +33,7 @@ __all__ = [
     "BeaconTerms",
     "EconomyConfig",
     "FeeShares",
+    "QuorumTerms",
     "ValidationTerms",
     "artifact",
     "deployments",

@@ -14,7 +14,7 @@ from typing import Final, Self
 from interlace._core import keccak256
 from interlace.chain import Account, Deployment, checksum_address
 from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, artifact
-from interlace.contracts.terms import BeaconTerms, ValidationTerms
+from interlace.contracts.terms import BeaconTerms, QuorumTerms, ValidationTerms
 from interlace.errors import ChainError
 
 ADDRESSES: Final[dict[str, str]] = {
@@ -83,13 +83,15 @@ class EconomyConfig:
         Credit-wei that a challenger puts up.
     beacon, validation
         Terms of the random numbers and of the validation of data.
+    quorum
+        Terms of the panels that run claims again.
     shares, validation_shares, transaction_shares
         How a fee is divided: of a paid call, of a validation of data, and of a transaction.
     sequencer
         Whose the node's part of transaction fees is: who makes the blocks. The treasury by default.
     undecided_seconds
-        How long behind its window a call waits for a tier of assurance that has its claim but has not decided it; then it is
-        refunded. At least as long as a dispute that is begun in its last second, and a whole window after it.
+        How long behind its window a call waits for a tier of assurance that has its claim but has not decided it; then
+        it is refunded. At least as long as a dispute that is begun in its last second, and a whole window after it.
     dispute_bond_wei
         Credit-wei that each side of a dispute puts up.
     dispute_window_seconds
@@ -116,6 +118,7 @@ class EconomyConfig:
     shares: FeeShares = field(default_factory=FeeShares)
     beacon: BeaconTerms = field(default_factory=BeaconTerms)
     validation: ValidationTerms = field(default_factory=ValidationTerms)
+    quorum: QuorumTerms = field(default_factory=QuorumTerms)
     validation_shares: FeeShares = VALIDATION_SHARES
     transaction_shares: FeeShares = TRANSACTION_SHARES
     sequencer: str = ""
@@ -160,6 +163,7 @@ class EconomyConfig:
             f"undecided for {self.undecided_seconds} s; a dispute can take {disputed} s with the window after it",
         )
         self.validation.fits(self.beacon)
+        self.quorum.fits(self.beacon)
 
     @property
     def meters(self) -> tuple[FeeShares, FeeShares, FeeShares]:
@@ -192,6 +196,13 @@ class EconomyConfig:
                 unbonding_seconds=900,
                 min_stake_wei=10 * CREDIT_WEI,
                 appeal_bond_wei=CREDIT_WEI,
+            ),
+            quorum=QuorumTerms(
+                commit_seconds=60,
+                reveal_seconds=60,
+                unbonding_seconds=900,
+                min_stake_wei=10 * CREDIT_WEI,
+                least_drawn=3,
             ),
             unbonding_seconds=60,
             stream_seconds=60,
@@ -265,6 +276,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "ReputationRegistry": (at["Agents"], at["Settlement"]),
         "SumcheckProofs": (),
+        "Quorum": (at["CreditToken"], at["Beacon"], *config.quorum.words),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}

@@ -1,7 +1,7 @@
-"""What the constructors of Beacon and DataValidation are told.
+"""What the constructors of Beacon, DataValidation and Quorum are told.
 
 Invariant: terms that were made are terms that the constructors accept.
-Source: docs/data-validation.md; contracts/src/Beacon.sol and DataValidation.sol.
+Source: docs/data-validation.md, docs/audits.md; contracts/src/Beacon.sol, DataValidation.sol and Quorum.sol.
 What it does not do: it does not know whether a bond is dear enough for what rides on a draw; its founder does.
 """
 
@@ -108,10 +108,70 @@ class ValidationTerms:
         return astuple(self)
 
 
+@dataclass(frozen=True, slots=True)
+class QuorumTerms:
+    """Terms of the panels that run claims again, in the order of the contract's struct.
+
+    Parameters
+    ----------
+    draw_seconds
+        How long after its round a draw can be called.
+    commit_seconds, reveal_seconds
+        How long members commit and reveal.
+    unbonding_seconds
+        How long a stake stays after its owner resigned.
+    slash_bp
+        Part of a stake, in basis points, that who did not reveal loses.
+    min_stake_wei, min_fee_wei
+        Credit-wei: the least stake, and the least fee for each member.
+    least_drawn
+        Fewest members of a panel, an odd number. A payer of this tier relies on it: the prover chooses the size.
+
+    Raises
+    ------
+    ChainError
+        ``contracts.bad-config``.
+    """
+
+    draw_seconds: int = 600
+    commit_seconds: int = 600
+    reveal_seconds: int = 300
+    unbonding_seconds: int = 7 * 86_400
+    slash_bp: int = 1_000
+    min_stake_wei: int = 100 * CREDIT_WEI
+    min_fee_wei: int = CREDIT_WEI // 1_000
+    least_drawn: int = 7
+
+    def __post_init__(self) -> None:
+        """Check what the constructor would refuse by itself."""
+        for name in ("draw_seconds", "commit_seconds", "reveal_seconds"):
+            demand_step(name, getattr(self, name))
+        demand(0 < self.unbonding_seconds <= 365 * 86_400, f"unbonding of {self.unbonding_seconds} s; at most a year")
+        demand(0 < self.slash_bp <= 10_000, f"a slash of {self.slash_bp} bp; 1 to 10,000")
+        demand(10_000 <= self.min_stake_wei < 1 << 112, f"a least stake of {self.min_stake_wei} credit-wei")
+        demand(0 < self.min_fee_wei < 1 << 112, f"a least fee of {self.min_fee_wei} credit-wei")
+        drawn = self.least_drawn
+        demand(3 <= drawn <= 15 and drawn % 2 == 1, f"panels of {drawn}; an odd number from 3 to 15")
+
+    def fits(self, beacon: BeaconTerms) -> None:
+        """Check that nobody can leave between a random number and the draw by it."""
+        frozen = beacon.max_wait_seconds + self.draw_seconds
+        demand(self.unbonding_seconds > frozen, f"unbonding of {self.unbonding_seconds} s; more than {frozen} s")
+
+    def verdict_seconds(self, beacon: BeaconTerms) -> int:
+        """Most seconds from a question to its verdict if the first round has a number and all calls come in time."""
+        return beacon.max_wait_seconds + self.draw_seconds + self.commit_seconds + self.reveal_seconds
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """The struct, as the constructor takes it."""
+        return astuple(self)
+
+
 def demand(holds: bool, message: str) -> None:
     """Refuse terms with `message` unless `holds`."""
     if not holds:
-        raise ChainError("contracts.bad-config", message, hint="see BeaconTerms and ValidationTerms")
+        raise ChainError("contracts.bad-config", message, hint="see BeaconTerms, ValidationTerms and QuorumTerms")
 
 
 def demand_step(name: str, seconds: int) -> None:
