@@ -51,7 +51,7 @@ class ProvenClaims:
         """
         known = self.key_hash(program_id)
         if known is None:
-            # One call tells whether it works, and the answer; looking for the least gas would make the key twenty times.
+            # A call tells the answer, or why not; looking for the least gas would make the key twenty times over.
             known = bytes(self.contract.call("register", program_id))
             self.contract.send(account, "register", program_id, gas_limit=REGISTER_GAS)
         return known
