@@ -20,7 +20,7 @@ from interlace.errors import ChainError, VerificationError
 from interlace.models import GraphBuilder, Program, encode_tensor, on_chain
 from interlace.proofs.dispute import claim_struct
 from interlace.proofs.sumcheck import SumcheckKey, SumcheckProver
-from interlace.proofs.sumcheck_chain import ProvenClaims
+from interlace.proofs.sumcheck_chain import REGISTER_GAS, ProvenClaims
 from interlace.records import Claim, hash_input, hash_output
 from spec import sumcheck_chain, tensor
 from spec.sumcheck_proofs import HOLDS, NONE, Proofs, Refused
@@ -223,7 +223,9 @@ def test_gas_of_proofs_is_as_documented(chain: Chain, proofs: ProvenClaims) -> N
     for name, widths in (("2k", (64, 32, 10)), ("85k", (784, 100, 64, 10))):
         program, salt = dense(widths, 9), bytes(32)
         on_chain.register(chain.client, account, program)
-        measured[f"register, {name}"] = proofs.contract.send(account, "register", program.id).gas_used
+        measured[f"register, {name}"] = proofs.contract.send(
+            account, "register", program.id, gas_limit=REGISTER_GAS
+        ).gas_used
         values = np.arange(widths[0]).astype(np.int8)
         claim = claim_of(chain, program, values, salt, 3)
         measured[f"prove, {name}"] = proofs.prove(account, claim, salt, values, SumcheckProver(program)).gas_used
