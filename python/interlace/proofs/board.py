@@ -127,7 +127,7 @@ class Watcher:
         Where inputs come from; an input of another hash is not looked at. What cannot be had (`VerificationError`) is
         in `missing` and is asked for again, and does not keep it from other claims.
     missing
-        Code and message by the hash of each open claim whose input could not be had when it was last asked for.
+        Code and message by the hash of each open claim whose input could not be had, or whose game refused a move.
     """
 
     board: Board
@@ -140,7 +140,7 @@ class Watcher:
 
     def look(self, from_block: int = 0) -> list[bytes]:
         """Look at claims that were put up since; return the hashes of those that it challenged or would challenge."""
-        doubted = []
+        doubted, now = [], self.board.client.block().timestamp
         for event in self.board.contract.logs("Posted", from_block):
             claim, claim_hash = Claim(*event.args["claim"]), event.args["claimHash"]
             if claim.program_id not in self.programs or claim_hash in self.seen or claim_hash in self.sides:
@@ -149,7 +149,12 @@ class Watcher:
             game = self.board.game(claim_hash)
             # A game of our own that is not in memory: this watcher was stopped and goes on where it was.
             ours = game["status"] == CHALLENGED and self._is_mine(game)
-            side = self._side(claim, event.args["where"]) if ours or game["status"] == POSTED else None
+            is_open = game["status"] == POSTED and now < game["until"]
+            if not is_open and game["status"] != CHALLENGED:
+                # Nobody can doubt it any more.
+                self.seen.add(claim_hash)
+                continue
+            side = self._side(claim, event.args["where"]) if ours or is_open else None
             if side is None:
                 continue
             if ours:
@@ -180,29 +185,39 @@ class Watcher:
         return self.account is not None and str(game["challenger"]).lower() == self.account.address.lower()
 
     def _challenge(self, account: Account, claim_hash: bytes) -> bool:
-        """Challenge; false when somebody else was first. The claim is looked at again if it comes out of that game."""
+        """Challenge; false when somebody else was first or the window is over. If it is open later, it is looked at again."""
         try:
             self.board.challenge(account, claim_hash)
         except ChainError as error:
-            if error.code != "chain.reverted" or self.board.outcome(claim_hash) != CHALLENGED:
+            game = self.board.game(claim_hash)
+            is_open = game["status"] == POSTED and self.board.client.block().timestamp < game["until"]
+            if error.code != "chain.reverted" or is_open:
                 raise
             return False
         return True
 
     def step(self, now: int) -> list[tuple[Move, Receipt]]:
-        """Make the moves that are due in its games, and call time on provers who have none left at second `now`."""
+        """Make the moves that are due in its games, and call time on provers who have none left at second `now`.
+
+        A move that the contract refuses (it may have come too late) is noted in `missing`; other games go on.
+        """
         made: list[tuple[Move, Receipt]] = []
         if self.account is None:
             return made
         for claim_hash, side in list(self.sides.items()):
             game = self.board.game(claim_hash)
-            if game["status"] != CHALLENGED:
-                del self.sides[claim_hash]
-            elif game["phase"] % 2 == 1:
-                if now > game["moved"] + game["prover_left"]:
-                    self.board.contract.send(self.account, "timeout", claim_hash)
-            elif (move := self.board.step(self.account, side)) is not None:
-                made.append(move)
+            try:
+                if game["status"] != CHALLENGED:
+                    del self.sides[claim_hash]
+                elif game["phase"] % 2 == 1:
+                    if now > game["moved"] + game["prover_left"]:
+                        self.board.contract.send(self.account, "timeout", claim_hash)
+                elif (move := self.board.step(self.account, side)) is not None:
+                    made.append(move)
+            except ChainError as error:
+                if error.code != "chain.reverted":
+                    raise
+                self.missing[claim_hash] = f"{error.code}: {error.message}"
         return made
 
 
