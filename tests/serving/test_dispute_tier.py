@@ -253,8 +253,18 @@ def test_what_is_missing_for_a_bond_waits_and_what_cannot_be_defended_is_not_put
     assert (progress.opened, progress.waiting) == (1, 1)
     board.credit.send(rich.owner, "transfer", rich.node.address, held)
     assert settler.run_once().opened == 1
+    # A payer whose escrow is elsewhere, or whose nonce is used up, costs no bond.
+    poor = rich.payer(escrow=11 * rich.program.units)
+    twin, third = rich.service("twin.sqlite", prices=DEAR), rich.service("third.sqlite", prices=DEAR)
+    serve(twin, [dispute_call(rich, poor, 2), dispute_call(rich, payer, 4)])
+    serve(third, [rich.call(poor, 1), rich.call(payer, 4)])
+    assert settler_of(rich, third).run_once().opened == 2
+    bonds = credits_of(rich, rich.node)
+    progress = settler_of(rich, twin).run_once()
+    assert (progress.opened, progress.waiting, progress.failed, progress.at_stake) == (0, 1, 1, 1)
+    assert credits_of(rich, rich.node) == bonds
     # Without the work of its tier a leaf stays closed.
-    serve(service, [dispute_call(rich, payer, 4)])
+    serve(service, [dispute_call(rich, payer, 5)])
     settler._journal.close()
     journal = Journal(service.journal.path, "settler")
     rich.close.append(journal.close)

@@ -185,7 +185,7 @@ class Watcher:
         return self.account is not None and str(game["challenger"]).lower() == self.account.address.lower()
 
     def _challenge(self, account: Account, claim_hash: bytes) -> bool:
-        """Challenge; false when somebody else was first or the window is over. If it is open later, it is looked at again."""
+        """Challenge; false when somebody was first or the window is over. Open later, it is looked at again."""
         try:
             self.board.challenge(account, claim_hash)
         except ChainError as error:
