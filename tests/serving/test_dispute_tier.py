@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import socket
 import sqlite3
+import threading
+import time
 
 import httpx
 import pytest
@@ -21,7 +25,8 @@ from interlace.serving.ledger import LeafStatus
 from interlace.serving.server import ServiceServer
 from interlace.serving.tiers import Means, works_of
 from tests.proofs import sample
-from tests.serving.test_crashes import Process
+from tests.serving.test_crashes import Process, config_file
+from tests.serving.test_crashes import serve as serve_process
 from tests.serving.tier_cases import (
     DEAR,
     LyingService,
@@ -55,9 +60,9 @@ def leaf_of(world, answer) -> bytes:
     return world.contract("Settlement").call("leafOf", answer.receipt.voucher_hash, digest)
 
 
-def lying_server(world) -> ServiceServer:
+def lying_server(world, name: str = "lies.sqlite") -> ServiceServer:
     terms = {"node": world.node.address, "receipt_account": world.hot, "ledger": world.ledger, "unit_price": 7}
-    lying = LyingService(sample.PROGRAM, **terms, journal=world.folder / "lies.sqlite", prices=DEAR)
+    lying = LyingService(sample.PROGRAM, **terms, journal=world.folder / name, prices=DEAR)
     server = ServiceServer(lying).start()
     world.close.append(server.stop)
     return server
@@ -244,12 +249,92 @@ def test_what_is_missing_for_a_bond_waits_and_what_cannot_be_defended_is_not_put
     assert (progress.opened, progress.waiting) == (1, 1)
     board.credit.send(rich.owner, "transfer", rich.node.address, held)
     assert settler.run_once().opened == 1
+    # A payer whose escrow is elsewhere, or whose nonce is used up, costs no bond.
+    poor = rich.payer(escrow=11 * rich.program.units)
+    twin, third = rich.service("twin.sqlite", prices=DEAR), rich.service("third.sqlite", prices=DEAR)
+    serve(twin, [dispute_call(rich, poor, 2), dispute_call(rich, payer, 4)])
+    serve(third, [rich.call(poor, 1), rich.call(payer, 4)])
+    assert settler_of(rich, third).run_once().opened == 2
+    bonds = credits_of(rich, rich.node)
+    progress = settler_of(rich, twin).run_once()
+    assert (progress.opened, progress.waiting, progress.failed, progress.at_stake) == (0, 1, 1, 1)
+    assert credits_of(rich, rich.node) == bonds
     # Without the work of its tier a leaf stays closed.
-    serve(service, [dispute_call(rich, payer, 4)])
+    serve(service, [dispute_call(rich, payer, 5)])
     settler._journal.close()
     journal = Journal(service.journal.path, "settler")
     rich.close.append(journal.close)
     assert Settler(journal, rich.ledger, rich.node.address, rich.node).run_once().opened == 0
+
+
+def test_a_service_process_puts_claims_up_and_is_paid(rich) -> None:
+    (rich.folder / "node.key").write_text(rich.node.key.hex())
+    settle = {"every_s": 0.1, "key": {"key_file": "node.key"}}
+    process, url = serve_process(rich, settle=settle, prices={"dispute": "11"})
+    reply = rich.buyer(url).ask(sample.INPUT, assurance="dispute")
+    board, claim_hash = Board(rich.client), reply.file.claim.hash()
+
+    def wait(status: int) -> None:
+        end = time.monotonic() + 30
+        while board.outcome(claim_hash) != status:
+            assert time.monotonic() < end, f"the claim is {board.outcome(claim_hash)}"
+            time.sleep(0.05)
+
+    wait(POSTED)
+    (posted,) = [e for e in board.contract.logs("Posted") if e.args["claimHash"] == claim_hash]
+    assert HttpFetch(private=True)(reply.file.claim, posted.args["where"]) == (reply.file.salt, sample.INPUT)
+    forward(rich, 601)
+    wait(STANDS)
+    process.kill()
+    # With another key than the node's it does not start.
+    settle["key"] = {"key_file": "hot.key"}
+    refused = Process(rich, "interlace.serving", str(config_file(rich, settle=settle, prices={"dispute": "11"})))
+    _, errors = refused.child.communicate(timeout=30)
+    assert (refused.child.returncode, errors.startswith("error[service.tier]: ")) == (1, True)
+
+
+def test_a_server_that_sends_its_head_byte_by_byte_does_not_hold_a_watcher(rich) -> None:
+    (answer,) = serve(rich.service(prices=DEAR), [dispute_call(rich, rich.payer())])
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+
+        def drip() -> None:
+            connection, _ = slow.accept()
+            with connection, contextlib.suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1_000:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises(VerificationError, match=r"^verify\.fetch: .*0\.4 s"):
+            HttpFetch(timeout_s=0.4, private=True)(answer.claim, f"http://127.0.0.1:{slow.getsockname()[1]}/")
+        assert time.monotonic() - started < 5
+        thread.join(30)
+
+
+def test_neither_a_window_that_is_over_nor_a_late_move_stops_a_watcher(rich) -> None:
+    doubter, board, first = rich.chain.accounts[4], Board(rich.client), rich.ledger.block_number() + 1
+    works = []
+    for name in ("old", "fresh"):
+        server = lying_server(rich, f"{name}.sqlite")
+        serve(server.service, [dispute_call(rich, rich.payer())])
+        settler = settler_of(rich, server.service, LyingWork, where=server.url)
+        works.append(settler)
+        settler.run_once()
+        if name == "old":
+            # Its node does not take the bond back, so it still counts as put up; nobody can challenge it any more.
+            forward(rich, 601)
+    old, fresh = [event.args["claimHash"] for event in board.contract.logs("Posted", first)]
+    watcher = Watcher(board, doubter, {rich.program.id: rich.program.core}, HttpFetch(private=True))
+    assert (board.outcome(old), watcher.look(first)) == (POSTED, [fresh])
+    assert old in watcher.seen
+    # It is the watcher's turn, and its time is over: the move is refused, which is said.
+    works[1].run_once()
+    assert board.game(fresh)["phase"] % 2 == 0
+    forward(rich, 601)
+    assert watcher.step(rich.ledger.now()) == []
+    assert watcher.missing[fresh].startswith("chain.reverted")
 
 
 def test_a_tier_that_cannot_be_done_is_not_offered(world) -> None:

@@ -66,15 +66,16 @@ class Watch:
         self._games: set[bytes] = set()
 
     def step(self) -> Seen:
-        """Look at new claims, challenge those that are false, and make the moves that are due.
+        """Make the moves that are due, then look at new claims and challenge those that are false.
 
         Raises
         ------
         ChainError
             When the node does not answer, or a bond cannot be paid.
         """
-        challenged = self._watcher.look()
+        # Games first: a bond that is missing for a new challenge must not lose one that is on.
         moves = [move.name for move, _ in self._watcher.step(self._net.client.block().timestamp)]
+        challenged = self._watcher.look()
         self._games |= self._watcher.sides.keys()
         won = [claim for claim in sorted(self._games) if self.board.outcome(claim) == FELL]
         self._games -= set(won)

@@ -264,18 +264,21 @@ class Ledger:
         self, account: Account, batch_id: int, leaves: Iterable[Served], proofs: Sequence[Sequence[bytes]]
     ) -> None:
         """Open leaves of a batch; all or none."""
-        values = [
-            (
-                _values(leaf.voucher),
-                leaf.voucher_signature,
-                _values(leaf.claim),
-                _values(leaf.receipt),
-                leaf.receipt_signature,
-            )
-            for leaf in leaves
-        ]
-        arguments = (batch_id, values, [list(proof) for proof in proofs])
+        arguments = (batch_id, [_leaf(leaf) for leaf in leaves], [list(proof) for proof in proofs])
         self._ask("open", lambda: self._settlement.send(account, "open", *arguments))
+
+    def check(self, batch_id: int, leaf: Served, proof: Sequence[bytes]) -> None:
+        """See that a leaf could be opened now, its payer's escrow included; nothing is sent.
+
+        Raises
+        ------
+        ServiceError
+            ``service.revert`` with the name of what `open` would be refused for.
+        """
+        _, cost = self._ask("check", lambda: self._settlement.call("check", batch_id, _leaf(leaf), list(proof)))
+        escrow = self._ask("escrowOf", lambda: self._settlement.call("escrowOf", leaf.voucher.payer))
+        if int(escrow) < int(cost):
+            raise RevertError("InsufficientEscrow", "check")
 
     def release(self, account: Account, leaf_ids: Sequence[bytes]) -> None:
         """Release leaves whose window is over, or whose tier says that the claim holds; all or none."""
@@ -304,6 +307,12 @@ class Ledger:
             if isinstance(error, RpcError) and any(said in error.rpc_message for said in _OUT_OF_GAS):
                 raise RevertError("OutOfGas", what) from None
             raise ServiceError("service.chain", f"{what}: {error.message}", hint="is the node running?") from None
+
+
+def _leaf(leaf: Served) -> tuple[object, ...]:
+    """Return a leaf as the tuple that the ABI takes."""
+    records = _values(leaf.voucher), leaf.voucher_signature, _values(leaf.claim), _values(leaf.receipt)
+    return (*records, leaf.receipt_signature)
 
 
 def _values(record: Voucher | Claim | Receipt) -> tuple[int | str | bytes, ...]:

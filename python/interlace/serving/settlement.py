@@ -171,7 +171,7 @@ class Settler:
         closed = [
             pair
             for pair, state in zip(waiting, seen, strict=True)
-            if state.status is LeafStatus.UNKNOWN and self._ready(pair[1])
+            if state.status is LeafStatus.UNKNOWN and self._ready(batch_id, tree, *pair)
         ]
         opened = 0
         for start in range(0, len(closed), self._open_size):
@@ -197,7 +197,7 @@ class Settler:
         self._note([leaf for _, leaf in leaves])
         return len(leaves)
 
-    def _ready(self, leaf: Leaf) -> bool:
+    def _ready(self, batch_id: int, tree: MerkleTree, index: int, leaf: Leaf) -> bool:
         """Do what a leaf's tier needs before it is opened; return whether it may be opened now."""
         tier, voucher = Assurance(leaf.served.voucher.assurance), leaf.voucher_hash.hex()
         if tier < FIRST_TIER:
@@ -207,7 +207,14 @@ class Settler:
             event("a leaf's tier is not worked for here", level=30, voucher=voucher, tier=tier.label)
             return False
         try:
+            # A bond is put up only for a leaf that can be opened.
+            self._ledger.check(batch_id, leaf.served, tree.proof(index))
             found = work.ready(job)
+        except RevertError as error:
+            if error.name in _FINAL:
+                self._batches.mark([leaf], State.FAILED, error.name)
+            event("a leaf would not be opened", level=30, voucher=voucher, reason=error.name)
+            return False
         except InterlaceError as error:
             event("a leaf is not ready", level=30, voucher=voucher, code=error.code, error=error.message)
             return False
