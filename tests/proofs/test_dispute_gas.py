@@ -6,6 +6,7 @@ needs more gas than one transaction may have.
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,15 @@ import numpy as np
 import pytest
 
 from interlace.chain import Chain
+from interlace.errors import VerificationError
 from interlace.models import GraphBuilder, tensor
 from interlace.proofs import dispute as game
 from interlace.proofs.board import Board
 from spec import dispute as model
 from spec import tensor as spec
-from tests.proofs.dispute_beside import fund_actors, open_chain
 from tests.proofs.dispute_bench import Bench, changed, followed
-from tests.proofs.dispute_game import Case, large
+from tests.proofs.dispute_beside import fund_actors, open_chain
+from tests.proofs.dispute_game import SALT, Case, Liar, large
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/disputes.md"
 ROW = re.compile(r"^\| (?P<what>[^|]+) \| (?P<gas>[\d,]+) \|$", re.MULTILINE)
@@ -38,7 +40,7 @@ def world() -> Iterator[tuple[Chain, Board]]:
 
 def documented(heading: str) -> dict[str, int]:
     """Return the numbers of a section of the page."""
-    table = PAGE.read_text().split(f"## {heading}")[1].split("\n## ")[0]
+    table = PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return {row["what"]: int(row["gas"].replace(",", "")) for row in ROW.finditer(table)}
 
 
@@ -61,11 +63,11 @@ def viewed(program: Any) -> Case:
 def test_each_move_costs_what_the_page_says(world: tuple[Chain, Board]) -> None:
     case = large((1024, 1000, 10))
     first = Bench(world, case, changed(case, 2, 700), 1)
-    first.to(model.SEGMENT)
-    assert first.wrong() == ""
-    while first.both.model.phase:
-        assert first.wrong() == ""
-    second = Bench(world, case, changed(case, 3, 0), 2).to(0)
+    first.to(0)
+    second = Bench(world, case, changed(case, 3, 0), 2)
+    parts = second.both.claim, case.program.manifest, case.program.weights
+    second.prover = Liar(*parts, second.prover.trace, SALT, case.input_bytes, rng=random.Random(1))
+    second.to(0)
     clamps = followed()
     third = Bench(world, clamps, changed(clamps, 1, 299), 3).to(0)
     fourth = Bench(world, clamps, clamps.true, 4).to(model.PICK).both
@@ -79,6 +81,20 @@ def test_each_move_costs_what_the_page_says(world: tuple[Chain, Board]) -> None:
     compare("What a move costs", measured)
 
 
+def flat(elements: int) -> Case:
+    """Return a program of one node, whose output has as many bytes as its input."""
+    builder = GraphBuilder((elements,))
+    return viewed(builder.build(builder.clamp(0, -100, 100)))
+
+
+def test_what_no_transaction_has_room_for_cannot_be_defended() -> None:
+    case = flat(65_526)
+    assert len(case.input_bytes) == len(case.true.output) == game.MAX_TENSOR
+    parts = case.program.manifest, case.program.weights
+    with pytest.raises(VerificationError, match=r"^verify\.dispute-size: 131\d\d\d bytes"):
+        game.Defender(case.claim(case.true), *parts, case.true, SALT, case.input_bytes)
+
+
 def pools() -> Any:
     """Return the program of the most nodes whose graph takes the most gas to read, on an input of the most bytes."""
     builder = GraphBuilder((34, 41, 47))
@@ -89,7 +105,7 @@ def pools() -> Any:
 
 
 def widest() -> Any:
-    """Return a program an element of which is a sum of terms that lie in 127 tiles for each part that may be refuted."""
+    """Return a program an element of which is a sum of terms that lie in 127 tiles for each part."""
     builder = GraphBuilder((8_128, 1))
     rows = builder.requantise(builder.matmul(0, np.full((1, 128), 3, np.int8), np.zeros(128, np.int32)), 1 << 20, 21)
     column = builder.transpose(0, (1, 0))
@@ -102,6 +118,10 @@ def test_the_largest_graphs_fit_a_transaction(world: tuple[Chain, Board]) -> Non
     case = viewed(pools())
     assert (len(case.written.types), len(case.input_bytes)) == (1_025, game.MAX_TENSOR)
     many = Bench(world, case, case.true, 10, at=(2, 0)).to(model.SUMS)
+    full = flat(64_920)
+    while game.shown_bytes(full.program.manifest, full.input_bytes, full.true) < game.MAX_SHOWN - 1:
+        full = flat(full.written.types[0].dims[0] + 1)
+    both = Bench(world, full, full.true, 12, at=(1, 0)).to(model.PICK)
     wide = viewed(widest())
     widely = Bench(world, wide, wide.true, 11, at=(len(wide.written.types) - 1, 5)).to(model.SEGMENT)
     # The part is true, so that the move is refused at its very end: what it takes is asked beforehand.
@@ -114,10 +134,13 @@ def test_the_largest_graphs_fit_a_transaction(world: tuple[Chain, Board]) -> Non
     )
     found = {name: gas for name, gas in many.both.gas if name in ("roots", "pick", "contest")}
     measured = {
+        "`roots`, one node, all the bytes that a transaction has room for": dict(both.both.gas)["roots"],
         "`roots`, 1,024 nodes, 65,536 bytes of input": found["roots"],
         "`pick`, 1,024 nodes": found["pick"],
         "`contest`, 1,024 nodes": found["contest"],
         "`refuteSum`, 1,024 nodes, 254 terms in 128 tiles": int(traced["gasUsed"], 16),
     }
+    # No graph has both, so that both together are more than any move takes.
+    assert sum(gas for what, gas in measured.items() if what.startswith("`roots`")) <= MOST_GAS
     assert max(measured.values()) <= MOST_GAS
     compare("The largest graphs", measured)
