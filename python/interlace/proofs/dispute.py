@@ -30,7 +30,7 @@ MOST_OPENED: Final = 24
 MOST_CHUNKS: Final = 8
 MAX_TENSOR: Final = 65_536
 MAX_SHOWN: Final = 130_000
-"""Bytes that `shown_bytes` may count: nodes take transactions of at most 131,072 bytes, with all that is around them."""
+"""Bytes that `shown_bytes` may count: nodes take transactions of at most 131,072 bytes in all."""
 
 
 @dataclass(frozen=True, slots=True)
