@@ -5,11 +5,13 @@ Invariant: each `error` of Dispute.sol is met by a test of this file; the last t
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from interlace import _core
 from interlace.chain import Chain, Contract
 from interlace.chain.programs import chunk_address
 from interlace.contracts import ADDRESSES, artifact
@@ -406,6 +408,31 @@ def test_what_is_opened_must_be_what_was_committed_to(make: Make) -> None:
     assert bench.wrong(5, chunks * 33) == "TooMuchOpened"
     assert bench.wrong(4, []) == "NotOpened"
     assert bench.wrong(5, []) == "ChunkNotGiven"
+
+
+def test_what_is_no_manifest_is_refused(world: tuple[Chain, Board], make: Make) -> None:
+    chain, board = world
+    head = bytes(50) + b"\x01\x01\0\0\0\x03"
+    clamp = b"\x07\0\0\x80\x7f"
+    for number, (data, name) in enumerate((
+        (b"", "NotAManifest"),
+        (bytes(50), "NotAManifest"),
+        (bytes(51), ""),
+        (head + b"\0\0" + clamp, "TooManyNodes"),
+        (head + b"\x04\x01" + clamp, "TooManyNodes"),
+        (head + b"\0\x01\x12\0\0" + clamp, "NoSuchOperator"),
+        (head + b"\0\x01\0\0\0" + clamp, "NoSuchOperator"),
+        (head + b"\0\x01\x07\0\x01" + clamp, "BadOperand"),
+        (head + b"\0\x01\x03\0\0\0\x01", "BadOperand"),
+        (head + b"\0\x01" + clamp, "WrongCount"),
+    )):  # fmt: skip
+        both = make().both
+        claim = dataclasses.replace(both.claim, program_id=_core.keccak256(data), job_nonce=(1 << 50) + number)
+        board.contract.send(chain.accounts[1], "post", game.claim_struct(claim), b"\1" * 32, "")
+        board.contract.send(chain.accounts[2], "challenge", claim.hash())
+        with pytest.raises(ChainError) as caught:
+            board.contract.send(chain.accounts[1], "roots", game.claim_struct(claim), data, SALT, b"", b"", [])
+        assert (name_of(caught.value) == name) if name else caught.value.data in (b"", None), data
 
 
 def test_weights_that_nobody_stored_cannot_be_read(world: tuple[Chain, Board], make: Make) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import socket
 import sqlite3
-import threading
 import time
 
 import httpx
@@ -282,7 +279,7 @@ def test_a_service_process_puts_claims_up_and_is_paid(rich) -> None:
 
     wait(POSTED)
     (posted,) = [e for e in board.contract.logs("Posted") if e.args["claimHash"] == claim_hash]
-    assert HttpFetch(private=True)(reply.file.claim, posted.args["where"]) == (reply.file.salt, sample.INPUT)
+    assert fetch(reply.file.claim, posted.args["where"]) == (reply.file.salt, sample.INPUT)
     forward(rich, 601)
     wait(STANDS)
     process.kill()
@@ -291,26 +288,6 @@ def test_a_service_process_puts_claims_up_and_is_paid(rich) -> None:
     refused = Process(rich, "interlace.serving", str(config_file(rich, settle=settle, prices={"dispute": "11"})))
     _, errors = refused.child.communicate(timeout=30)
     assert (refused.child.returncode, errors.startswith("error[service.tier]: ")) == (1, True)
-
-
-def test_a_server_that_sends_its_head_byte_by_byte_does_not_hold_a_watcher(rich) -> None:
-    (answer,) = serve(rich.service(prices=DEAR), [dispute_call(rich, rich.payer())])
-    with socket.create_server(("127.0.0.1", 0)) as slow:
-
-        def drip() -> None:
-            connection, _ = slow.accept()
-            with connection, contextlib.suppress(OSError):
-                for byte in b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1_000:
-                    connection.sendall(bytes([byte]))
-                    time.sleep(0.05)
-
-        thread = threading.Thread(target=drip)
-        thread.start()
-        started = time.monotonic()
-        with pytest.raises(VerificationError, match=r"^verify\.fetch: .*0\.4 s"):
-            HttpFetch(timeout_s=0.4, private=True)(answer.claim, f"http://127.0.0.1:{slow.getsockname()[1]}/")
-        assert time.monotonic() - started < 5
-        thread.join(30)
 
 
 def test_neither_a_window_that_is_over_nor_a_late_move_stops_a_watcher(rich) -> None:
@@ -326,7 +303,7 @@ def test_neither_a_window_that_is_over_nor_a_late_move_stops_a_watcher(rich) -> 
             # Its node does not take the bond back, so it still counts as put up; nobody can challenge it any more.
             forward(rich, 601)
     old, fresh = [event.args["claimHash"] for event in board.contract.logs("Posted", first)]
-    watcher = Watcher(board, doubter, {rich.program.id: rich.program.core}, HttpFetch(private=True))
+    watcher = Watcher(board, doubter, {rich.program.id: rich.program.core}, fetch)
     assert (board.outcome(old), watcher.look(first)) == (POSTED, [fresh])
     assert old in watcher.seen
     # It is the watcher's turn, and its time is over: the move is refused, which is said.
@@ -334,7 +311,7 @@ def test_neither_a_window_that_is_over_nor_a_late_move_stops_a_watcher(rich) -> 
     assert board.game(fresh)["phase"] % 2 == 0
     forward(rich, 601)
     assert watcher.step(rich.ledger.now()) == []
-    assert watcher.missing[fresh].startswith("chain.reverted")
+    assert "TooLate" in watcher.refused[fresh]
 
 
 def test_a_tier_that_cannot_be_done_is_not_offered(world) -> None:

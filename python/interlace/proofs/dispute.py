@@ -29,6 +29,8 @@ MOST_TERMS: Final = 8
 MOST_OPENED: Final = 24
 MOST_CHUNKS: Final = 8
 MAX_TENSOR: Final = 65_536
+MAX_SHOWN: Final = 130_000
+"""Bytes that `shown_bytes` may count: nodes take transactions of at most 131,072 bytes in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,11 @@ def tree_path(leaves: Sequence[bytes], leaf: int, tag: bytes, arity: int = 4) ->
     return siblings
 
 
+def shown_bytes(manifest: bytes, input_bytes: bytes, trace: TraceView) -> int:
+    """Return how many bytes a prover shows in its first answer: manifest, input, output and 32 for each value."""
+    return len(manifest) + len(input_bytes) + len(trace.output) + 32 * len(trace.roots)
+
+
 def claim_struct(claim: Claim) -> tuple[Any, ...]:
     """Return a claim as the contract takes it."""
     return (
@@ -161,6 +168,10 @@ class Defender(_Side):
         if longest > MAX_TENSOR:
             hint = "a claim on it could be challenged and not be defended"
             raise VerificationError("verify.dispute-size", f"{longest} bytes, of at most {MAX_TENSOR}", hint=hint)
+        shown = shown_bytes(manifest, input_bytes, trace)
+        if shown > MAX_SHOWN:
+            hint = "a claim on it could be challenged, and no transaction has room for the answer"
+            raise VerificationError("verify.dispute-size", f"{shown} bytes to show, of at most {MAX_SHOWN}", hint=hint)
         self.salt, self.input_bytes = salt, input_bytes
 
     def move(self, state: State) -> Move | None:

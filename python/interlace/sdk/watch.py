@@ -1,7 +1,7 @@
 """A watcher of claims, as a party has it: look, challenge what is false, play the games to their ends.
 
 Invariant: inputs of one's own questions come from one's own receipts, so a node cannot keep a buyer from checking what
-it was sold; all others come from where their provers say, within the limits of `HttpFetch`.
+it was sold; all others come from where their provers say, within the limits of `fetch_http`.
 What it does not do: it waits for nothing and runs in no thread; call `step` as often as the clocks of disputes demand.
 """
 
