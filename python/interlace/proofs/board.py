@@ -162,14 +162,18 @@ class Watcher:
 
         Its own games that are on are taken up again.
         """
-        doubted, head = [], self.board.client.block_number()
+        doubted, newest = [], self.board.client.block()
+        head, now = newest.number, newest.timestamp
         for event in self.board.posted(max(from_block, self._next), head):
             if Claim(*event.args["claim"]).program_id in self.programs:
                 self._open[event.args["claimHash"]] = event
         self._next = head + 1
         for claim_hash, event in list(self._open.items()):
             game = self.board.game(claim_hash)
-            if game["status"] in (STANDS, FELL) or claim_hash in self.seen:
+            # Nobody can doubt it any more, whether or not its prover has taken the bond back.
+            over = game["status"] in (STANDS, FELL) or (game["status"] == POSTED and game["until"] <= now)
+            if over or claim_hash in self.seen:
+                self.seen.add(claim_hash)
                 del self._open[claim_hash]
                 self.missing.pop(claim_hash, None)
                 continue
