@@ -1,5 +1,5 @@
 //! Proofs are checked by transactions and contracts: true ones hold, others are refused with a reason, and time follows gas.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
