@@ -40,6 +40,7 @@ class Campaign:
         self.stage, self.random, self.ends, self.nonce = stage, random.Random(seed), Counter[str](), 0
         self.committed: dict[tuple[bytes, str], tuple[Vote, str]] = {}
         self.claims: list[bytes] = [bytes(32)]
+        self.asked: list[tuple[int, str]] = []
 
     def run(self, operations: int) -> None:
         stage = self.stage
@@ -90,6 +91,8 @@ class Campaign:
             if shown is None and mood * 97 % 1 < 0.9 and now < p.until - TERMS.reveal_seconds:
                 found.append(("commit", lambda who=who, vote=vote: self.commit(who, claim, vote)))
             elif shown is False and p.until - TERMS.reveal_seconds <= now < p.until:
+                # Some would like to change their mind.
+                vote = self.random.choice([*[vote] * 9, LAZY])
                 found.append(("reveal", lambda who=who, vote=vote: self.reveal(who, claim, vote)))
         if p.state == spec.DRAWN and (now >= p.until or len(p.shown) == p.n):
             found.append(("finish", lambda: stage.act(self.someone(), "finish", claim)))
@@ -101,13 +104,14 @@ class Campaign:
         claim = self.random.choice(self.claims)
         vote = self.random.choice([TRUTH, LIE, LAZY, NO_OUTPUT, Vote(TRUE, bytes(32)), Vote(bytes(32), RUN)])
         fee, n = self.random.randint(20, 60), self.random.randint(1, 7)
-        again = self.random.randint(1, self.nonce + 1)
+        again, prover = self.random.choice(self.asked or [(1, who)])
         operations: list[Operation] = [
             ("stake", lambda: stage.act(who, "stake", self.random.randint(99_990, 100_010))),
             ("resign", lambda: stage.act(who, "resign") if self.random.random() < 0.3 else ""),
             ("withdraw", lambda: stage.act(who, "withdraw", other)),
             ("claim", lambda: stage.act(who, "claim")),
-            ("ask", lambda: stage.ask(again, fee, n, by=who, output=self.random.choice([TRUE, FALSE, bytes(32)]))),
+            ("ask", lambda: stage.ask(again, fee, n, by=who, prover=prover, output=bytes(32))),
+            ("ask", lambda: stage.ask(again, 70, self.random.choice([3, 7]), prover=prover, output=self.either())),
             *((name, lambda name=name: stage.act(who, name, claim)) for name in ("draw", "finish")),
             ("commit", lambda: self.commit(who, claim, vote, of=other)),
             ("reveal", lambda: self.reveal(who, claim, vote)),
@@ -116,9 +120,10 @@ class Campaign:
 
     def ask(self, fee: int, n: int) -> str:
         self.nonce += 1
-        output, prover = self.random.choice([TRUE, TRUE, FALSE]), self.random.choice(self.stage.people[:3])
+        output, prover = self.either(), self.random.choice(self.stage.people[:3])
         refusal = self.stage.ask(self.nonce, fee, n, output=output, prover=prover)
         if not refusal:
+            self.asked.append((self.nonce, prover))
             self.claims.append(self.stage.question(self.nonce, output=output, prover=prover).hash)
         return refusal
 
@@ -130,6 +135,9 @@ class Campaign:
 
     def reveal(self, who: str, claim: bytes, vote: Vote) -> str:
         return self.stage.show(who, claim, vote, fits=self.committed.get((claim, who)) == (vote, who))
+
+    def either(self) -> bytes:
+        return self.random.choice([TRUE, TRUE, FALSE])
 
     def someone(self) -> str:
         return self.random.choice(self.stage.people)
