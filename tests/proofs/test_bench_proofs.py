@@ -14,7 +14,7 @@ from interlace.contracts import economy_deployments
 from interlace.errors import ProgramError, VerificationError
 from interlace.proofs import Status
 from interlace.proofs.bench_proofs import MODELS, ProofBench, bench_proofs, dense
-from interlace.proofs.tiers import Way, games, measure
+from interlace.proofs.tiers import Way, games, measure, peak
 from interlace.proofs.tiers import bench as tiers_bench
 from interlace.proofs.tiers.bench import Bench, job_of
 from interlace.proofs.tiers.games import false_traces
@@ -96,6 +96,10 @@ def test_a_proof_that_does_not_hold_is_not_measured(monkeypatch: pytest.MonkeyPa
     assert caught.value.code == "tier.no-measurement"
     with pytest.raises(VerificationError, match="KeyError") as caught:
         peak_mb("9k", Way.RERUN)
+    assert caught.value.code == "tier.no-measurement"
+    monkeypatch.setattr(peak, "SECONDS", 0.01)
+    with pytest.raises(VerificationError, match="took more than") as caught:
+        peak_mb("2k", Way.RERUN)
     assert caught.value.code == "tier.no-measurement"
 
 

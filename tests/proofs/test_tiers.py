@@ -198,6 +198,14 @@ def test_each_link_of_a_sumcheck_is_needed(world: World) -> None:
         prover = world.provers[way].prover
         again = prover.prove(decode_tensor(data)[np.newaxis], context=stated.hash(), succinct=way is Way.SUMCHECK).proof
         assert codes(check(world, way, stated, pack(salt, other, output, again))) == {"tier.tensors"}
+        # A true proof of the true output, bound to a claim that says something else.
+        for changed, code in (
+            (replace(claim, output_hash=hash_output(b"other")), "verify.output-hash"),
+            (replace(claim, semantics=2), "verify.semantics"),
+            (replace(claim, program_id=bytes(32)), "verify.program-id"),
+        ):
+            bound = prover.prove(decode_tensor(data)[np.newaxis], context=changed.hash(), succinct=way is Way.SUMCHECK)
+            assert codes(check(world, way, changed, pack(salt, data, output, bound.proof))) == {code}
         longer = replace(claim, input_hash=hash_input(salt, data + data[10:]), output_hash=hash_output(output * 2))
         assert "tier.proof" in codes(check(world, way, longer, pack(salt, data + data[10:], output * 2, made)))
 

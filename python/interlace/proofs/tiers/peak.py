@@ -48,7 +48,10 @@ def peak_mb(model: str, way: Way, folder: str = "", logrows: int = 0) -> float:
         ``tier.no-measurement`` when that process fails.
     """
     command = [sys.executable, "-m", "interlace.proofs.tiers.peak", model, way.label, folder, str(logrows)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise VerificationError("tier.no-measurement", f"{way.label} took more than {SECONDS} s") from None
     if done.returncode:
         raise VerificationError("tier.no-measurement", f"memory of {way.label}: {done.stderr.strip()[-300:]}")
     return float(json.loads(done.stdout)) * 1024 / 1e6
