@@ -2,24 +2,21 @@
 // Zero-knowledge proofs of integer programs: which verifier contract stands for which program, and one way to ask it.
 // Invariant: `verify` returns only if the tensors hash to the claim, the verifier's code is the one that was registered, and it accepts
 // the proof for exactly these inputs, this claim and these outputs. A key is named by the hash of all that it says, so nobody can
-// take a name or change what it means; there is no owner. A claim Holds for a payer for good once it was proved under a key that the
-// payer accepted at that time, and for nobody else; an acceptance ends revokeSeconds after it is taken back, never sooner.
+// take a name or change what it means; there is no owner.
 // Source: docs/zero-knowledge.md; docs/records.md (claims, hashes of tensors); docs/integer-programs.md (tensors on the wire).
 // What it does not do: it cannot know that a verifier's circuit computes the program, nor who knows the secret of its setup. Anyone
 // registers; callers decide which key they trust and pass it. Whoever picks one builds the verifier again from the program and the
 // ceremony's file and compares the code's hash. It does not tell whether a claim's registry knows the program, and keeps no proofs.
-// It says of no claim that it fails: what is not proved in time is undecided.
 pragma solidity ^0.8.28;
 
 import {Records} from "./Records.sol";
-import {IAssurance} from "./interfaces/IAssurance.sol";
 
 /// @notice What a generated verifier answers: true, or it reverts.
 interface IProofVerifier {
     function verifyProof(bytes calldata proof, uint256[] calldata instances) external view returns (bool);
 }
 
-contract ZkVerifiers is IAssurance {
+contract ZkVerifiers {
     /// @notice Most elements of an input, and of an output.
     uint256 public constant MAX_ELEMENTS = 1024;
     /// @notice Most axes of a tensor.
@@ -53,27 +50,12 @@ contract ZkVerifiers is IAssurance {
         bytes proof;
     }
 
-    /// @dev Of an acceptance that was not taken back.
-    uint64 private constant FOR_EVER = type(uint64).max;
-
-    /// @notice Seconds for which an acceptance still counts after it is taken back; whoever served on it has that long to prove.
-    uint64 public immutable revokeSeconds;
-    /// @notice Last second at which a payer's acceptance of a key counts; zero: never accepted.
-    mapping(address payer => mapping(bytes32 keyId => uint64)) public acceptedUntil;
     mapping(bytes32 keyId => Key) private _keys;
-    mapping(bytes32 claimHash => mapping(address payer => bool)) private _proven;
 
     event KeyRegistered(
         bytes32 indexed keyId, bytes32 indexed programId, address indexed verifier, bytes32 codeHash, address by
     );
 
-    event Accepted(address indexed payer, bytes32 indexed keyId);
-    event Revoked(address indexed payer, bytes32 indexed keyId, uint64 until);
-    event Proven(bytes32 indexed claimHash, address indexed payer, bytes32 indexed keyId);
-
-    error BadTerms();
-    error NotAccepted(address payer, bytes32 keyId);
-    error AlreadyProven(bytes32 claimHash, address payer);
     error NoCode(address verifier);
     error BadHeader(bytes header);
     error TooManyElements(uint256 elements);
@@ -85,48 +67,6 @@ contract ZkVerifiers is IAssurance {
     error WrongOutput(bytes32 stated, bytes32 found);
     error BadTensor(bytes header, uint256 length);
     error ProofRejected(bytes32 keyId);
-
-    /// @param revokeSeconds_ At least as long as a payer's escrow stays after it is asked back, for the same reason.
-    constructor(uint64 revokeSeconds_) {
-        require(revokeSeconds_ != 0 && revokeSeconds_ <= 365 days, BadTerms());
-        revokeSeconds = revokeSeconds_;
-    }
-
-    // ---- whom payers believe ---------------------------------------------------------------------
-
-    /// @notice Accept proofs under a key for calls that the caller pays; also takes back a revocation.
-    function accept(bytes32 keyId) external {
-        get(keyId);
-        acceptedUntil[msg.sender][keyId] = FOR_EVER;
-        emit Accepted(msg.sender, keyId);
-    }
-
-    /// @notice Accept no more, from revokeSeconds on; what is proved until then counts.
-    function revoke(bytes32 keyId) external {
-        require(acceptedUntil[msg.sender][keyId] == FOR_EVER, NotAccepted(msg.sender, keyId));
-        uint64 until = uint64(block.timestamp) + revokeSeconds;
-        acceptedUntil[msg.sender][keyId] = until;
-        emit Revoked(msg.sender, keyId, until);
-    }
-
-    /// @notice Have a claim checked and remembered for a payer who accepts the key; anyone may.
-    /// @param proof abi.encode(Evidence).
-    function prove(bytes32 keyId, Records.Claim calldata claim, bytes calldata proof, address payer) external {
-        require(block.timestamp <= acceptedUntil[payer][keyId], NotAccepted(payer, keyId));
-        bytes32 hash = claimHash(claim);
-        require(!_proven[hash][payer], AlreadyProven(hash, payer));
-        _proven[hash][payer] = true;
-        emit Proven(hash, payer, keyId);
-        Evidence memory evidence = abi.decode(proof, (Evidence));
-        _verify(keyId, claim, evidence);
-    }
-
-    /// @inheritdoc IAssurance
-    function verdict(bytes32 hash, address payer) external view returns (Verdict) {
-        return _proven[hash][payer] ? Verdict.Holds : Verdict.None;
-    }
-
-    // ---- keys and proofs -------------------------------------------------------------------------
 
     /// @notice Name a verifier for a program. Registering the same again changes nothing.
     function register(bytes32 programId, address verifier, bytes calldata inputHeader, bytes calldata outputHeader)
@@ -237,26 +177,22 @@ contract ZkVerifiers is IAssurance {
     ) private pure {
         uint256 start = header.length;
         require(tensor.length == start + elements * size, BadTensor(header, tensor.length));
-        bool same;
-        assembly ("memory-safe") {
-            same := eq(keccak256(add(tensor, 32), start), keccak256(add(header, 32), start))
+        for (uint256 i = 0; i < start; ++i) {
+            require(tensor[i] == header[i], BadTensor(header, tensor.length));
         }
-        require(same, BadTensor(header, tensor.length));
-        // Word by word: with a check for each byte this takes three times the gas. A word that is read at the end of a tensor
-        // reaches beyond it; those bytes are not looked at.
-        assembly ("memory-safe") {
-            let from := add(add(tensor, 32), start)
-            let to := add(add(instances, 32), mul(first, 32))
-            for { let end := add(from, mul(elements, size)) } lt(from, end) { from := add(from, size) } {
-                let word := mload(from)
-                let value := signextend(0, byte(0, word))
-                if eq(size, 4) {
-                    value := or(or(byte(0, word), shl(8, byte(1, word))), or(shl(16, byte(2, word)), shl(24, byte(3, word))))
-                    value := signextend(3, value)
+        unchecked {
+            for (uint256 i = 0; i < elements; ++i) {
+                int256 value;
+                if (size == 1) {
+                    value = int8(uint8(tensor[start + i]));
+                } else {
+                    uint256 from = start + 4 * i;
+                    value = int32(
+                        uint32(uint8(tensor[from])) | uint32(uint8(tensor[from + 1])) << 8
+                            | uint32(uint8(tensor[from + 2])) << 16 | uint32(uint8(tensor[from + 3])) << 24
+                    );
                 }
-                if slt(value, 0) { value := add(FIELD, value) }
-                mstore(to, value)
-                to := add(to, 32)
+                instances[first + i] = value < 0 ? FIELD - uint256(-value) : uint256(value);
             }
         }
     }

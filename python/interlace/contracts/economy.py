@@ -276,8 +276,6 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         ),
         "ReputationRegistry": (at["Agents"], at["Settlement"]),
         "SumcheckProofs": (),
-        # Like escrow, an acceptance outlasts what was served on it.
-        "ZkVerifiers": (config.withdrawal_delay_seconds,),
         "Quorum": (at["CreditToken"], at["Beacon"], *config.quorum.words),
     }
     return [
