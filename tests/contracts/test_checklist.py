@@ -33,6 +33,7 @@ TESTS = Path(__file__).resolve().parents[1]
 ASSETS, MONEY = "contracts/test_assets.py", "contracts/test_money.py"
 HOLDERS = "contracts/test_holders.py"
 SETTLEMENT, READERS = "contracts/test_settlement.py", "contracts/test_readers.py"
+TIERS = "contracts/test_tiers.py"
 SERVING, HERE = "serving/test_admission.py", "contracts/test_checklist.py"
 CAMPAIGN = "contracts/test_campaign.py::test_the_contracts_do_what_the_specification_does"
 
@@ -196,6 +197,17 @@ DECISIONS = {
     ],
     "unit: one bad answer alone": [f"{HERE}::test_a_refunded_leaf_takes_nothing_of_its_neighbour"],
     "unit: undecided means refund": [f"{SETTLEMENT}::test_undecided_means_refund_and_the_vote_ends_to_the_second"],
+    "unit: paid, or given back, by the verdict of the payer's tier": [
+        f"{TIERS}::test_a_claim_that_holds_is_paid_at_any_time_and_never_refunded",
+        f"{TIERS}::test_a_claim_that_fails_is_refunded_at_once_and_never_paid",
+        f"{TIERS}::test_what_is_not_decided_is_refunded_from_its_last_second_on",
+        f"{TIERS}::test_a_dispute_decides_who_is_paid",
+    ],
+    "unit: no tier that fails keeps money or its neighbours": [
+        f"{TIERS}::test_what_is_not_decided_is_refunded_from_its_last_second_on",
+        f"{TIERS}::test_lists_are_paid_as_a_whole_and_may_mix_votes_with_tiers",
+        f"{TIERS}::test_who_brings_too_little_gas_cannot_make_a_claim_that_holds_look_undecided",
+    ],
     "credits: x402 exact": ["contracts/test_x402.py::test_a_payment_as_x402_signs_it_is_executed_once"],
 }
 NOT_HERE = {

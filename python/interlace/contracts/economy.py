@@ -88,8 +88,8 @@ class EconomyConfig:
     sequencer
         Whose the node's part of transaction fees is: who makes the blocks. The treasury by default.
     undecided_seconds
-        How long behind its window a call waits for a tier of assurance that has its claim but has not decided it; then it is
-        refunded. At least as long as a dispute that is begun in its last second, and a whole window after it.
+        How long behind its window a call waits for a tier of assurance that has its claim but has not decided it; then
+        it is refunded. At least as long as a dispute that is begun in its last second, and a whole window after it.
     dispute_bond_wei
         Credit-wei that each side of a dispute puts up.
     dispute_window_seconds
