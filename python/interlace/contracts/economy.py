@@ -14,7 +14,7 @@ from typing import Final, Self
 from interlace._core import keccak256
 from interlace.chain import Account, Deployment, checksum_address
 from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, artifact
-from interlace.contracts.terms import BeaconTerms, ValidationTerms
+from interlace.contracts.terms import AuditTerms, BeaconTerms, ValidationTerms
 from interlace.errors import ChainError
 
 ADDRESSES: Final[dict[str, str]] = {
@@ -90,6 +90,8 @@ class EconomyConfig:
         How long a claim can be disputed.
     dispute_clock_seconds
         How long each side of a dispute may think, in all its moves together.
+    audits
+        Terms of sampled audits.
     """
 
     governor: str
@@ -112,6 +114,7 @@ class EconomyConfig:
     validation_shares: FeeShares = VALIDATION_SHARES
     transaction_shares: FeeShares = TRANSACTION_SHARES
     sequencer: str = ""
+    audits: AuditTerms = field(default_factory=AuditTerms)
 
     def __post_init__(self) -> None:
         """Check what the constructors would refuse."""
@@ -147,6 +150,7 @@ class EconomyConfig:
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
         _demand(0 < self.dispute_bond_wei < 1 << 128, f"a bond of {self.dispute_bond_wei} credit-wei in disputes")
         self.validation.fits(self.beacon)
+        self.audits.fits(self.beacon)
 
     @property
     def meters(self) -> tuple[FeeShares, FeeShares, FeeShares]:
@@ -185,6 +189,14 @@ class EconomyConfig:
             sequencer=accounts[9],
             dispute_window_seconds=600,
             dispute_clock_seconds=600,
+            audits=AuditTerms(
+                rate_bp=1_000,
+                answer_seconds=300,
+                unbonding_seconds=900,
+                max_rounds=3,
+                max_in_flight=10,
+                fine_wei=10 * CREDIT_WEI,
+            ),
         )
 
 
@@ -238,6 +250,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             config.dispute_window_seconds,
             config.dispute_clock_seconds,
         ),
+        "Audits": (*(at[name] for name in ("CreditToken", "Beacon", "Dispute", "Validators")), *config.audits.words),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
