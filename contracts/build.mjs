@@ -15,7 +15,7 @@ const root = dirname(here);
 // Which contracts are written where; test contracts never enter the package, those that are measured do.
 const SHIPPED = [
   ...["CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange", "Beacon", "DataValidation", "TransactionFees"],
-  ...["Agents", "OrganisationFactory", "Dispute", "Audits", "Timelock", "Policy", "Members", "Organisation", "ZkVerifiers"],
+  ...["Agents", "OrganisationFactory", "Dispute", "Audits", "CallChains", "Timelock", "Policy", "Members", "Organisation", "ZkVerifiers"],
 ];
 const at = process.argv.indexOf("--out");
 const out = at < 0 ? root : process.argv[at + 1];

@@ -251,6 +251,12 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             config.dispute_clock_seconds,
         ),
         "Audits": (*(at[name] for name in ("CreditToken", "Beacon", "Dispute", "Validators")), *config.audits.words),
+        "CallChains": (
+            at["CreditToken"],
+            config.dispute_bond_wei,
+            config.dispute_window_seconds,
+            config.dispute_clock_seconds,
+        ),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
