@@ -15,7 +15,7 @@ const root = dirname(here);
 // Which contracts are written where; test contracts never enter the package, those that are measured do.
 const SHIPPED = [
   ...["CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers", "Exchange", "Beacon", "DataValidation", "TransactionFees"],
-  ...["Agents", "OrganisationFactory", "Dispute", "Quorum", "SumcheckProofs", "ZkVerifiers", "ValidationRegistry", "ClaimValidator", "ReputationRegistry"],
+  ...["Agents", "OrganisationFactory", "Dispute", "Quorum", "Audits", "CallChains", "SumcheckProofs", "ZkVerifiers", "ValidationRegistry", "ClaimValidator", "ReputationRegistry"],
   ...["Timelock", "Policy", "Members", "Organisation"],
 ];
 const at = process.argv.indexOf("--out");

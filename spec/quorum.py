@@ -2,7 +2,7 @@
 
 Invariant: `check()` holds after every operation, and an operation that raises `Refused` changes nothing. Fees and
 slashed stakes are each in one place until they are owed, to the last unit. What was upheld or refuted stays so.
-Source: docs/audits.md, "On chain". Seats and draws are those of `spec/validation.py`.
+Source: docs/audits.md, "A quorum on chain". Seats and draws are those of `spec/validation.py`.
 What it does not do: commitments are opaque here; whether a reveal fits its commitment arrives as a fact. A claim is a
 name for its hash and one for its job.
 

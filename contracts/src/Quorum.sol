@@ -4,7 +4,7 @@
 // Invariant: a fee is in one place until it is owed, to the last unit; so is what is slashed. Each state ends by a call that anyone can
 // make from a known second on. What was upheld or refuted never changes. One job (registry, program, input, prover, nonce) is drawn for
 // once, whatever output is claimed, so nobody can ask until a panel pleases. No reveal is possible while a commitment is.
-// Source: docs/audits.md, "On chain". Draws and stakes are ValidationSet's.
+// Source: docs/audits.md, "A quorum on chain". Draws and stakes are ValidationSet's.
 // What it does not do: it runs nothing and is no proof: k members who collude decide falsely, and are not convicted. Who votes with the
 // minority loses nothing but its part. It cannot tell a member who ran the program from one whom another told output and trace.
 pragma solidity ^0.8.28;

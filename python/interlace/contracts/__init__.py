@@ -19,7 +19,7 @@ from interlace.contracts.economy import (
     deployments,
     economy_deployments,
 )
-from interlace.contracts.terms import BeaconTerms, QuorumTerms, ValidationTerms
+from interlace.contracts.terms import AuditTerms, BeaconTerms, QuorumTerms, ValidationTerms
 
 __all__ = [
     "ADDRESSES",
@@ -30,6 +30,7 @@ __all__ = [
     "TRANSACTION",
     "VALIDATION",
     "Artifact",
+    "AuditTerms",
     "BeaconTerms",
     "EconomyConfig",
     "FeeShares",

@@ -18,7 +18,7 @@ from interlace.errors import ChainError
 NAMES = (
     "CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers",
     "Exchange", "Beacon", "DataValidation", "TransactionFees", "Agents", "OrganisationFactory", "Dispute", "Quorum",
-    "SumcheckProofs", "ValidationRegistry", "ClaimValidator", "ReputationRegistry",
+    "Audits", "CallChains", "SumcheckProofs", "ValidationRegistry", "ClaimValidator", "ReputationRegistry",
 )  # fmt: skip
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
 

@@ -14,7 +14,7 @@ from typing import Final, Self
 from interlace._core import keccak256
 from interlace.chain import Account, Deployment, checksum_address
 from interlace.contracts.artifacts import NAMES, ORGANISATION_PARTS, artifact
-from interlace.contracts.terms import BeaconTerms, QuorumTerms, ValidationTerms
+from interlace.contracts.terms import AuditTerms, BeaconTerms, QuorumTerms, ValidationTerms
 from interlace.errors import ChainError
 
 ADDRESSES: Final[dict[str, str]] = {
@@ -98,6 +98,8 @@ class EconomyConfig:
         How long a claim can be disputed.
     dispute_clock_seconds
         How long each side of a dispute may think, in all its moves together.
+    audits
+        Terms of sampled audits.
     """
 
     governor: str
@@ -122,6 +124,7 @@ class EconomyConfig:
     validation_shares: FeeShares = VALIDATION_SHARES
     transaction_shares: FeeShares = TRANSACTION_SHARES
     sequencer: str = ""
+    audits: AuditTerms = field(default_factory=AuditTerms)
 
     def __post_init__(self) -> None:
         """Check what the constructors would refuse."""
@@ -164,6 +167,7 @@ class EconomyConfig:
         )
         self.validation.fits(self.beacon)
         self.quorum.fits(self.beacon)
+        self.audits.fits(self.beacon)
 
     @property
     def meters(self) -> tuple[FeeShares, FeeShares, FeeShares]:
@@ -210,6 +214,14 @@ class EconomyConfig:
             undecided_seconds=3_600,
             dispute_window_seconds=600,
             dispute_clock_seconds=600,
+            audits=AuditTerms(
+                rate_bp=1_000,
+                answer_seconds=300,
+                unbonding_seconds=900,
+                max_rounds=3,
+                max_in_flight=10,
+                fine_wei=10 * CREDIT_WEI,
+            ),
         )
 
 
@@ -277,6 +289,13 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
         "ReputationRegistry": (at["Agents"], at["Settlement"]),
         "SumcheckProofs": (),
         "Quorum": (at["CreditToken"], at["Beacon"], *config.quorum.words),
+        "Audits": (*(at[name] for name in ("CreditToken", "Beacon", "Dispute", "Validators")), *config.audits.words),
+        "CallChains": (
+            at["CreditToken"],
+            config.dispute_bond_wei,
+            config.dispute_window_seconds,
+            config.dispute_clock_seconds,
+        ),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}

@@ -1,7 +1,7 @@
-"""What the constructors of Beacon, DataValidation and Quorum are told.
+"""What the constructors of Beacon, DataValidation, Quorum and Audits are told.
 
 Invariant: terms that were made are terms that the constructors accept.
-Source: docs/data-validation.md, docs/audits.md; contracts/src/Beacon.sol, DataValidation.sol and Quorum.sol.
+Source: docs/data-validation.md, docs/audits.md; contracts/src/Beacon.sol, DataValidation.sol, Quorum.sol, Audits.sol.
 What it does not do: it does not know whether a bond is dear enough for what rides on a draw; its founder does.
 """
 
@@ -177,3 +177,66 @@ def demand(holds: bool, message: str) -> None:
 def demand_step(name: str, seconds: int) -> None:
     """Refuse the length of a step that the contracts would refuse."""
     demand(0 < seconds <= MAX_STEP_SECONDS, f"{name} is {seconds}; 1 to {MAX_STEP_SECONDS}")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTerms:
+    """Terms of sampled audits, in the order of the contract's struct.
+
+    Parameters
+    ----------
+    rate_bp
+        Chance in 10,000 that a claim is drawn.
+    answer_seconds
+        How long after its round a claim that was drawn can be put up.
+    unbonding_seconds
+        How long a node's stake stays after it asked for it.
+    max_rounds
+        Rounds that a claim is entered into, if the ones before had no value.
+    max_in_flight
+        Claims that a node may have in flight for each fine that its stake has.
+    fine_wei
+        Credit-wei that a claim which fails costs its node. Half goes to who convicts, which can be the node itself.
+
+    Raises
+    ------
+    ChainError
+        ``contracts.bad-config``.
+    """
+
+    rate_bp: int = 500
+    answer_seconds: int = 3_600
+    unbonding_seconds: int = 7 * 86_400
+    max_rounds: int = 4
+    max_in_flight: int = 64
+    fine_wei: int = 100 * CREDIT_WEI
+
+    def __post_init__(self) -> None:
+        """Check what the constructor would refuse by itself."""
+        demand(0 < self.rate_bp <= 10_000, f"a rate of {self.rate_bp} bp; 1 to 10,000")
+        demand_step("answer_seconds", self.answer_seconds)
+        demand(0 < self.unbonding_seconds <= 365 * 86_400, f"unbonding of {self.unbonding_seconds} s; at most a year")
+        demand(1 <= self.max_rounds <= 16, f"{self.max_rounds} rounds; 1 to 16")
+        demand(1 <= self.max_in_flight <= 65_536, f"{self.max_in_flight} claims in flight; 1 to 65,536")
+        demand(1 < self.fine_wei < 1 << 112, f"a fine of {self.fine_wei} credit-wei; 2 to 2^112 - 1")
+
+    def fits(self, beacon: BeaconTerms) -> None:
+        """Check that a stake stays longer than a claim's rounds and answer take."""
+        longest = self.max_rounds * beacon.max_wait_seconds + self.answer_seconds
+        demand(self.unbonding_seconds > longest, f"unbonding of {self.unbonding_seconds} s; more than {longest} s")
+
+    @property
+    def lost_wei(self) -> int:
+        """Credit-wei of a fine that a node cannot get back by convicting itself: the stake s of docs/audits.md."""
+        return self.fine_wei - self.fine_wei // 2
+
+    @property
+    def deterred_gain_wei(self) -> int:
+        """The largest gain of a cheated call, in credit-wei, that does not pay: g < p s / (1 + p m), with d = 1."""
+        numerator = self.rate_bp * self.lost_wei
+        return (numerator - 1) // (10_000 + self.rate_bp * self.max_in_flight)
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """The struct, as the constructor takes it."""
+        return astuple(self)

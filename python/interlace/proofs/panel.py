@@ -3,7 +3,7 @@
 Invariant: what a member does next follows from the chain's state; its salt follows from its key and the claim, and its
 vote from a run or from its own file, which is written before the vote is committed to. So who was killed between
 commitment and reveal goes on where it was.
-Source: docs/audits.md, "On chain"; `contracts/src/Quorum.sol` draws, counts and holds the money.
+Source: docs/audits.md, "A quorum on chain"; `contracts/src/Quorum.sol` draws, counts and holds the money.
 What it does not do: it does not wait; a service calls `step` more often than the time for commitments lasts. It tells
 nobody its vote before the reveals; whoever does gives it away.
 """
