@@ -9,18 +9,21 @@ What it does not do: no model is trained here and no asset registered; a service
 from __future__ import annotations
 
 from interlace.serving.app import build_app
+from interlace.serving.audited import AuditWork
 from interlace.serving.budget import Budget
 from interlace.serving.client import Reply, ServiceClient
 from interlace.serving.disputes import DisputeWork
 from interlace.serving.journal import Journal
 from interlace.serving.ledger import Ledger
 from interlace.serving.limits import Limits
+from interlace.serving.proven import QuorumWork, SumcheckWork
 from interlace.serving.server import ServiceServer
 from interlace.serving.service import Service
 from interlace.serving.settlement import Progress, Settler
 from interlace.serving.wire import Offer
 
 __all__ = [
+    "AuditWork",
     "Budget",
     "DisputeWork",
     "Journal",
@@ -28,10 +31,12 @@ __all__ = [
     "Limits",
     "Offer",
     "Progress",
+    "QuorumWork",
     "Reply",
     "Service",
     "ServiceClient",
     "ServiceServer",
     "Settler",
+    "SumcheckWork",
     "build_app",
 ]

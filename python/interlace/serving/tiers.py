@@ -139,6 +139,11 @@ class TierWork(ABC):
         """Do what is due now; return whether nothing will ever be left to do for the job."""
 
 
+def refuse(tier: Assurance, why: str, hint: str = "") -> ServiceError:
+    """Return the error that says why a node cannot do a tier."""
+    return ServiceError("service.tier", f"{tier.label}: {why}", hint=hint or "leave its price out of the configuration")
+
+
 _WORKS: Final[dict[Assurance, type[TierWork]]] = {}
 W = TypeVar("W", bound=type[TierWork])
 
