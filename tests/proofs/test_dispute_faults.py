@@ -106,6 +106,50 @@ def test_a_true_element_of_any_operator_is_not_refuted(world: tuple[Chain, Board
     assert bench.both.move("doubter", pointing.refute_result(bench.state)) == "Holds"
 
 
+SHARES, ROW = 60_000, 9
+IMPOSSIBLE = [
+    ("max_pool", 127, 0, 0),
+    ("max_pool", 127, 1 << 40, 0),
+    ("max_pool", 127, -1, 0),
+    ("argmax", 1 << 20, 0, 0),
+    ("argmax", -1, 0, 0),
+    ("argmax", ROW, 0, 0),
+    ("softmax", None, SHARES, 127),
+    ("softmax", None, SHARES, 0),
+    ("softmax", None, 1 << 40, 127),
+    ("softmax", None, (1 << 80) + (1 << 40) + SHARES, 127),
+    ("softmax", None, (1 << 40) + SHARES, -128),
+    ("normalise", None, -1, 0),
+    ("normalise", None, 1 << 64, 0),
+    ("normalise", None, 128 * ROW + 1_000, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "claimed", "total", "largest"), IMPOSSIBLE)
+def test_sums_that_no_row_has_lose_by_the_result(
+    world: tuple[Chain, Board], name: str, claimed: int | None, total: int, largest: int
+) -> None:
+    case = Case.of(one_of_each()[name], 5)
+    values = list(case.true.values)
+    if claimed is not None:
+        width = 4 if name == "argmax" else 1
+        values[1] = claimed.to_bytes(width, "little", signed=True) + values[1][width:]
+    lie = Trace(case.written, values)
+    bench = Bench(world, case, lie, 200 + IMPOSSIBLE.index((name, claimed, total, largest)), at=(1, 0)).to(model.SUMS)
+    pointing: Any = bench.doubter
+    pointing.trace = lie
+    packed = game.pack([total] * len(bench.state.parts))
+    assert bench.both.move("prover", game.Move("sums", (pointing.claim_hash, packed, largest))) == ""
+    if name == "argmax":
+        # Terms of an index outside cannot be opened: who looks for a wrong part first would find nothing to show.
+        parts = bench.both.claim, case.program.manifest, case.program.weights
+        found = game.Challenger(*parts, case.true).move(bench.state)
+        assert found is not None
+        assert found.name == "refuteResult"
+    assert bench.both.move("doubter", pointing.refute_result(bench.state)) == ""
+    assert bench.both.model.status == model.FELL
+
+
 class Careless(Liar):
     """A liar one of whose moves has one thing wrong: a bit of a root, a revealed hash, a tile, a total."""
 
