@@ -192,6 +192,19 @@ def test_equal_elements_are_normalised_to_nothing(world: tuple[Chain, Board]) ->
     assert bench.both.move("doubter", pointing.refute_result(bench.state)) == "Holds"
 
 
+def test_what_a_causal_row_does_not_see_is_zero(world: tuple[Chain, Board]) -> None:
+    case = Case.of(one_of_each()["causal softmax"], 5)
+    bench = Bench(world, case, case.true, 320, at=(1, 3)).to(model.SEGMENT)
+    pointing: Any = bench.doubter
+    assert len(bench.state.totals) == 1
+    read = pointing.reader()
+    read.element(0, 3)
+    read.weight(0, 512)
+    evidence = pointing.evidence(read, bench.state.roots)
+    move = game.Move("refuteResult", (*pointing.refute_result(bench.state).args[:3], *evidence))
+    assert bench.both.move("doubter", move) == "Holds"
+
+
 class Careless(Liar):
     """A liar one of whose moves has one thing wrong: a bit of a root, a revealed hash, a tile, a total."""
 
