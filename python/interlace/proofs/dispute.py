@@ -255,6 +255,7 @@ class Challenger(_Side):
     def _segment(self, state: State) -> Move:
         element = Element(self.graph, state.node, state.element, state.claimed, state.largest)
         before = state.low
+        # Terms of an index outside its row cannot be opened; the result alone refutes it.
         parts = [] if element.outside else list(zip(state.parts, state.totals, strict=True))
         for part, ((start, end), total) in enumerate(parts):
             read = self.reader()
