@@ -17,6 +17,7 @@ from interlace.chain import Chain
 from interlace.models import GraphBuilder
 from interlace.proofs import dispute as game
 from interlace.proofs.board import Board
+from interlace.proofs.terms import Element
 from spec import dispute as model
 from spec.trace import Trace
 from tests.proofs.dispute_bench import Bench, changed
@@ -104,6 +105,104 @@ def test_a_true_element_of_any_operator_is_not_refuted(world: tuple[Chain, Board
     for part in range(min(3, len(bench.state.parts))):
         assert bench.both.move("doubter", pointing.refute_sum(bench.state, part)) == "Holds"
     assert bench.both.move("doubter", pointing.refute_result(bench.state)) == "Holds"
+
+
+SHARES, ROW = 60_000, 9
+IMPOSSIBLE = [
+    ("max_pool", 127, 0, 0),
+    ("max_pool", 127, 1 << 40, 0),
+    ("max_pool", 127, -1, 0),
+    ("argmax", 1 << 20, 0, 0),
+    ("argmax", -1, 0, 0),
+    ("argmax", ROW, 0, 0),
+    ("softmax", None, SHARES, 127),
+    ("softmax", None, SHARES, 0),
+    ("softmax", None, 1 << 40, 127),
+    ("softmax", None, (1 << 80) + (1 << 40) + SHARES, 127),
+    ("softmax", None, (1 << 40) + SHARES, -128),
+    ("normalise", None, -1, 0),
+    ("normalise", None, 1 << 64, 0),
+    ("normalise", None, 128 * ROW + 1_000, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "claimed", "total", "largest"), IMPOSSIBLE)
+def test_sums_that_no_row_has_lose_by_the_result(
+    world: tuple[Chain, Board], name: str, claimed: int | None, total: int, largest: int
+) -> None:
+    case = Case.of(one_of_each()[name], 5)
+    values = list(case.true.values)
+    if claimed is not None:
+        width = 4 if name == "argmax" else 1
+        values[1] = claimed.to_bytes(width, "little", signed=True) + values[1][width:]
+    lie = Trace(case.written, values)
+    bench = Bench(world, case, lie, 200 + IMPOSSIBLE.index((name, claimed, total, largest)), at=(1, 0)).to(model.SUMS)
+    pointing: Any = bench.doubter
+    pointing.trace = lie
+    packed = game.pack([total] * len(bench.state.parts))
+    assert bench.both.move("prover", game.Move("sums", (pointing.claim_hash, packed, largest))) == ""
+    if name == "argmax":
+        # Terms of an index outside cannot be opened: who looks for a wrong part first would find nothing to show.
+        parts = bench.both.claim, case.program.manifest, case.program.weights
+        found = game.Challenger(*parts, case.true).move(bench.state)
+        assert found is not None
+        assert found.name == "refuteResult"
+    assert bench.both.move("doubter", pointing.refute_result(bench.state)) == ""
+    assert bench.both.model.status == model.FELL
+
+
+@pytest.mark.parametrize("name", ["max_pool", "softmax"])
+def test_sums_that_leave_out_what_is_larger_lose(world: tuple[Chain, Board], name: str) -> None:
+    """The second largest of a row is given for its largest, and the totals do as if the largest were not there."""
+    case = Case.of(one_of_each()[name], 5)
+    node, values = case.written.nodes[0], list(case.true.values)
+    size = node.window.size[1] * node.window.size[0] if node.window else 9
+    read = Bench(world, case, case.true, 300).doubter.reader()
+    row = [read.element(0, place) for place in range(9)] if name == "softmax" else sorted(
+        int.from_bytes(values[0][i : i + 1], "little", signed=True) for i in window(case))  # fmt: skip
+    second = sorted(set(row))[-2]
+    if name == "max_pool":
+        values[1] = second.to_bytes(1, "little", signed=True) + values[1][1:]
+    lie = Trace(case.written, values)
+    bench = Bench(world, case, lie, 301 + (name == "softmax"), at=(1, 0)).to(model.SUMS)
+    pointing: Any = bench.doubter
+    claimed = Element(pointing.graph, 0, 0, second, second)
+    terms = [claimed.term(place, read) for place in range(size)]
+    hidden = [0 if term >= 1 << (40 if name == "max_pool" else 80) else term for term in terms]
+    assert (hidden != terms, len(bench.state.parts)) == (True, size)
+    packed = game.pack([sum(hidden[: part + 1]) for part in range(size)])
+    assert bench.both.move("prover", game.Move("sums", (pointing.claim_hash, packed, second))) == ""
+    wrong = next(part for part in range(size) if hidden[part] != terms[part])
+    assert bench.both.move("doubter", pointing.refute_sum(bench.state, wrong)) == ""
+
+
+def window(case: Case) -> list[int]:
+    """Return the places of the input under the first window."""
+    node, (height, width, depth) = case.written.nodes[0], case.written.types[0].dims
+    rows, columns = (range(node.window.size[axis] - node.window.pads[axis]) for axis in (0, 1))
+    return [(y * width + x) * depth for y in rows for x in columns if y < height and x < width]
+
+
+def test_equal_elements_are_normalised_to_nothing(world: tuple[Chain, Board]) -> None:
+    case = Case.of(one_of_each()["normalise"], 5)
+    row = [7] * 9
+    flat = Case(case.program, case.written, row * 3, Trace.of_run(case.written, row * 3))
+    bench = Bench(world, flat, flat.true, 310, at=(1, 4)).to(model.SEGMENT)
+    pointing: Any = bench.doubter
+    assert bench.both.move("doubter", pointing.refute_result(bench.state)) == "Holds"
+
+
+def test_what_a_causal_row_does_not_see_is_zero(world: tuple[Chain, Board]) -> None:
+    case = Case.of(one_of_each()["causal softmax"], 5)
+    bench = Bench(world, case, case.true, 320, at=(1, 3)).to(model.SEGMENT)
+    pointing: Any = bench.doubter
+    assert len(bench.state.totals) == 1
+    read = pointing.reader()
+    read.element(0, 3)
+    read.weight(0, 512)
+    evidence = pointing.evidence(read, bench.state.roots)
+    move = game.Move("refuteResult", (*pointing.refute_result(bench.state).args[:3], *evidence))
+    assert bench.both.move("doubter", move) == "Holds"
 
 
 class Careless(Liar):

@@ -255,7 +255,9 @@ class Challenger(_Side):
     def _segment(self, state: State) -> Move:
         element = Element(self.graph, state.node, state.element, state.claimed, state.largest)
         before = state.low
-        for part, ((start, end), total) in enumerate(zip(state.parts, state.totals, strict=True)):
+        # Terms of an index outside its row cannot be opened; the result alone refutes it.
+        parts = [] if element.outside else list(zip(state.parts, state.totals, strict=True))
+        for part, ((start, end), total) in enumerate(parts):
             read = self.reader()
             if before + sum(element.term(at, read) for at in range(start, end)) != total:
                 return self._against(state, part, end - start, read)

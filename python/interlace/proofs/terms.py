@@ -120,6 +120,12 @@ class Element:
             return prod(node.attributes[:2])
         return x.channels if node.operator in (g.ARGMAX, g.SOFTMAX, g.NORMALISE, g.TOP_K) else 0
 
+    @property
+    def outside(self) -> bool:
+        """Whether it is an index that its row does not have: no sum gives it, and none of its terms can be opened."""
+        node, x, _ = self._parts()
+        return node.operator in (g.ARGMAX, g.TOP_K) and not 0 <= self.claimed < x.channels
+
     def largest_of_row(self, read: Reader) -> int:
         """Return the largest element of a softmax's row that counts; 0 for other operators."""
         node, x, _ = self._parts()
