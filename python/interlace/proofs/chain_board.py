@@ -1,7 +1,7 @@
 """Disputes over chains of calls, on a chain: put up a chain, defend it, and lead a false one to its step.
 
-Invariant: what a side answers follows from the contract's state and its own trace alone, so a side that was stopped goes
-on where it was; a chain that could not be defended is refused before any money is put up.
+Invariant: what a side answers follows from the contract's state and its own trace alone, so a side that was stopped
+goes on where it was; a chain that could not be defended is refused before any money is put up.
 Source: docs/call-chains.md, "On chain".
 What it does not do: it keeps nothing on disk and does not wait; a service calls `defend` and `doubt` as often as its
 clock demands. It fetches no inputs.
