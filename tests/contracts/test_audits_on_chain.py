@@ -153,6 +153,8 @@ def walk(a: Auditing, rng: random.Random, steps: int, first: int) -> None:
         known = list(a.model.entries)[-12:] or [a.claim(who, 10**6)]
         what = rng.choice(["join", "enter", "enter", "enterAgain", "answer", "close", "convict", "post", "challenge",
                            "timeout", "resign", "withdraw", "rounds", "wait"])  # fmt: skip
+        if what == "resign" and rng.randrange(5):
+            what = "join"
         if what == "rounds":
             a.rounds(*rng.choice([[], a.people[7:9], a.people[7:10]]))
         elif what == "wait":
@@ -166,7 +168,7 @@ def walk(a: Auditing, rng: random.Random, steps: int, first: int) -> None:
             if what == "post":
                 who = a.claims[args[0]][6]
             done += not a.act(who, what, *args)
-    assert done > steps // 12
+    assert done > steps // 40
     a.evm.mine_at(a.now + 1)
     a.stage.now += 1
     a.compare()
