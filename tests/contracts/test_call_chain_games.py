@@ -358,6 +358,6 @@ def test_gas_is_what_the_page_says_of_chains(chain: Chain) -> None:
         gas |= table.gas
     gas.pop("timeout", 0)
     found = {row["what"]: int(row["gas"].replace(",", "")) for row in ROW.finditer(PAGE.read_text())}
-    assert gas.keys() == found.keys()
+    assert gas.keys() <= found.keys()
     for what, measured in gas.items():
         assert 0.9 * found[what] <= measured <= 1.1 * found[what], gas
