@@ -90,6 +90,8 @@ class EconomyConfig:
         How long a claim can be disputed.
     dispute_clock_seconds
         How long each side of a dispute may think, in all its moves together.
+    zk_revoke_seconds
+        How long a payer's acceptance of a verifier's key counts after its revocation; longer than grace and window.
     """
 
     governor: str
@@ -106,6 +108,7 @@ class EconomyConfig:
     dispute_bond_wei: int = CREDIT_WEI
     dispute_window_seconds: int = 86_400
     dispute_clock_seconds: int = 86_400
+    zk_revoke_seconds: int = 172_800
     shares: FeeShares = field(default_factory=FeeShares)
     beacon: BeaconTerms = field(default_factory=BeaconTerms)
     validation: ValidationTerms = field(default_factory=ValidationTerms)
@@ -135,6 +138,7 @@ class EconomyConfig:
             "stream_seconds",
             "dispute_window_seconds",
             "dispute_clock_seconds",
+            "zk_revoke_seconds",
         ):
             _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
         for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "unbonding_seconds"):
@@ -143,6 +147,11 @@ class EconomyConfig:
             self.withdrawal_delay_seconds > self.settlement_grace_seconds,
             f"a withdrawal delay of {self.withdrawal_delay_seconds} s lets escrow leave before the grace of "
             f"{self.settlement_grace_seconds} s is over",
+        )
+        longest = self.settlement_grace_seconds + self.window_seconds
+        _demand(
+            self.zk_revoke_seconds > longest,
+            f"an acceptance revoked for {self.zk_revoke_seconds} s ends before the {longest} s of grace and window",
         )
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
         _demand(0 < self.dispute_bond_wei < 1 << 128, f"a bond of {self.dispute_bond_wei} credit-wei in disputes")
@@ -185,6 +194,7 @@ class EconomyConfig:
             sequencer=accounts[9],
             dispute_window_seconds=600,
             dispute_clock_seconds=600,
+            zk_revoke_seconds=7_200,
         )
 
 
@@ -238,6 +248,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             config.dispute_window_seconds,
             config.dispute_clock_seconds,
         ),
+        "ZkVerifiers": (config.zk_revoke_seconds,),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}
