@@ -1,4 +1,6 @@
-"""The registry of verifiers in plain Python: what is registered, accepted and proved, and why a claim is refused, in the contract's order.
+"""The registry of verifiers in plain Python: what is registered, accepted and proved, and why a claim is refused.
+
+Refusals come in the contract's order.
 
 Invariant: a key's name is the hash of all that it says; `verify` gives the name of the contract's error,
 or the instances for its verifier.

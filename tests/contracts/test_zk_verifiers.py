@@ -15,7 +15,7 @@ import pytest
 from interlace import _core
 from interlace.chain import Chain, Contract
 from interlace.chain.abi import encode_arguments
-from interlace.contracts import artifact
+from interlace.contracts import ADDRESSES, EconomyConfig, artifact, economy_deployments
 from interlace.errors import ChainError
 from interlace.proofs.zk.evidence import Evidence, header, instances, words
 from interlace.records import Claim, hash_input, hash_output
@@ -308,3 +308,29 @@ def test_evidence_that_is_not_laid_out_as_evidence(chain: Chain, registry: Contr
     for bad_term in (0, 1 << 32):
         with pytest.raises(ChainError, match=_core.keccak256(b"BadTerms()")[:4].hex()):
             Contract.deploy(chain.client, chain.accounts[0], shipped.initcode, shipped.abi, bad_term)
+
+
+def test_what_the_registry_itself_costs(chain: Chain, registry: Contract, verifier: str) -> None:
+    """All but a verifier's own work, with a verifier that does next to none."""
+    program, (node, payer) = bytes(range(2, 34)), chain.accounts[:2]
+    registry.send(node, "register", program, verifier, *HEADERS)
+    name = registry.call("register", program, verifier, *HEADERS)
+    accepted_gas = registry.send(payer, "accept", name).gas_used
+    claim, evidence = honest(chain, random.Random(8), program)
+    gas = registry.send(node, "prove", name, words(claim), evidence.encode(), payer.address).gas_used
+    assert accepted_gas < 50_000
+    assert gas < 80_000
+
+
+def test_a_chain_whose_payers_could_take_back_their_word_is_refused() -> None:
+    good = EconomyConfig.development()
+    least = good.settlement_grace_seconds + good.window_seconds + 1
+    assert dataclasses.replace(good, zk_revoke_seconds=least).zk_revoke_seconds == least
+    with pytest.raises(ChainError, match="grace and window"):
+        dataclasses.replace(good, zk_revoke_seconds=least - 1)
+
+
+def test_every_chain_has_it() -> None:
+    with Chain(port=None, deployments=economy_deployments()) as made:
+        placed = Contract(made.client, ADDRESSES["ZkVerifiers"], artifact("ZkVerifiers").abi)
+        assert placed.call("revokeSeconds") == EconomyConfig.development().zk_revoke_seconds
