@@ -65,7 +65,7 @@ def main() -> None:
         output = encode_tensor(program.run(values))
         with Chain(port=None) as chain:
             account, shipped = chain.accounts[0], artifact("ZkVerifiers")
-            registry = Contract.deploy(chain.client, account, shipped.initcode, shipped.abi)
+            registry = Contract.deploy(chain.client, account, shipped.initcode, shipped.abi, 7_200)
             claim = Claim(
                 chain.client.chain_id,
                 registry.address,
@@ -92,6 +92,13 @@ def main() -> None:
             print(f"{'register':<34}{registered.gas_used:8,} gas")
             asked = registry.send(account, "verify", name, words(claim), evidence.encode())
             print(f"{'verify, the whole transaction':<34}{asked.gas_used:8,} gas")
+            accepted = registry.send(account, "accept", name)
+            print(f"{'accept':<34}{accepted.gas_used:8,} gas")
+            recorded = registry.send(account, "prove", name, words(claim), evidence.encode(), account.address)
+            print(f"{'prove, for a payer':<34}{recorded.gas_used:8,} gas")
+            assert registry.call("verdict", claim.hash(), account.address) == 2
+            revoked = registry.send(account, "revoke", name)
+            print(f"{'revoke':<34}{revoked.gas_used:8,} gas")
             direct = encode_arguments(
                 "verifyProof", ["bytes", "uint256[]"], [evidence.proof, evidence.instances(claim.hash())]
             )

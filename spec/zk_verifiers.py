@@ -1,4 +1,6 @@
-"""The registry of verifiers in plain Python: what is registered, and why a claim is refused, in the contract's order.
+"""The registry of verifiers in plain Python: what is registered, accepted and proved, and why a claim is refused.
+
+Refusals come in the contract's order.
 
 Invariant: a key's name is the hash of all that it says; `verify` gives the name of the contract's error,
 or the instances for its verifier.
@@ -17,6 +19,7 @@ from eth_utils.crypto import keccak
 
 FIELD = 0x30644E72E131A029B85045B68181585D2833E84879B9709143E1F593F0000001
 MAX_ELEMENTS = 1024
+FOREVER = 2**64 - 1
 CLAIM = "(uint256,address,bytes32,uint16,bytes32,bytes32,address,uint64)"
 CLAIM_TYPE = (
     "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,"
@@ -35,6 +38,40 @@ class Registry:
     chain_id: int
     codes: dict[str, bytes]
     keys: dict[bytes, tuple[bytes, str, bytes, bytes, bytes]] = field(default_factory=dict)
+    revoke_seconds: int = 7_200
+    until: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    proved: dict[tuple[bytes, str], bytes] = field(default_factory=dict)
+
+    def accept(self, payer: str, name: bytes) -> None:
+        """Take a key's proofs for good from now on."""
+        if name not in self.keys:
+            raise Refused("UnknownKey")
+        self.until[payer, name] = FOREVER
+
+    def revoke(self, payer: str, name: bytes, now: int) -> None:
+        """End an acceptance after the notice."""
+        if self.until.get((payer, name)) != FOREVER:
+            raise Refused("NotAccepted")
+        self.until[payer, name] = now + self.revoke_seconds
+
+    def may_pay(self, payer: str, name: bytes, at: int, now: int) -> bool:
+        """Tell whether a proof at second `at` will count, even if the payer revoked at once."""
+        until = self.until.get((payer, name), 0)
+        return at < min(until, now + self.revoke_seconds) if until == FOREVER else at < until
+
+    def prove(
+        self, name: bytes, claim: tuple, parts: tuple[bytes, bytes, bytes], payer: str, now: int, good: bool
+    ) -> None:
+        """Record a claim for a payer; `good` is what the verifier says."""
+        if now >= self.until.get((payer, name), 0):
+            raise Refused("NotAccepted")
+        digest = claim_hash(claim)
+        if (digest, payer) in self.proved:
+            raise Refused("AlreadyProved")
+        self.verify(name, claim, *parts)
+        if not good:
+            raise Refused("ProofRejected")
+        self.proved[digest, payer] = name
 
     def register(self, program_id: bytes, verifier: str, given: bytes, output: bytes) -> bytes:
         """Return the name of the key; nothing changes if it is there."""
@@ -62,9 +99,15 @@ class Registry:
         for error, holds in rules:
             if not holds:
                 raise Refused(error)
-        limbs = struct.unpack(">8I", keccak(keccak(text=CLAIM_TYPE) + encode([CLAIM], [claim])))
+        high, low = struct.unpack(">16s16s", claim_hash(claim))
+        limbs = int(high.hex(), 16), int(low.hex(), 16)
         numbers = (*elements(given_header, given), *limbs, *elements(output_header, output))
         return verifier, [n % FIELD for n in numbers]
+
+
+def claim_hash(claim: tuple) -> bytes:
+    """Return the EIP-712 hash of a claim's struct."""
+    return bytes(keccak(keccak(text=CLAIM_TYPE) + encode([CLAIM], [claim])))
 
 
 def shape(header: bytes) -> tuple[int, int]:

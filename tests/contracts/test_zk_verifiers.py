@@ -15,13 +15,14 @@ import pytest
 from interlace import _core
 from interlace.chain import Chain, Contract
 from interlace.chain.abi import encode_arguments
-from interlace.contracts import artifact
+from interlace.contracts import ADDRESSES, EconomyConfig, artifact, economy_deployments
 from interlace.errors import ChainError
 from interlace.proofs.zk.evidence import Evidence, header, instances, words
 from interlace.records import Claim, hash_input, hash_output
-from spec.zk_verifiers import MAX_ELEMENTS, Refused, Registry
+from spec.zk_verifiers import FOREVER, MAX_ELEMENTS, Refused, Registry
 
 STAND_IN = json.loads((Path(__file__).parent / "artifacts/StandInVerifier.json").read_text())
+REVOKE = 7_200
 HEADERS = (header("i8", (3,)), header("i32", (1, 2)))
 
 
@@ -34,7 +35,7 @@ def chain() -> Iterator[Chain]:
 @pytest.fixture(scope="module")
 def registry(chain: Chain) -> Contract:
     shipped = artifact("ZkVerifiers")
-    return Contract.deploy(chain.client, chain.accounts[0], shipped.initcode, shipped.abi)
+    return Contract.deploy(chain.client, chain.accounts[0], shipped.initcode, shipped.abi, REVOKE)
 
 
 def stand_in(chain: Chain, manner: int = 0) -> str:
@@ -202,3 +203,134 @@ def test_a_verifier_whose_code_changed_is_not_asked(chain: Chain, registry: Cont
     always_true = "0x600160005260206000f3"
     chain.client.rpc("anvil_setCode", verifier, always_true)
     assert outcome(registry.call, "verify", name, words(claim), evidence.encode()) == "CodeChanged"
+
+
+def refused(act: Any, *args: Any) -> str:
+    try:
+        act(*args)
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+def test_acceptance_and_proofs_beside_the_specification(chain: Chain, verifier: str) -> None:
+    """Random accepts, revocations, proofs and waits: the same refusals, the same ends, the same verdicts."""
+    rng, shipped, program = random.Random(6), artifact("ZkVerifiers"), bytes(range(32))
+    registry = Contract.deploy(chain.client, chain.accounts[0], shipped.initcode, shipped.abi, REVOKE)
+    code = bytes.fromhex(chain.client.rpc("eth_getCode", verifier, "latest")[2:])
+    model = Registry(chain.client.chain_id, {verifier.lower(): _core.keccak256(code)}, revoke_seconds=REVOKE)
+    node, *payers = chain.accounts[:3]
+    keys = [bytes(32)]
+    for head in (HEADERS, (HEADERS[0], header("i32", (2, 1)))):
+        registry.send(node, "register", program, verifier, *head)
+        keys.append(model.register(program, verifier.lower(), *head))
+    now, seen, claims = int(chain.client.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16), set(), []
+
+    def both(sender: Any, function: str, args: tuple, expected: str) -> None:
+        chain.client.rpc("evm_setNextBlockTimestamp", now)
+        if expected:
+            with pytest.raises(ChainError, match=expected):
+                registry.send(sender, function, *args)
+        else:
+            registry.send(sender, function, *args)
+        seen.add((function, expected))
+
+    for _ in range(60):
+        now += rng.choice([1, 60, REVOKE // 2])
+        payer, key = rng.choice(payers), rng.choice([*keys, keys[1], keys[1]])
+        who = payer.address
+        match rng.randrange(4):
+            case 0:
+                both(payer, "accept", (key,), refused(model.accept, who, key))
+            case 1:
+                both(payer, "revoke", (key,), refused(model.revoke, who, key, now))
+            case _:
+                if not claims or rng.random() < 0.7:
+                    claims.append(honest(chain, rng, program))
+                claim, evidence = rng.choice(claims[-2:])
+                good = rng.random() < 0.8
+                made = evidence if good else dataclasses.replace(evidence, proof=bytes(32))
+                parts = (evidence.salt, evidence.input, evidence.output)
+                expected = refused(model.prove, key, words(claim), parts, who, now, good)
+                both(node, "prove", (key, words(claim), made.encode(), who), expected)
+        now = int(chain.client.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        until = registry.call("acceptedUntil", who, key)
+        assert until == model.until.get((who, key), 0)
+        for at in (now, now + REVOKE - 1, now + REVOKE, min(until, FOREVER - 1)):
+            assert registry.call("mayPay", who, key, at) == model.may_pay(who, key, at, now)
+    for claim, _ in claims:
+        for payer in payers:
+            under = model.proved.get((claim.hash(), payer.address), bytes(32))
+            assert registry.call("provedUnder", claim.hash(), payer.address) == under
+            assert registry.call("verdict", claim.hash(), payer.address) == (2 if any(under) else 0)
+    assert {e for f, e in seen if f == "prove"} == {"", "NotAccepted", "AlreadyProved", "ProofRejected", "BadTensor"}
+    assert {e for f, e in seen if f == "revoke"} == {"", "NotAccepted"}
+    assert {e for f, e in seen if f == "accept"} == {"", "UnknownKey"}
+
+
+def test_a_word_outlasts_its_revocation_to_the_second(chain: Chain, registry: Contract, verifier: str) -> None:
+    node, payer = chain.accounts[:2]
+    program = bytes(range(1, 33))
+    registry.send(node, "register", program, verifier, *HEADERS)
+    name = registry.call("register", program, verifier, *HEADERS)
+    registry.send(payer, "accept", name)
+    registry.send(payer, "revoke", name)
+    end = registry.call("acceptedUntil", payer.address, name)
+    for moment, holds in ((end - 1, True), (end, False)):
+        claim, evidence = honest(chain, random.Random(moment), program)
+        chain.client.rpc("evm_setNextBlockTimestamp", moment)
+        asked = ("prove", name, words(claim), evidence.encode(), payer.address)
+        if holds:
+            registry.send(node, *asked)
+        else:
+            with pytest.raises(ChainError, match="NotAccepted"):
+                registry.send(node, *asked)
+        assert registry.call("verdict", claim.hash(), payer.address) == (2 if holds else 0)
+        assert registry.call("verdict", claim.hash(), node.address) == 0
+
+
+def test_evidence_that_is_not_laid_out_as_evidence(chain: Chain, registry: Contract, verifier: str) -> None:
+    program = bytes(range(32))
+    registry.send(chain.accounts[0], "register", program, verifier, *HEADERS)
+    name = registry.call("register", program, verifier, *HEADERS)
+    claim, evidence = honest(chain, random.Random(7), program)
+    good = evidence.encode()
+    for bad in (b"", good[:159], bytes(31) + b"\x40" + good[32:]):
+        assert outcome(registry.call, "verify", name, words(claim), bad) == "BadEvidence"
+    far = good[:64] + b"\xff" * 32 + good[96:]
+    with pytest.raises(ChainError):
+        registry.call("verify", name, words(claim), far)
+    inference = evidence.encode_inference(claim)[: 11 * 32 - 1]
+    assert (
+        outcome(registry.call, "verifyInference", name, claim.input_hash, evidence.output, inference) == "BadEvidence"
+    )
+    shipped = artifact("ZkVerifiers")
+    for bad_term in (0, 1 << 32):
+        with pytest.raises(ChainError, match=_core.keccak256(b"BadTerms()")[:4].hex()):
+            Contract.deploy(chain.client, chain.accounts[0], shipped.initcode, shipped.abi, bad_term)
+
+
+def test_what_the_registry_itself_costs(chain: Chain, registry: Contract, verifier: str) -> None:
+    """All but a verifier's own work, with a verifier that does next to none."""
+    program, (node, payer) = bytes(range(2, 34)), chain.accounts[:2]
+    registry.send(node, "register", program, verifier, *HEADERS)
+    name = registry.call("register", program, verifier, *HEADERS)
+    accepted_gas = registry.send(payer, "accept", name).gas_used
+    claim, evidence = honest(chain, random.Random(8), program)
+    gas = registry.send(node, "prove", name, words(claim), evidence.encode(), payer.address).gas_used
+    assert accepted_gas < 50_000
+    assert gas < 80_000
+
+
+def test_a_chain_whose_payers_could_take_back_their_word_is_refused() -> None:
+    good = EconomyConfig.development()
+    least = good.settlement_grace_seconds + good.window_seconds + 1
+    assert dataclasses.replace(good, zk_revoke_seconds=least).zk_revoke_seconds == least
+    with pytest.raises(ChainError, match="grace and window"):
+        dataclasses.replace(good, zk_revoke_seconds=least - 1)
+
+
+def test_every_chain_has_it() -> None:
+    with Chain(port=None, deployments=economy_deployments()) as made:
+        placed = Contract(made.client, ADDRESSES["ZkVerifiers"], artifact("ZkVerifiers").abi)
+        assert placed.call("revokeSeconds") == EconomyConfig.development().zk_revoke_seconds

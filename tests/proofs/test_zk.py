@@ -78,7 +78,7 @@ def random_values(rng: random.Random, program: Program) -> np.ndarray:
 
 
 def covered_evaluation(program: Program, values: np.ndarray, divide: onnx_integers.Divide) -> list[int]:
-    limbs = [2**32 - 1] * circuit.CLAIM_LIMBS
+    limbs = [2**128 - 1] * circuit.CLAIM_LIMBS
     return onnx_integers.run(zk.translate(program).onnx, [*values.ravel().tolist(), *limbs], divide)
 
 
@@ -162,8 +162,8 @@ def test_evidence_is_read_as_it_was_written() -> None:
 
 def test_instances_are_input_claim_and_output_in_the_field() -> None:
     field = evidence.FIELD
-    assert evidence.instances([-1, 5], bytes(28) + b"\0\1\0\2", [-(2**31)]) == [
-        field - 1, 5, *[0] * 7, 0x10002, field - 2**31,
+    assert evidence.instances([-1, 5], bytes(15) + b"\5" + bytes(12) + b"\0\1\0\2", [-(2**31)]) == [
+        field - 1, 5, 5, 0x10002, field - 2**31,
     ]  # fmt: skip
     refusal("zk.claim", circuit.claim_limbs, bytes(31))
     # 2^bits above what is split into digits, in the fewest digits that the table allows.
@@ -318,7 +318,7 @@ def test_the_same_program_and_string_give_the_same_verifier_and_a_chain_asks_it(
     initcode, runtime = zk.compile_solidity(source, CONTRACTS)
     with Chain(port=None, chain_id=31337) as chain:
         account, shipped = chain.accounts[0], artifact("ZkVerifiers")
-        registry = Contract.deploy(chain.client, account, shipped.initcode, shipped.abi)
+        registry = Contract.deploy(chain.client, account, shipped.initcode, shipped.abi, 7_200)
         verifier = Contract.deploy(chain.client, account, initcode, []).address
         asked = (proved.key.program.id, verifier, proved.key.input_header, proved.key.output_header)
         registry.send(account, "register", *asked)

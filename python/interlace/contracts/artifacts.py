@@ -18,14 +18,13 @@ from interlace.errors import ChainError
 NAMES = (
     "CreditToken", "StakingVault", "Assets", "Programs", "Validators", "FeeRouter", "Settlement", "Readers",
     "Exchange", "Beacon", "DataValidation", "TransactionFees", "Agents", "OrganisationFactory", "Dispute", "Quorum",
-    "Audits", "CallChains", "SumcheckProofs", "ValidationRegistry", "ClaimValidator", "ReputationRegistry",
+    "Audits", "CallChains", "SumcheckProofs", "ZkVerifiers", "ValidationRegistry", "ClaimValidator",
+    "ReputationRegistry",
 )  # fmt: skip
 """Every contract that ships, in the order of their addresses, which is the order of deployment."""
 
 ORGANISATION_PARTS: Final = ("Timelock", "Policy", "Members", "Organisation")
 """What the factory makes for each organisation, in the order in which it takes their code; no fixed address."""
-UNPLACED: Final = ("ZkVerifiers",)
-"""Contracts that ship without a fixed address: whoever wants one deploys it."""
 
 KERNELS = ("Token", "Pool", "Tick", "Hash", "Sort", "Ray", "Model", "Signature")
 """Contracts that are measured and never deployed: `interlace bench vm`."""
@@ -64,9 +63,9 @@ def artifact(name: str) -> Artifact:
     Raises
     ------
     ChainError
-        ``contracts.unknown`` for a name that is in none of `NAMES`, `ORGANISATION_PARTS` and `UNPLACED`.
+        ``contracts.unknown`` for a name that is in none of `NAMES` and `ORGANISATION_PARTS`.
     """
-    known = (*NAMES, *ORGANISATION_PARTS, *UNPLACED)
+    known = (*NAMES, *ORGANISATION_PARTS)
     if name not in known:
         raise ChainError("contracts.unknown", f"no contract is named {name!r}", hint=f"one of {', '.join(known)}")
     return _read("compiled", name)

@@ -100,6 +100,8 @@ class EconomyConfig:
         How long each side of a dispute may think, in all its moves together.
     audits
         Terms of sampled audits.
+    zk_revoke_seconds
+        How long a payer's acceptance of a verifier's key counts after its revocation; longer than grace and window.
     """
 
     governor: str
@@ -117,6 +119,7 @@ class EconomyConfig:
     dispute_bond_wei: int = CREDIT_WEI
     dispute_window_seconds: int = 86_400
     dispute_clock_seconds: int = 86_400
+    zk_revoke_seconds: int = 172_800
     shares: FeeShares = field(default_factory=FeeShares)
     beacon: BeaconTerms = field(default_factory=BeaconTerms)
     validation: ValidationTerms = field(default_factory=ValidationTerms)
@@ -149,6 +152,7 @@ class EconomyConfig:
             "undecided_seconds",
             "dispute_window_seconds",
             "dispute_clock_seconds",
+            "zk_revoke_seconds",
         ):
             _demand(0 < getattr(self, name) < 1 << 32, f"{name} is {getattr(self, name)}; 1 to 2^32 - 1")
         for name in ("settlement_grace_seconds", "withdrawal_delay_seconds", "unbonding_seconds"):
@@ -157,6 +161,11 @@ class EconomyConfig:
             self.withdrawal_delay_seconds > self.settlement_grace_seconds,
             f"a withdrawal delay of {self.withdrawal_delay_seconds} s lets escrow leave before the grace of "
             f"{self.settlement_grace_seconds} s is over",
+        )
+        longest = self.settlement_grace_seconds + self.window_seconds
+        _demand(
+            self.zk_revoke_seconds > longest,
+            f"an acceptance revoked for {self.zk_revoke_seconds} s ends before the {longest} s of grace and window",
         )
         _demand(0 <= self.challenge_bond_wei < 1 << 128, f"a bond of {self.challenge_bond_wei} credit-wei")
         _demand(0 < self.dispute_bond_wei < 1 << 128, f"a bond of {self.dispute_bond_wei} credit-wei in disputes")
@@ -222,6 +231,7 @@ class EconomyConfig:
                 max_in_flight=10,
                 fine_wei=10 * CREDIT_WEI,
             ),
+            zk_revoke_seconds=7_200,
         )
 
 
@@ -296,6 +306,7 @@ def deployments(config: EconomyConfig) -> list[dict[str, str]]:
             config.dispute_window_seconds,
             config.dispute_clock_seconds,
         ),
+        "ZkVerifiers": (config.zk_revoke_seconds,),
     }
     return [
         {"address": at[name], "initcode": f"0x{(artifact(name).initcode + _words(arguments[name])).hex()}"}

@@ -24,8 +24,8 @@ from interlace.errors import ZkError
 from interlace.models.onnx_writer import INPUT, Sheet
 from interlace.models.program import Program
 
-CLAIM_LIMBS: Final = 8
-"""Numbers of 32 bits behind the input that spell a claim's hash, most significant first."""
+CLAIM_LIMBS: Final = 2
+"""Numbers of 128 bits behind the input that spell a claim's hash, most significant first."""
 MAX_ELEMENTS: Final = 1024
 """Most elements of an input, and of an output; the registry has the same bound."""
 MAX_PRODUCTS: Final = 1 << 18
@@ -75,9 +75,9 @@ def translate(program: Program) -> Circuit:
 
 def claim_limbs(claim_hash: bytes) -> list[int]:
     """Return the numbers that stand for a claim's hash (32 bytes) in the instances."""
-    if len(claim_hash) != 4 * CLAIM_LIMBS:
-        raise ZkError("zk.claim", f"a claim's hash has {4 * CLAIM_LIMBS} bytes, not {len(claim_hash)}")
-    return list(struct.unpack(f">{CLAIM_LIMBS}I", claim_hash))
+    if len(claim_hash) != 16 * CLAIM_LIMBS:
+        raise ZkError("zk.claim", f"a claim's hash has {16 * CLAIM_LIMBS} bytes, not {len(claim_hash)}")
+    return [int.from_bytes(claim_hash[at : at + 16], "big") for at in range(0, len(claim_hash), 16)]
 
 
 @dataclass(slots=True)
