@@ -22,14 +22,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 BUDGET_SECONDS = {
     "clients": 240,
-    "contracts": 300,
+    "contracts": 420,
     "engine": 180,
     "fixtures": 120,
     "models": 180,
     "node": 180,
+    "proofs": 240,
     "replay": 120,
     "sdk": 240,
-    "serving": 180,
+    "serving": 240,
     "tensor": 180,
 }
 OTHER_ROOM_SECONDS = 120

@@ -14,13 +14,15 @@ from typing import Final
 
 from interlace import _core
 from interlace.chain import Account, Client, Contract
-from interlace.contracts import artifact
-from interlace.errors import VerificationError
+from interlace.contracts import ADDRESSES, artifact
+from interlace.errors import ChainError, VerificationError
 from interlace.models.program import Program
 from interlace.proofs.board import FELL, Board
 from interlace.proofs.dispute import Challenger, Defender
 from interlace.proofs.graph import HEADER, MATMUL, Graph
-from interlace.proofs.tiers.values import Job, Proof, Way
+from interlace.proofs.sumcheck import SumcheckProof, SumcheckProver
+from interlace.proofs.sumcheck_chain import ProvenClaims
+from interlace.proofs.tiers.values import Job, Proof, Way, unpack
 from interlace.proofs.zk import Evidence, Key, compile_solidity
 from interlace.proofs.zk.evidence import words
 from interlace.records import Claim
@@ -98,8 +100,7 @@ def zk_gas(client: Client, account: Account, key: Key, claim: Claim, proof: Proo
     compiler
         The folder `contracts` of a source tree, whose compiler is used.
     """
-    shipped = artifact("ZkVerifiers")
-    registry = Contract.deploy(client, account, shipped.initcode, shipped.abi)
+    registry = Contract(client, ADDRESSES["ZkVerifiers"], artifact("ZkVerifiers").abi)
     verifier = Contract.deploy(client, account, compile_solidity(key.solidity(), compiler)[0], []).address
     asked = (key.program.id, verifier, key.input_header, key.output_header)
     registry.send(account, "register", *asked)
@@ -108,9 +109,25 @@ def zk_gas(client: Client, account: Account, key: Key, claim: Claim, proof: Proo
     return int(sent.gas_used)
 
 
-OnChain = Callable[[Client, Account, Job, Claim, Proof], int]
-"""Has a tier's contract decide a proof, and returns the gas that it took."""
-ON_CHAIN: Final[dict[Way, OnChain]] = {}
+def sumcheck_gas(client: Client, account: Account, job: Job, claim: Claim, proof: Proof) -> int | None:
+    """Return the gas of a transaction that has SumcheckProofs check a proof; none when it does not fit one.
+
+    The job's program is registered on the chain, and its key is made there before.
+    """
+    salt, data, output, made = unpack(proof.body, 4)
+    key = SumcheckProver(job.program).key
+    shown = SumcheckProof(job.program.id, claim.hash(), b"", b"", made, succinct=True)
+    proven = ProvenClaims(client)
+    try:
+        proven.register(account, job.program.id)
+        return int(proven.submit(account, claim, salt, (data, output), key, shown).gas_used)
+    except ChainError:
+        return None
+
+
+OnChain = Callable[[Client, Account, Job, Claim, Proof], int | None]
+"""Has a tier's contract decide a proof, and returns the gas that it took; none if it is too large."""
+ON_CHAIN: Final[dict[Way, OnChain]] = {Way.SUMCHECK: sumcheck_gas}
 """Contracts that decide proofs of a way without more than the proof. A new one is a line here; the bench asks it."""
 
-__all__ = ["ON_CHAIN", "OnChain", "largest_game", "zk_gas"]
+__all__ = ["ON_CHAIN", "OnChain", "largest_game", "sumcheck_gas", "zk_gas"]

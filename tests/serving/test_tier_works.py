@@ -1,0 +1,204 @@
+"""What a node does for proofs, quorums and audits: leaves are opened when the tier has the claim, paid when it holds.
+
+Invariant: the chain's own contracts decide; members and the beacon's parties are accounts of the chain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import pytest
+from eth_abi import encode
+
+from interlace import _core
+from interlace.chain import ETHER
+from interlace.chain.programs import register_program
+from interlace.contracts import EconomyConfig
+from interlace.errors import ServiceError
+from interlace.proofs.board import CHALLENGED, STANDS, Board
+from interlace.proofs.fetch import fetch_http
+from interlace.proofs.panel import Member, Panels
+from interlace.proofs.sumcheck_chain import ProvenClaims
+from interlace.records import hash_output
+from interlace.serving import AuditWork, QuorumWork, SumcheckWork
+from interlace.serving.tiers import Job, Means, Ready
+from tests.proofs import sample
+from tests.serving.tier_cases import forward, fund, serve, settler_of
+
+CONFIG = EconomyConfig.development()
+
+
+def input_() -> bytes:
+    return sample.tensor([byte % 128 for byte in os.urandom(sample.INPUTS)])
+
+
+def calls_of(world, tier: int, count: int):
+    payer, price = world.payer(), {"unit_price": 11, "max_cost": 11 * world.program.units}
+    return [world.call(payer, nonce, input_=input_(), assurance=tier, **price) for nonce in range(1, count + 1)]
+
+
+def means_of(world, **more) -> Means:
+    return Means(world.client, world.node.address, world.program.to_bytes(), world.node, **more)
+
+
+def job_of(answer, call) -> Job:
+    return Job(call.voucher.assurance, answer.claim, call.salt, call.input, answer.output, call.voucher.payer, 0, False)
+
+
+def round_with(world, number: int, holds) -> None:
+    """Play a round of the beacon with two secrets, of which the second is chosen so that the value `holds`."""
+    beacon, config = world.contract("Beacon"), CONFIG.beacon
+    one, two = parties = world.chain.accounts[7:9]
+    fund(world, *parties)
+    for party in parties:
+        world.contract("CreditToken").send(party, "approve", beacon.address, ETHER)
+    # Whoever shows last can choose; that is what the bond is for, and what a test may use.
+    part = {
+        who: lambda secret, who=who: _core.keccak256(encode(["bytes32", "address"], [secret, who.address]))
+        for who in parties
+    }
+    first, second = os.urandom(32), b""
+    for number_ in range(10_000):
+        second = number_.to_bytes(32, "big")
+        acc = bytes(a ^ b for a, b in zip(part[one](first), part[two](second), strict=True))
+        if holds(_core.keccak256(encode(["bytes32", "uint256"], [acc, number]))):
+            break
+    period = config.commit_seconds + config.reveal_seconds
+    forward_to(world, number * period)
+    for party, secret in zip(parties, (first, second), strict=True):
+        beacon.send(party, "commit", number, beacon.call("commitmentOf", number, party.address, secret))
+    forward_to(world, number * period + config.commit_seconds)
+    for party, secret in zip(parties, (first, second), strict=True):
+        beacon.send(party, "reveal", number, secret)
+    forward_to(world, (number + 1) * period)
+
+
+def forward_to(world, second: int) -> None:
+    if (now := world.ledger.now()) < second:
+        forward(world, second - now)
+
+
+def drawn(claim_hash: bytes, value: bytes) -> bool:
+    word = _core.keccak256(encode(["bytes32", "bytes32"], [value, claim_hash]))
+    return int.from_bytes(word, "big") % 10_000 < CONFIG.audits.rate_bp
+
+
+# ---- sumcheck --------------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_is_proved_before_its_leaf_is_opened_and_paid_at_once(world) -> None:
+    register_program(world.client, world.owner, world.program.to_bytes())
+    service = world.service(prices={"sumcheck": 11})
+    SumcheckWork(means_of(world)).check(0)
+    calls, steps = calls_of(world, 5, 2), []
+    answers = serve(service, calls)
+    settler = settler_of(world, service, SumcheckWork, on_step=steps.append)
+    progress = settler.run_once()
+    assert (progress.opened, progress.released) == (2, 2)
+    assert steps[:4] == ["batched", "committed", "proved", "proved"]
+    proven = ProvenClaims(world.client)
+    assert all(proven.holds(answer.claim.hash()) for answer in answers)
+    assert settler.run_once().done
+    # Asked again after a crash it proves nothing twice; a false claim it does not even try to prove.
+    work = SumcheckWork(means_of(world, on_step=steps.append))
+    before = len(steps)
+    assert work.ready(job_of(answers[0], calls[0])) is Ready.OPEN
+    job = job_of(answers[0], calls[0])
+    false = dataclasses.replace(job, claim=dataclasses.replace(job.claim, output_hash=hash_output(b"false")))
+    assert work.ready(false) is Ready.NEVER
+    assert len(steps) == before
+
+
+def test_a_program_whose_weights_the_chain_has_not_is_not_sold_proved(world) -> None:
+    with pytest.raises(ServiceError, match=r"^service\.tier: sumcheck: the chain makes no key"):
+        SumcheckWork(dataclasses.replace(means_of(world), program=sample.program_bytes(seed=7))).check(0)
+
+
+# ---- quorum ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_panel_is_asked_for_and_the_leaf_is_paid_when_it_upholds(world) -> None:
+    people = world.chain.accounts[4:7]
+    fund(world, world.node, *people)
+    server = world.server(prices={"quorum": 11})
+    panels, programs = Panels(world.client), {world.program.id: world.program.core}
+
+    def fetch(claim, where):
+        return fetch_http(where, claim, private=True)
+
+    members = [Member(panels, account, programs, fetch) for account in people]
+    for member in members:
+        member.stake(CONFIG.quorum.min_stake_wei)
+    forward(world, 2)
+    (call,), steps = calls_of(world, 3, 1), []
+    (answer,) = serve(server.service, [call])
+    settler = settler_of(world, server.service, QuorumWork, where=server.url, on_step=steps.append)
+    assert settler.run_once().opened == 1
+    assert "asked" in steps
+    claim_hash = answer.claim.hash()
+    round_with(world, panels.get(claim_hash).round, lambda _: True)
+    settler.run_once()
+    assert panels.get(claim_hash).state == "drawn"
+    for _ in range(2):
+        for member in members:
+            member.step()
+    progress = settler.run_once()
+    if not progress.released:
+        progress = settler.run_once()
+    assert (panels.get(claim_hash).state, progress.released, progress.done) == ("upheld", 1, True)
+    work = QuorumWork(means_of(world, where=server.url))
+    assert work.ready(job_of(answer, call)) is Ready.OPEN
+    for member in members:
+        member.resign()
+
+
+def test_a_quorum_needs_an_address_and_a_fee(world) -> None:
+    for means, why in (
+        (means_of(world), "public address"),
+        (means_of(world, where="http://" + "x" * 250), "public address"),
+        (dataclasses.replace(means_of(world, where="http://a"), node="0x" + "12" * 20, account=None), "a panel takes"),
+    ):
+        with pytest.raises(ServiceError, match=rf"^service\.tier: quorum: .*{why}"):
+            QuorumWork(means).check(0)
+
+
+# ---- audit -----------------------------------------------------------------------------------------------------------
+
+
+def test_claims_are_entered_and_the_drawn_one_is_defended_before_it_is_paid(world) -> None:
+    fund(world, world.node)
+    audits, work = world.contract("Audits"), AuditWork(means_of(world))
+    with pytest.raises(ServiceError, match=r"^service\.tier: audit: .*no stake"):
+        work.check(0)
+    world.contract("CreditToken").send(world.node, "approve", audits.address, CONFIG.audits.fine_wei)
+    audits.send(world.node, "join", CONFIG.audits.fine_wei)
+    work.check(0)
+    service, steps = world.service(prices={"audit": 11}), []
+    answers = serve(service, calls_of(world, 2, 2))
+    settler = settler_of(world, service, AuditWork, on_step=steps.append)
+    assert settler.run_once().opened == 2
+    assert steps[:4] == ["batched", "committed", "entered", "entered"]
+    lucky, unlucky = (answer.claim.hash() for answer in answers)
+    (number,) = {audits.call("entryOf", claim)[1] for claim in (lucky, unlucky)}
+    round_with(world, number, lambda value: drawn(unlucky, value) and not drawn(lucky, value))
+    progress = settler.run_once()
+    board = Board(world.client)
+    assert (audits.call("verdict", lucky, world.node.address), board.outcome(lucky)) == (2, 0)
+    assert audits.call("entryOf", unlucky)[3]
+    assert board.outcome(unlucky) != 0
+    assert progress.released + settler.run_once().released == 1
+    # Somebody doubts it, and does not move: the node calls time, and after its window it is paid.
+    doubter = world.chain.accounts[4]
+    fund(world, doubter)
+    board.challenge(doubter, unlucky)
+    settler.run_once()
+    assert board.outcome(unlucky) == CHALLENGED
+    for _ in range(3):
+        forward(world, 601)
+        progress = settler.run_once()
+        if progress.done:
+            break
+    assert (board.outcome(unlucky), progress.done) == (STANDS, True)
+    assert audits.call("nodeOf", world.node.address)[1] == 0
+    assert [audits.call("entryOf", claim)[4] for claim in (lucky, unlucky)] == [True, True]
