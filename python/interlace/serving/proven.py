@@ -17,6 +17,7 @@ from interlace.proofs.sumcheck import SumcheckProver
 from interlace.proofs.sumcheck_chain import ProvenClaims
 from interlace.records import hash_output
 from interlace.records.assurance import Assurance
+from interlace.serving.disputes import MAX_WHERE
 from interlace.serving.logs import event
 from interlace.serving.tiers import Job, Ready, TierWork, refuse, register
 
@@ -88,10 +89,11 @@ class QuorumWork(TierWork):
     def check(self, unfinished: int) -> None:  # noqa: ARG002 - what is under way needs nothing more
         """Check that the node can pay the members of one panel, and that they can have the input."""
         panels = Panels(self.means.client)
-        if self.means.account is not None:
+        settles, where = self.means.account is not None, self.means.where.encode()
+        if settles:
             _ = self.means.sender
-        if not self.means.where or len(self.means.where.encode()) > 256:
-            raise refuse(self.tier, "members get inputs at a public address of at most 256 bytes")
+        if len(where) > MAX_WHERE or (settles and not where):
+            raise refuse(self.tier, f"members get inputs at a public address of 1 to {MAX_WHERE} bytes")
         held, fee = int(panels.credit.call("balanceOf", self.means.node)), panels.least_fee()
         if held < fee:
             raise refuse(self.tier, f"node {self.means.node} has {held} credit-wei, a panel takes {fee}")
