@@ -33,7 +33,7 @@ TESTS = Path(__file__).resolve().parents[1]
 ASSETS, MONEY = "contracts/test_assets.py", "contracts/test_money.py"
 HOLDERS = "contracts/test_holders.py"
 SETTLEMENT, READERS = "contracts/test_settlement.py", "contracts/test_readers.py"
-TIERS = "contracts/test_tiers.py"
+TIERS = "contracts/test_settlement_tiers.py"
 SERVING, HERE = "serving/test_admission.py", "contracts/test_checklist.py"
 CAMPAIGN = "contracts/test_campaign.py::test_the_contracts_do_what_the_specification_does"
 
