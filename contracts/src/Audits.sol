@@ -12,7 +12,7 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Records} from "./Records.sol";
+import {Claims, Records} from "./Records.sol";
 import {Validators} from "./Validators.sol";
 import {IAssurance} from "./interfaces/IAssurance.sol";
 import {IBeacon} from "./interfaces/IBeacon.sol";
@@ -23,9 +23,6 @@ contract Audits is IAssurance {
     /// @notice Claims in one call of enter() or close().
     uint256 public constant MAX_BATCH = 64;
     uint256 public constant BASIS_POINTS = 10_000;
-    bytes32 private constant CLAIM_TYPEHASH = keccak256(
-        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
-    );
 
     /// @param rateBp Chance in 10,000 that a claim is drawn.
     /// @param answerSeconds How long after its round a claim that was drawn can be put up.
@@ -260,7 +257,7 @@ contract Audits is IAssurance {
     }
 
     function claimHashOf(Records.Claim calldata claim) public pure returns (bytes32) {
-        return keccak256(abi.encode(CLAIM_TYPEHASH, claim));
+        return Claims.hash(claim);
     }
 
     function _entered(bytes32 claimHash) private view returns (Entry storage entry) {

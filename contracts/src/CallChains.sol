@@ -14,7 +14,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Graphs} from "./Graphs.sol";
 import {Interlace} from "./Interlace.sol";
-import {Records} from "./Records.sol";
+import {Claims, Records} from "./Records.sol";
 import {IAssurance} from "./interfaces/IAssurance.sol";
 
 contract CallChains is IAssurance {
@@ -41,9 +41,6 @@ contract CallChains is IAssurance {
     uint256 public constant MAX_TENSORS = 16_384;
     uint256 public constant MAX_PROOF = 32;
     uint256 public constant MAX_WHERE = 256;
-    bytes32 private constant CLAIM_TYPEHASH = keccak256(
-        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
-    );
 
     /// @param agreed Steps whose prefix both have; `low` is that prefix.
     /// @param differs Steps whose prefix the challenger has another of; `high` is the prover's.
@@ -296,7 +293,7 @@ contract CallChains is IAssurance {
     }
 
     function claimHashOf(Records.Claim calldata claim) public pure returns (bytes32) {
-        return keccak256(abi.encode(CLAIM_TYPEHASH, claim));
+        return Claims.hash(claim);
     }
 
     // ---- turns

@@ -9,7 +9,7 @@ pragma solidity ^0.8.28;
 
 import {AgentRegistry} from "./AgentRegistry.sol";
 import {Agents} from "./Agents.sol";
-import {Records} from "./Records.sol";
+import {Claims, Records} from "./Records.sol";
 import {ValidationRegistry} from "./ValidationRegistry.sol";
 import {IAssurance} from "./interfaces/IAssurance.sol";
 
@@ -18,9 +18,6 @@ contract ClaimValidator is AgentRegistry {
     uint8 public constant FIRST = 2;
     uint8 public constant HOLDS = 100;
     uint8 public constant FAILS = 0;
-    bytes32 private constant CLAIM_TYPEHASH = keccak256(
-        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
-    );
 
     /// @param payer For whom the claim is to hold; tiers that depend on what a payer accepts look at it.
     /// @param salt Random, so that nobody can take the request's hash first.
@@ -61,7 +58,7 @@ contract ClaimValidator is AgentRegistry {
         require(theirs && prover != address(0), NotTheAgents(request.agentId, prover));
         IAssurance tier = tierOf[request.assurance];
         require(address(tier) != address(0), NoSuchTier(request.assurance));
-        bytes32 claimHash = keccak256(abi.encode(CLAIM_TYPEHASH, request.claim));
+        bytes32 claimHash = Claims.hash(request.claim);
         IAssurance.Verdict verdict = tier.verdict(claimHash, request.payer);
         bool decided = verdict == IAssurance.Verdict.Holds || verdict == IAssurance.Verdict.Fails;
         require(decided, Undecided(request.assurance, claimHash, verdict));

@@ -12,7 +12,7 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Graphs} from "./Graphs.sol";
-import {Records} from "./Records.sol";
+import {Claims, Records} from "./Records.sol";
 import {Referee} from "./Referee.sol";
 import {Tiles} from "./Tiles.sol";
 import {IAssurance} from "./interfaces/IAssurance.sol";
@@ -90,9 +90,6 @@ contract Dispute is IAssurance {
     uint32 public immutable clockSeconds;
     mapping(bytes32 claim => Game) private _games;
 
-    bytes32 private constant CLAIM_TYPEHASH = keccak256(
-        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
-    );
 
     event Posted(bytes32 indexed claimHash, address indexed prover, Records.Claim claim, bytes32 traceRoot, uint64 until, string where);
     event Challenged(bytes32 indexed claimHash, address indexed challenger);
@@ -382,7 +379,7 @@ contract Dispute is IAssurance {
     }
 
     function claimHashOf(Records.Claim calldata claim) public pure returns (bytes32) {
-        return keccak256(abi.encode(CLAIM_TYPEHASH, claim));
+        return Claims.hash(claim);
     }
 
     // ---- turns

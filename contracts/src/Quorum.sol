@@ -11,7 +11,7 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Records} from "./Records.sol";
+import {Claims, Records} from "./Records.sol";
 import {ValidationSet} from "./ValidationSet.sol";
 import {IAssurance} from "./interfaces/IAssurance.sol";
 import {IBeacon} from "./interfaces/IBeacon.sol";
@@ -101,9 +101,6 @@ contract Quorum is ValidationSet, IAssurance {
     /// @dev Place in _parts, from 1; zero: not drawn.
     mapping(bytes32 claimHash => mapping(address member => uint256)) private _placeOf;
 
-    bytes32 private constant CLAIM_TYPEHASH = keccak256(
-        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
-    );
 
     event PanelAsked(
         bytes32 indexed claimHash, address indexed prover, Records.Claim claim, uint128 fee, uint8 n, uint256 round, string where
@@ -272,7 +269,7 @@ contract Quorum is ValidationSet, IAssurance {
     }
 
     function claimHashOf(Records.Claim calldata claim_) public pure returns (bytes32) {
-        return keccak256(abi.encode(CLAIM_TYPEHASH, claim_));
+        return Claims.hash(claim_);
     }
 
     /// @notice What a claim answers, without the answer: a paid call fixes all of it before it is answered.

@@ -51,9 +51,6 @@ abstract contract Records is EIP712 {
     bytes32 private constant VOUCHER_TYPEHASH = keccak256(
         "Voucher(address payer,address node,uint256 assetClass,bytes32 programId,bytes32 requestHash,uint256 unitPrice,uint256 maxCost,address token,uint8 assurance,uint64 nonce,uint64 deadline)"
     );
-    bytes32 private constant CLAIM_TYPEHASH = keccak256(
-        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
-    );
     bytes32 private constant RECEIPT_TYPEHASH = keccak256(
         "Receipt(bytes32 voucherHash,bytes32 claimHash,uint64 units,uint256 cost,uint64 servedAt)"
     );
@@ -67,7 +64,7 @@ abstract contract Records is EIP712 {
 
     /// @notice hashStruct of a claim.
     function claimHash(Claim calldata claim) public pure returns (bytes32) {
-        return keccak256(abi.encode(CLAIM_TYPEHASH, claim));
+        return Claims.hash(claim);
     }
 
     /// @notice EIP-712 digest that the node's receipt key signs.
@@ -82,5 +79,17 @@ abstract contract Records is EIP712 {
 
     function domainSeparator() external view returns (bytes32) {
         return _domainSeparatorV4();
+    }
+}
+
+/// @notice For contracts that know claims and no vouchers.
+library Claims {
+    bytes32 private constant TYPEHASH = keccak256(
+        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
+    );
+
+    /// @notice hashStruct of a claim.
+    function hash(Records.Claim calldata claim) internal pure returns (bytes32) {
+        return keccak256(abi.encode(TYPEHASH, claim));
     }
 }

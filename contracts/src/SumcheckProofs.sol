@@ -7,7 +7,7 @@
 // nor who is paid for it. A claim without a proof is not false: the verdict is None.
 pragma solidity ^0.8.28;
 
-import {Records} from "./Records.sol";
+import {Claims, Records} from "./Records.sol";
 import {IAssurance} from "./interfaces/IAssurance.sol";
 
 contract SumcheckProofs is IAssurance {
@@ -16,9 +16,6 @@ contract SumcheckProofs is IAssurance {
     address public constant SUMCHECK_VERIFY = 0x00000000000000000000000000000000000a1006;
     /// @notice The one semantics of programs that there is.
     uint16 public constant SEMANTICS = 1;
-    bytes32 private constant CLAIM_TYPEHASH = keccak256(
-        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
-    );
 
     /// @param keyHash Of the verifier's key.
     /// @param inputHeader Hash of what stands before the elements of an input on the wire: magic, type, rank, dimensions.
@@ -65,7 +62,7 @@ contract SumcheckProofs is IAssurance {
 
     /// @notice hashStruct of a claim, as in Records.
     function claimHash(Records.Claim calldata claim) public pure returns (bytes32) {
-        return keccak256(abi.encode(CLAIM_TYPEHASH, claim));
+        return Claims.hash(claim);
     }
 
     /// @notice Record a claim that a proof shows to hold. Anyone may. A proof that does not hold reverts with the instruction's reason.

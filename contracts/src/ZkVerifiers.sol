@@ -11,7 +11,7 @@
 // A claim without a proof is not false: its verdict is None.
 pragma solidity ^0.8.28;
 
-import {Records} from "./Records.sol";
+import {Claims, Records} from "./Records.sol";
 import {IAssurance} from "./interfaces/IAssurance.sol";
 
 contract ZkVerifiers is IAssurance {
@@ -28,9 +28,6 @@ contract ZkVerifiers is IAssurance {
     bytes4 private constant MAGIC = "ILTV";
     /// @dev verifyProof(bytes,uint256[]) of a generated verifier: true, or it reverts.
     bytes4 private constant VERIFY_PROOF = bytes4(keccak256("verifyProof(bytes,uint256[])"));
-    bytes32 private constant CLAIM_TYPEHASH = keccak256(
-        "Claim(uint256 chainId,address registry,bytes32 programId,uint16 semantics,bytes32 inputHash,bytes32 outputHash,address prover,uint64 jobNonce)"
-    );
 
     /// @param codeHash Of the verifier, when it was registered.
     /// @param inputHeader What precedes the elements of an input on the wire: magic, type, rank, dimensions.
@@ -184,7 +181,7 @@ contract ZkVerifiers is IAssurance {
 
     /// @notice hashStruct of a claim, as in Records.
     function claimHash(Records.Claim calldata claim) public pure returns (bytes32) {
-        return keccak256(abi.encode(CLAIM_TYPEHASH, claim));
+        return Claims.hash(claim);
     }
 
     /// @notice Whether a claim holds, by a proof under a key that the caller trusts; true, or it reverts and says why.

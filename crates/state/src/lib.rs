@@ -18,7 +18,7 @@ pub mod bench;
 pub mod checkpoint;
 mod error;
 mod flat;
-pub mod keccak;
+pub use interlace_keccak as keccak;
 mod keys;
 mod leaves;
 pub mod log;

@@ -23,7 +23,6 @@ mod elementwise;
 mod error;
 mod exec;
 mod graph;
-mod keccak;
 mod kernel;
 pub mod limits;
 mod op;

@@ -12,11 +12,11 @@
 
 use crate::{
     Error, Op, Path, Program, Scratch,
-    keccak::{MAX_BYTES, Message, hash_each},
     tensor::{Data, Tensor, write_i32},
 };
 use alloc::{vec, vec::Vec};
 use alloy_primitives::{B256, FixedBytesSliceExt as _};
+use interlace_keccak::{Hasher, Messages};
 
 /// Bytes of elements under one leaf; the last tile of a value may have fewer.
 pub const TILE_BYTES: usize = 256;
@@ -27,7 +27,6 @@ const NODE_TAG: u8 = 3;
 const VALUES_TAG: u8 = 4;
 /// Tiles that are copied before they are hashed.
 const AT_ONCE: usize = 64;
-const _: () = assert!(TILE_BYTES < MAX_BYTES && 32 * ARITY < MAX_BYTES, "with its tag each fits a message");
 
 /// A Merkle tree: the leaves, and each level above them up to the root.
 #[derive(Debug)]
@@ -65,14 +64,17 @@ impl Tree {
 ///
 /// The hash above one other is the same.
 fn grow(trees: &mut [Tree], tag: u8) {
+    let mut messages = Messages::default();
     loop {
-        let tops = || trees.iter().filter_map(|tree| tree.levels.last()).filter(|level| level.len() > 1);
-        let groups = tops().flat_map(|level| level.chunks(ARITY)).filter(|group| group.len() > 1);
-        let messages: Vec<_> = groups.map(|group| Message::new(tag, group.as_flattened())).collect();
+        let tops = trees.iter().filter_map(|tree| tree.levels.last()).filter(|level| level.len() > 1);
+        for group in tops.flat_map(|level| level.chunks(ARITY)).filter(|group| group.len() > 1) {
+            add(&mut messages, tag, group.as_flattened());
+        }
         if messages.is_empty() {
             return;
         }
-        let mut hashes = hash_each(&messages).into_iter();
+        let mut hashes = Hasher::default().hash(&messages).into_iter();
+        messages.clear();
         for tree in trees.iter_mut() {
             let Some(level) = tree.levels.last().filter(|level| level.len() > 1) else { continue };
             let above =
@@ -81,6 +83,15 @@ fn grow(trees: &mut [Tree], tag: u8) {
             tree.levels.push(above);
         }
     }
+}
+
+/// Adds a tag and what it is the tag of.
+fn add(messages: &mut Messages, tag: u8, body: &[u8]) {
+    // Without a least length no message is given back.
+    let _ = messages.push(0, |out| {
+        out.push(tag);
+        out.extend_from_slice(body);
+    });
 }
 
 /// What a run computed, and the hashes over it.
@@ -158,17 +169,17 @@ fn tile_bytes<'a>(data: &Data, tile: usize, body: &'a mut [u8; TILE_BYTES]) -> &
 /// The trees of what is published.
 fn value_trees(values: &[(Data, Option<usize>)]) -> Vec<Tree> {
     let mut buffer = [0; TILE_BYTES];
-    let (mut messages, mut hashes) = (Vec::with_capacity(AT_ONCE), Vec::new());
+    let (mut messages, mut hashes, hasher) = (Messages::default(), Vec::new(), Hasher::default());
     for (data, bytes) in values {
         for tile in 0..bytes.unwrap_or_default().div_ceil(TILE_BYTES) {
-            messages.push(Message::new(TILE_TAG, tile_bytes(data, tile, &mut buffer)));
+            add(&mut messages, TILE_TAG, tile_bytes(data, tile, &mut buffer));
             if messages.len() == AT_ONCE {
-                hashes.append(&mut hash_each(&messages));
+                hashes.append(&mut hasher.hash(&messages));
                 messages.clear();
             }
         }
     }
-    hashes.append(&mut hash_each(&messages));
+    hashes.append(&mut hasher.hash(&messages));
     let mut hashes = hashes.into_iter();
     let published = values.iter().filter_map(|(_, bytes)| *bytes);
     let leaves = published.map(|bytes| hashes.by_ref().take(bytes.div_ceil(TILE_BYTES)).collect());

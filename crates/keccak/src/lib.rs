@@ -1,14 +1,20 @@
 //! Keccak-256 of many messages at once: eight or four side by side in vector registers, one by one where there are none.
 //!
-//! Why: hashed one by one, nodes are what a state root costs most; `interlace bench state` measures each way (docs/decisions,
-//! no. 17).
+//! Why Rust, and ours: hashed one by one, nodes are what a state root costs most, and tiles what a trace adds to a run;
+//! `interlace bench state` and `benches/trace_overhead.py` measure it (docs/decisions, no. 17).
 //!
 //! Invariant: every backend gives the same hashes. A [`Hasher`] of a backend exists only where the processor has it.
 //! Source: FIPS 202, sections 3.2 and 5.1; Keccak's own padding, 0x01, as Ethereum has it (yellow paper, section 4).
 //! What it does not do: it hashes no stream; a message is in memory as a whole.
 
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
 mod permutation;
 
+use alloc::{vec, vec::Vec};
 use alloy_primitives::{B256, keccak256};
 
 /// Bytes absorbed by one permutation.
@@ -51,11 +57,11 @@ impl Backend {
     fn is_present(self) -> bool {
         match self {
             Self::Scalar => true,
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Self::Avx2 => std::arch::is_x86_feature_detected!("avx2"),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Self::Avx512 => std::arch::is_x86_feature_detected!("avx512f"),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(not(all(target_arch = "x86_64", feature = "std")))]
             _ => false,
         }
     }
@@ -89,7 +95,10 @@ impl Messages {
     }
 
     /// Adds the message that `write` appends and gives its index; one shorter than `least` is not added, but given back.
-    pub(crate) fn push(&mut self, least: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, &[u8]> {
+    ///
+    /// # Errors
+    /// The bytes of a message that is too short.
+    pub fn push(&mut self, least: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, &[u8]> {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let len = self.bytes.len() - start;
@@ -158,17 +167,17 @@ impl Hasher {
     pub fn hash(self, messages: &Messages) -> Vec<B256> {
         match self.0 {
             Backend::Scalar => (0..messages.len()).map(|index| keccak256(messages.message(index))).collect(),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Backend::Avx2 => side_by_side(messages, |lanes| {
                 // SAFETY: a hasher of this backend exists only where `is_present` found AVX2.
                 unsafe { permutation::avx2(lanes) }
             }),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Backend::Avx512 => side_by_side(messages, |lanes| {
                 // SAFETY: a hasher of this backend exists only where `is_present` found AVX-512F.
                 unsafe { permutation::avx512(lanes) }
             }),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(not(all(target_arch = "x86_64", feature = "std")))]
             _ => unreachable!("no hasher of this backend exists"),
         }
     }

@@ -3,7 +3,6 @@
 //! Invariant: the only `unsafe` is the view of plain integers as registers; each function may be called only where the
 //! processor has the feature in its name.
 //! Source: FIPS 202, section 3.2 (theta, rho, pi, chi, iota), with rho's offsets and pi's places folded into one table.
-#![cfg(target_arch = "x86_64")]
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
