@@ -12,11 +12,12 @@ import pytest
 from eth_abi import encode
 
 from interlace import _core
-from interlace.chain import ETHER
+from interlace.chain import ETHER, Account
 from interlace.chain.programs import register_program
 from interlace.contracts import EconomyConfig
 from interlace.errors import ServiceError
 from interlace.proofs.board import CHALLENGED, STANDS, Board
+from interlace.proofs.dispute import claim_struct
 from interlace.proofs.fetch import fetch_http
 from interlace.proofs.panel import Member, Panels
 from interlace.proofs.sumcheck_chain import ProvenClaims
@@ -31,6 +32,15 @@ CONFIG = EconomyConfig.development()
 
 def input_() -> bytes:
     return sample.tensor([byte % 128 for byte in os.urandom(sample.INPUTS)])
+
+
+def fetch_there(claim, where):
+    return fetch_http(where, claim, private=True)
+
+
+def false(job: Job) -> Job:
+    """The same job with a claim that the program does not give."""
+    return dataclasses.replace(job, claim=dataclasses.replace(job.claim, output_hash=hash_output(b"false")))
 
 
 def calls_of(world, tier: int, count: int):
@@ -104,9 +114,7 @@ def test_a_claim_is_proved_before_its_leaf_is_opened_and_paid_at_once(world) -> 
     work = SumcheckWork(means_of(world, on_step=steps.append))
     before = len(steps)
     assert work.ready(job_of(answers[0], calls[0])) is Ready.OPEN
-    job = job_of(answers[0], calls[0])
-    false = dataclasses.replace(job, claim=dataclasses.replace(job.claim, output_hash=hash_output(b"false")))
-    assert work.ready(false) is Ready.NEVER
+    assert work.ready(false(job_of(answers[0], calls[0]))) is Ready.NEVER
     assert len(steps) == before
 
 
@@ -123,26 +131,32 @@ def test_a_panel_is_asked_for_and_the_leaf_is_paid_when_it_upholds(world) -> Non
     fund(world, world.node, *people)
     server = world.server(prices={"quorum": 11})
     panels, programs = Panels(world.client), {world.program.id: world.program.core}
-
-    def fetch(claim, where):
-        return fetch_http(where, claim, private=True)
-
-    members = [Member(panels, account, programs, fetch) for account in people]
+    members = [Member(panels, account, programs, fetch_there) for account in people]
     for member in members:
         member.stake(CONFIG.quorum.min_stake_wei)
     forward(world, 2)
     (call,), steps = calls_of(world, 3, 1), []
     (answer,) = serve(server.service, [call])
+    assert fetch_there(answer.claim, server.url) == (call.salt, call.input)
     settler = settler_of(world, server.service, QuorumWork, where=server.url, on_step=steps.append)
     assert settler.run_once().opened == 1
     assert "asked" in steps
     claim_hash = answer.claim.hash()
+    # The claim that another release of this node would have put before a panel: members get another output.
+    lie = false(job_of(answer, call))
+    lie = dataclasses.replace(lie, claim=dataclasses.replace(lie.claim, job_nonce=99))  # a job has one panel
+    panels.request(world.node, lie.claim, where=server.url)
+    told = {claim_hash: answer, lie.claim.hash(): answer}
+    for member in members:
+        member.fetch = lambda claim, _: (call.salt, call.input) if claim.hash() in told else (b"", b"")
     round_with(world, panels.get(claim_hash).round, lambda _: True)
     settler.run_once()
     assert panels.get(claim_hash).state == "drawn"
-    for _ in range(2):
+    for _ in range(4):
         for member in members:
             member.step()
+    assert panels.get(lie.claim.hash()).state == "refuted"
+    assert QuorumWork(means_of(world, where=server.url)).ready(lie) is Ready.NEVER
     progress = settler.run_once()
     if not progress.released:
         progress = settler.run_once()
@@ -175,13 +189,18 @@ def test_claims_are_entered_and_the_drawn_one_is_defended_before_it_is_paid(worl
     audits.send(world.node, "join", CONFIG.audits.fine_wei)
     work.check(0)
     service, steps = world.service(prices={"audit": 11}), []
-    answers = serve(service, calls_of(world, 2, 2))
+    calls = calls_of(world, 2, 2)
+    answers = serve(service, calls)
     settler = settler_of(world, service, AuditWork, on_step=steps.append)
     assert settler.run_once().opened == 2
     assert steps[:4] == ["batched", "committed", "entered", "entered"]
     lucky, unlucky = (answer.claim.hash() for answer in answers)
-    (number,) = {audits.call("entryOf", claim)[1] for claim in (lucky, unlucky)}
-    round_with(world, number, lambda value: drawn(unlucky, value) and not drawn(lucky, value))
+    # And one that was entered, is drawn, and is never put up.
+    lost = false(job_of(answers[0], calls[0]))
+    audits.send(world.node, "enter", [claim_struct(lost.claim)])
+    (number,) = {audits.call("entryOf", claim)[1] for claim in (lucky, unlucky, lost.claim.hash())}
+    taken = unlucky, lost.claim.hash()
+    round_with(world, number, lambda value: all(drawn(claim, value) for claim in taken) and not drawn(lucky, value))
     progress = settler.run_once()
     board = Board(world.client)
     assert (audits.call("verdict", lucky, world.node.address), board.outcome(lucky)) == (2, 0)
@@ -200,5 +219,43 @@ def test_claims_are_entered_and_the_drawn_one_is_defended_before_it_is_paid(worl
         if progress.done:
             break
     assert (board.outcome(unlucky), progress.done) == (STANDS, True)
+    assert work.ready(lost) is Ready.NEVER
+    audits.send(world.owner, "convict", lost.claim.hash())
     assert audits.call("nodeOf", world.node.address)[1] == 0
     assert [audits.call("entryOf", claim)[4] for claim in (lucky, unlucky)] == [True, True]
+
+
+def test_a_round_without_a_value_is_entered_again(world) -> None:
+    fund(world, world.node)
+    audits, (call,), steps = world.contract("Audits"), calls_of(world, 2, 1), []
+    world.contract("CreditToken").send(world.node, "approve", audits.address, CONFIG.audits.fine_wei)
+    audits.send(world.node, "join", CONFIG.audits.fine_wei)
+    (answer,) = serve(world.service(prices={"audit": 11}), [call])
+    work, job = AuditWork(means_of(world, on_step=steps.append)), job_of(answer, call)
+    assert work.tend(job) is False
+    assert work.ready(job) is Ready.OPEN
+    assert work.tend(job) is False
+    first = audits.call("entryOf", job.claim.hash())[1]
+    forward_to(world, world.contract("Beacon").call("endsAt", first))
+    assert work.tend(job) is False
+    assert audits.call("entryOf", job.claim.hash())[1] > first
+    assert steps == ["entered", "entered"]
+
+
+@pytest.mark.parametrize(("work", "tier"), [(QuorumWork, 3), (AuditWork, 2), (SumcheckWork, 5)])
+def test_what_this_machine_does_not_get_and_what_nobody_pays_for_is_left_alone(world, work, tier) -> None:
+    steps: list[str] = []
+    (call,) = calls_of(world, tier, 1)
+    job = dataclasses.replace(
+        job_of(serve(world.service(assurances=(0,)), [world.call(world.payer(), 9)])[0], call),
+        tier=tier, salt=bytes(31) + b"\x09", input=sample.INPUT,
+    )  # fmt: skip
+    assert work(means_of(world, where="http://a", on_step=steps.append)).ready(false(job)) is Ready.NEVER
+    if work is not SumcheckWork:
+        # A node without credits for members, or without a stake, waits for them.
+        poor = Account.create()
+        world.client.set_balance(poor.address, ETHER)
+        means = dataclasses.replace(means_of(world, where="http://a"), node=poor.address, account=poor)
+        own = dataclasses.replace(job, claim=dataclasses.replace(job.claim, prover=poor.address))
+        assert work(means).ready(own) is Ready.LATER
+    assert steps == []
