@@ -16,6 +16,7 @@ from interlace.chain import ETHER, Account
 from interlace.chain.programs import register_program
 from interlace.contracts import EconomyConfig
 from interlace.errors import ServiceError
+from interlace.proofs.audit_stakes import Audits
 from interlace.proofs.board import CHALLENGED, STANDS, Board
 from interlace.proofs.dispute import claim_struct
 from interlace.proofs.fetch import fetch_http
@@ -185,8 +186,8 @@ def test_claims_are_entered_and_the_drawn_one_is_defended_before_it_is_paid(worl
     audits, work = world.contract("Audits"), AuditWork(means_of(world))
     with pytest.raises(ServiceError, match=r"^service\.tier: audit: .*no stake"):
         work.check(0)
-    world.contract("CreditToken").send(world.node, "approve", audits.address, CONFIG.audits.fine_wei)
-    audits.send(world.node, "join", CONFIG.audits.fine_wei)
+    stake = Audits(world.client).join(world.node)
+    assert (stake.stake_wei, stake.room) == (CONFIG.audits.fine_wei, CONFIG.audits.max_in_flight)
     work.check(0)
     service, steps = world.service(prices={"audit": 11}), []
     calls = calls_of(world, 2, 2)
@@ -220,16 +221,23 @@ def test_claims_are_entered_and_the_drawn_one_is_defended_before_it_is_paid(worl
             break
     assert (board.outcome(unlucky), progress.done) == (STANDS, True)
     assert work.ready(lost) is Ready.NEVER
-    audits.send(world.owner, "convict", lost.claim.hash())
-    assert audits.call("nodeOf", world.node.address)[1] == 0
+    stakes = Audits(world.client)
+    stakes.send(world.owner, "convict", lost.claim.hash())
+    assert (stakes.node(world.node.address).stake_wei, stakes.node(world.node.address).in_flight) == (0, 0)
+    # What is left of a stake can be had back after its time.
+    stakes.join(world.owner)
+    forward_to(world, stakes.resign(world.owner))
+    assert stakes.node(world.owner.address).room == 0
+    stakes.withdraw(world.owner)
+    assert stakes.node(world.owner.address).stake_wei == 0
+    assert stakes.entry(bytes(32)) is None
     assert [audits.call("entryOf", claim)[4] for claim in (lucky, unlucky)] == [True, True]
 
 
 def test_a_round_without_a_value_is_entered_again(world) -> None:
     fund(world, world.node)
     audits, (call,), steps = world.contract("Audits"), calls_of(world, 2, 1), []
-    world.contract("CreditToken").send(world.node, "approve", audits.address, CONFIG.audits.fine_wei)
-    audits.send(world.node, "join", CONFIG.audits.fine_wei)
+    Audits(world.client).join(world.node)
     (answer,) = serve(world.service(prices={"audit": 11}), [call])
     work, job = AuditWork(means_of(world, on_step=steps.append)), job_of(answer, call)
     assert work.tend(job) is False

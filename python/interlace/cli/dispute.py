@@ -6,7 +6,6 @@ What it does not do: it defends no claims; who puts them up does.
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from pathlib import Path
@@ -14,23 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlace.errors import ChainError, UsageError
+from interlace.errors import ChainError
 
 from . import output
+from .watching import account_of, claim_hash_of, fetch_from, programs_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from interlace import _core
-    from interlace.chain import Account
-    from interlace.proofs.board import Fetch, Watcher
+    from interlace.proofs.board import Watcher
     from interlace.proofs.standing import Standing
 
-MAX_PROGRAMS = 1_000
 MAX_ROWS = 10_000
 """Events that one document tells; of more, the newest."""
-MAX_KEY_BYTES = 1_024
-_HASH = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 dispute = typer.Typer(no_args_is_help=True, help="How claims stand, and a watcher that challenges false ones.")
 
@@ -54,10 +47,9 @@ def show(
     from interlace.proofs.board import Board
     from interlace.proofs.standing import Standing
 
-    if not _HASH.fullmatch(claim):
-        raise UsageError("cli.claim-hash", f"{claim[:80]!r} is no claim hash", hint="64 hex digits, after 0x or not")
+    claim_hash = claim_hash_of(claim)
     with Client(rpc) as client:
-        found = Standing.read(Board(client), bytes.fromhex(claim.removeprefix("0x")), from_block)
+        found = Standing.read(Board(client), claim_hash, from_block)
     if json:
         output.emit_json(found.to_json())
         return
@@ -102,13 +94,13 @@ def watch(
     from interlace.chain.client import Client
     from interlace.proofs.board import Board, Watcher
 
-    known = _programs(programs)
-    account = None if key_file is None else _account(key_file)
+    known = programs_in(programs)
+    account = None if key_file is None else account_of(key_file)
     end = None if until is None else time.monotonic() + until
     rows: deque[dict[str, Any]] = deque(maxlen=MAX_ROWS)
     false = False
     with Client(rpc) as client:
-        watcher = Watcher(Board(client), account, known, _fetch(inputs, private=private), most)
+        watcher = Watcher(Board(client), account, known, fetch_from(inputs, private=private), most)
         while True:
             try:
                 made = _round(watcher, from_block, quiet=json)
@@ -157,45 +149,6 @@ def _round(watcher: Watcher, from_block: int, *, quiet: bool) -> list[dict[str, 
         for row in rows:
             output.data(f"{row['what']:<9} {row.get('claim') or row['transaction']}")
     return rows
-
-
-def _programs(folder: Path) -> Mapping[bytes, _core.Program]:
-    """Read every program of a folder."""
-    from interlace.models import Program
-
-    if not folder.is_dir():
-        raise UsageError("cli.file", f"{folder} is no folder", hint="a folder with the .ilp files of programs")
-    files = sorted(folder.glob("*.ilp"))
-    if not 1 <= len(files) <= MAX_PROGRAMS:
-        hint = "programs are saved by Program.save, or read from a chain"
-        raise UsageError("cli.programs", f"{folder} has {len(files)} .ilp files, not 1 to {MAX_PROGRAMS}", hint=hint)
-    found = {}
-    for path in files:
-        program = Program.load(path)
-        found[program.id] = program.core
-    return found
-
-
-def _account(path: Path) -> Account:
-    from interlace.chain import Account
-
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_KEY_BYTES)
-    except OSError as error:
-        raise UsageError("cli.file", f"{path}: {error.strerror}", hint="check the path") from error
-    key = text.strip().decode("ascii", "replace").removeprefix("0x")
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", key):
-        raise UsageError("cli.key-file", f"{path} holds no private key", hint="64 hex digits and nothing else")
-    return Account(bytes.fromhex(key))
-
-
-def _fetch(inputs: Path | None, *, private: bool) -> Fetch:
-    from interlace.proofs.fetch import fetch_folder, fetch_http
-
-    if inputs is not None:
-        return lambda claim, _: fetch_folder(inputs, claim)
-    return lambda claim, where: fetch_http(where, claim, private=private)
 
 
 def _text(found: Standing) -> str:

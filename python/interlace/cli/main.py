@@ -26,6 +26,7 @@ from .economy import economy
 from .fixtures import blocktest, statetest
 from .lanes import lanes
 from .org import org
+from .quorum import quorum
 from .quote import quote
 from .receipt import receipt
 from .replay import replay
@@ -85,6 +86,7 @@ app.command()(rpctest)
 app.add_typer(bench, name="bench")
 app.add_typer(db, name="db")
 app.add_typer(dispute, name="dispute")
+app.add_typer(quorum, name="quorum")
 app.add_typer(org, name="org")
 app.add_typer(receipt, name="receipt")
 
