@@ -38,7 +38,7 @@ mod weights;
 pub use error::Error;
 pub use exec::Scratch;
 pub use graph::{Graph, Node};
-pub use kernel::Path;
+pub use kernel::{MAX_PRODUCT_DEPTH, MAX_ROW_WEIGHT, Path, product, row_sums};
 pub use op::{Multiplier, Op, Pads, Window};
 pub use plan::units_of_node;
 pub use program::{Cost, HEADER_BYTES, Manifest, Program, SEMANTICS};

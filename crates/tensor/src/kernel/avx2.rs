@@ -20,6 +20,17 @@ pub(super) fn multiply(_path: Checked, dense: &Dense, x: &[i8], out: &mut [i32],
     unsafe { panels(dense, words, out) }
 }
 
+/// See [`super::row_sums`]; `_path` witnesses that the machine has AVX2.
+pub(super) fn row_sums(_path: Checked, rows: &[i8], width: usize, weights: &[i16]) -> Vec<i64> {
+    // SAFETY: a `Checked` of this path exists only if the processor was found to have AVX2.
+    unsafe { row_sums_of_pairs(rows, width, weights) }
+}
+
+#[target_feature(enable = "avx2")]
+fn row_sums_of_pairs(rows: &[i8], width: usize, weights: &[i16]) -> Vec<i64> {
+    super::row_sums_here(rows, width, weights)
+}
+
 /// One panel stays in the first cache while all rows pass it.
 #[target_feature(enable = "avx2")]
 fn panels(dense: &Dense, words: &[i32], out: &mut [i32]) {

@@ -180,6 +180,63 @@ pub(crate) fn multiply(path: Checked, dense: &Dense, matrix: &[u8], x: &[i8], ou
     }
 }
 
+/// Depth up to which no sum of products of i8 leaves i32.
+pub const MAX_PRODUCT_DEPTH: usize = (1 << 17) - 1;
+
+/// Multiplies integers on the fastest path of this machine: `x`, `[rows, depth]`, by `matrix`, `[depth, channels]`, both row by
+/// row; `matrix` has the bytes of its i8.
+///
+/// # Panics
+/// If `channels` is zero, or the depth that follows is zero or above [`MAX_PRODUCT_DEPTH`].
+#[must_use]
+pub fn product(x: &[i8], matrix: &[u8], channels: usize) -> Vec<i32> {
+    let depth = matrix.len() / channels;
+    assert!((1..=MAX_PRODUCT_DEPTH).contains(&depth), "a depth of {depth}");
+    let best = Path::best();
+    let dense = Dense::new(matrix, vec![0; channels], best);
+    let mut out = vec![0; x.len() / depth * channels];
+    multiply(Checked(best), &dense, matrix, x, &mut out, &mut Vec::new());
+    out
+}
+
+/// Largest size of a weight of [`row_sums`].
+pub const MAX_ROW_WEIGHT: u16 = 1 << 13;
+/// So many products of an i8 and such a weight stay in i32.
+const TERMS: usize = 1 << 10;
+
+/// Sums of rows of integers by several vectors of weights: `rows` is `[rows, width]`, `weights` `[vectors, width]` with at most
+/// [`MAX_ROW_WEIGHT`] in size; the result is `[rows, vectors]`, exact.
+///
+/// # Panics
+/// If `width` is zero.
+#[must_use]
+pub fn row_sums(rows: &[i8], width: usize, weights: &[i16]) -> Vec<i64> {
+    match Path::best() {
+        #[cfg(all(target_arch = "x86_64", feature = "std"))]
+        Path::Avx2 => avx2::row_sums(Checked(Path::Avx2), rows, width, weights),
+        _ => row_sums_here(rows, width, weights),
+    }
+}
+
+/// Written so that the compiler makes of it what the instructions multiply pairs with, whichever they are.
+#[inline(always)]
+fn row_sums_here(rows: &[i8], width: usize, weights: &[i16]) -> Vec<i64> {
+    let mut wide = vec![0_i16; width];
+    let mut sums = Vec::with_capacity(rows.len() / width * (weights.len() / width));
+    for row in rows.chunks_exact(width) {
+        wide.iter_mut().zip(row).for_each(|(to, &from)| *to = from.into());
+        for weights in weights.chunks_exact(width) {
+            let mut sum = 0_i64;
+            for (row, weights) in wide.chunks(TERMS).zip(weights.chunks(TERMS)) {
+                let products = row.iter().zip(weights).map(|(&a, &b)| i32::from(a).wrapping_mul(b.into()));
+                sum += i64::from(products.fold(0_i32, i32::wrapping_add));
+            }
+            sums.push(sum);
+        }
+    }
+    sums
+}
+
 /// The reference: for each row, bias first, then the rows of the weights in order.
 fn scalar(dense: &Dense, matrix: &[u8], x: &[i8], out: &mut [i32]) {
     for (x_row, out_row) in x.chunks_exact(dense.depth).zip(out.chunks_exact_mut(dense.channels)) {
