@@ -16,6 +16,7 @@ from interlace.chain import ETHER, Account
 from interlace.chain.programs import register_program
 from interlace.contracts import EconomyConfig
 from interlace.errors import ServiceError
+from interlace.models import GraphBuilder
 from interlace.proofs.audit_stakes import Audits
 from interlace.proofs.board import CHALLENGED, STANDS, Board
 from interlace.proofs.dispute import claim_struct
@@ -119,9 +120,13 @@ def test_a_claim_is_proved_before_its_leaf_is_opened_and_paid_at_once(world) -> 
     assert len(steps) == before
 
 
-def test_a_program_whose_weights_the_chain_has_not_is_not_sold_proved(world) -> None:
+def test_a_program_that_is_not_covered_or_not_on_the_chain_is_not_sold_proved(world) -> None:
     with pytest.raises(ServiceError, match=r"^service\.tier: sumcheck: the chain makes no key"):
         SumcheckWork(dataclasses.replace(means_of(world), program=sample.program_bytes(seed=7))).check(0)
+    builder = GraphBuilder((2, 4))
+    uncovered = builder.build(builder.argmax(0)).to_bytes()
+    with pytest.raises(ServiceError, match=r"^service\.tier: sumcheck: the program is not covered: sumcheck\.program"):
+        SumcheckWork(dataclasses.replace(means_of(world), program=uncovered)).check(0)
 
 
 # ---- quorum ----------------------------------------------------------------------------------------------------------
