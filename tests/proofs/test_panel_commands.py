@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from interlace.assets.randomness import BeaconParty
-from interlace.chain import ETHER, Account, Chain
+from interlace.chain import ETHER, Chain
 from interlace.cli.main import main
-from interlace.contracts import EconomyConfig, economy_deployments
+from interlace.contracts import economy_deployments
 from interlace.proofs.panel import Panels
 from interlace.records import Claim, hash_input, hash_output, to_base64
-from tests.proofs.dispute_game import SALT, draw
+from tests.proofs.dispute_game import SALT
+from tests.proofs.test_panel import CASE, OTHERS, PROVER, TERMS, run_round
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CONFIG, CASE = EconomyConfig.development(), draw(8)
-PROVER, *OTHERS = Account.list_from_mnemonic(6)
-STAKE = f"{CONFIG.quorum.min_stake_wei / 10**18:g}"
+STAKE = f"{TERMS.min_stake_wei / 10**18:g}"
 
 
 @pytest.fixture
@@ -31,23 +29,6 @@ def chain() -> Iterator[Chain]:
         for account in (PROVER, *OTHERS):
             panels.credit.send(account, "deposit", value_wei=50 * ETHER)
         yield made
-
-
-def pass_until(chain: Chain, second: int) -> None:
-    while (now := chain.client.block().timestamp) < second:
-        chain.client.increase_time(second - now)
-
-
-def run_round(chain: Chain, number: int) -> None:
-    parties = [BeaconParty(chain.client, account) for account in OTHERS[3:5]]
-    period = CONFIG.beacon.commit_seconds + CONFIG.beacon.reveal_seconds
-    pass_until(chain, number * period)
-    for party in parties:
-        party.commit()
-    pass_until(chain, number * period + CONFIG.beacon.commit_seconds)
-    for party in parties:
-        party.reveal(number)
-    pass_until(chain, (number + 1) * period)
 
 
 def test_members_from_the_command_line(chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

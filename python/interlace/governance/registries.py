@@ -16,6 +16,7 @@ from typing import Any, Final
 from interlace.chain import Account, Client, Contract
 from interlace.contracts import ADDRESSES, artifact
 from interlace.errors import OrganisationError
+from interlace.proofs.dispute import claim_struct
 from interlace.records import Assurance, Claim
 
 DECIMALS: Final = 18
@@ -44,23 +45,7 @@ class ValidationRequest:
     @property
     def words(self) -> tuple[Any, ...]:
         """The request as the contract takes it."""
-        claim = self.claim
-        return (
-            self.agent_id,
-            int(self.assurance),
-            self.payer,
-            (
-                claim.chain_id,
-                claim.registry,
-                claim.program_id,
-                claim.semantics,
-                claim.input_hash,
-                claim.output_hash,
-                claim.prover,
-                claim.job_nonce,
-            ),
-            self.salt,
-        )
+        return self.agent_id, int(self.assurance), self.payer, claim_struct(self.claim), self.salt
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,6 @@ from interlace.records.codec import from_base64, to_base64
 from interlace.records.file import FORMAT, MAX_FILE_BYTES, ReceiptFile
 from interlace.records.merkle import MerkleTree, proof_holds, settlement_leaf
 from interlace.records.types import (
-    ASSURANCE_RECEIPT,
-    ASSURANCE_WINDOW,
     Claim,
     Domain,
     Receipt,
@@ -28,8 +26,6 @@ from interlace.records.types import (
 )
 
 __all__ = [
-    "ASSURANCE_RECEIPT",
-    "ASSURANCE_WINDOW",
     "FORMAT",
     "MAX_FILE_BYTES",
     "Assurance",

@@ -10,18 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
 from interlace import _core
 from interlace.chain import Account, checksum_address
 from interlace.errors import ChainError, RecordError
 from interlace.records import codec
 from interlace.records.codec import WORD, Field
-
-ASSURANCE_RECEIPT: Final = 0
-"""The node's receipt alone; its payment is released at once."""
-ASSURANCE_WINDOW: Final = 1
-"""Re-execution by whoever doubts: payment waits for a window in which the receipt can be challenged."""
 
 
 class Record:
